@@ -1,0 +1,40 @@
+"""What every command needs, made when first asked for and passed down as click's object."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from olpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from olpipe.engine.manager import Engine
+    from olpipe.plugins import Plugins
+    from olpipe.store.library import Library
+
+
+class App:
+    """The command line's one object: settings now, everything heavier on demand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """All plugins the settings let in."""
+        from olpipe.plugins import Plugins
+
+        return Plugins.load(self.settings)
+
+    @cached_property
+    def library(self) -> Library:
+        """The models on this machine."""
+        from olpipe.store.library import Library
+
+        return Library(self.settings.models_folder, cache=self.settings.home / "cache")
+
+    def engine(self) -> Engine:
+        """Make an engine; use it as a context manager, so that no runner outlives it."""
+        from olpipe.engine.manager import Engine
+
+        return Engine(self.library, self.plugins, self.settings)

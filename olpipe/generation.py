@@ -1,0 +1,161 @@
+"""One request to generate, and what comes back: chunks, then a completion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from olpipe.messages import Message
+
+GuidanceKind = Literal["json", "json_schema", "regex", "lark"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are picked.
+
+    Attributes:
+        temperature: 0 picks the most probable token (greedy).
+        top_k: Keep the k most probable tokens; 0 keeps all.
+        top_p: Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
+        seed: Makes a sampled text repeatable on one machine; None draws a fresh one.
+        stop: Texts that end generation; they are not part of the output.
+        max_tokens: Budget of sampled plus forced tokens. A guided document may pass it by its
+            shortest legal ending, never by more.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What the generated text is held to.
+
+    Attributes:
+        kind: What `source` is.
+        source: A JSON Schema as JSON text (its key order is the generation order), a regular
+            expression or a Lark grammar; empty for plain `json`.
+        constants: Top-level properties whose value is known, as (name, compact JSON text):
+            they are spliced into the document and never generated.
+    """
+
+    kind: GuidanceKind
+    source: str = ""
+    constants: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """Everything a runner needs to know.
+
+    Attributes:
+        model: The model's name.
+        messages: The conversation, oldest first; the model answers the last.
+        sampling: How tokens are picked.
+        guidance: What the output is held to; None leaves it free.
+        perceivers: Whose evidence joins the request; None means those the model's manifest names.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    guidance: Guidance | None = None
+    perceivers: tuple[str, ...] | None = None
+
+
+class FinishReason(StrEnum):
+    """Why generation ended."""
+
+    STOP = "stop"
+    """The model ended its answer, a stop text was met, or the document was complete."""
+
+    LENGTH = "length"
+    """The budget was used up; a guided document was closed legally."""
+
+    CANCELLED = "cancelled"
+    """The caller no longer wants the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens by how they came about.
+
+    Attributes:
+        prompt_tokens: Tokens of the prompt.
+        sampled_tokens: Tokens the model picked; each cost a forward.
+        forced_tokens: Tokens the grammar left no choice about.
+        spliced_tokens: Tokens of constants put into the document; the model never saw them.
+    """
+
+    prompt_tokens: int = 0
+    sampled_tokens: int = 0
+    forced_tokens: int = 0
+    spliced_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.sampled_tokens + other.sampled_tokens,
+            self.forced_tokens + other.forced_tokens,
+            self.spliced_tokens + other.spliced_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where a request's time went, in nanoseconds.
+
+    Attributes:
+        queue_ns: Waiting for a free slot of the runner.
+        prompt_ns: Preparing and prefilling the prompt.
+        decode_ns: Everything after the prefill.
+    """
+
+    queue_ns: int = 0
+    prompt_ns: int = 0
+    decode_ns: int = 0
+
+    def __add__(self, other: Timings) -> Timings:
+        return Timings(
+            self.queue_ns + other.queue_ns,
+            self.prompt_ns + other.prompt_ns,
+            self.decode_ns + other.decode_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a stream.
+
+    Attributes:
+        text: Text that can be shown now; always complete UTF-8.
+        finish_reason: Set on the last chunk only.
+        usage: Set on the last chunk only.
+        timings: Set on the last chunk only.
+    """
+
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished stream, whole."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the budget ended the text before the model did."""
+        return self.finish_reason is FinishReason.LENGTH

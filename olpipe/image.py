@@ -1,0 +1,81 @@
+"""Images as values: where one lies, what its pixels are, and boxes on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A file that may hold an image, found but not yet read.
+
+    Attributes:
+        path: Where to open it.
+        name: How records name it: relative to the folder that was given, with forward slashes.
+        size_bytes: Its size when it was found.
+        modified_ns: Its modification time when it was found, nanoseconds since the epoch.
+    """
+
+    path: Path
+    name: str
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in integer pixels of the upright, full-size original, origin top-left (as in COCO)."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    @property
+    def area(self) -> int:
+        """Pixels covered."""
+        return self.w * self.h
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedImage:
+    """An image ready for a model.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 sRGB, upright; may be smaller than the original, never larger.
+        width: Width of the upright original in pixels.
+        height: Height of the upright original in pixels.
+        orientation: EXIF orientation as found in the file, 1 to 8; already applied to `pixels`.
+        format: The file's format as its loader names it: `JPEG`, `PNG`, …
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+    orientation: int = 1
+    format: str = "RAW"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file whose bytes were read and hashed once.
+
+    Attributes:
+        ref: Where it was found.
+        sha256: Hex digest of its bytes.
+        data: The bytes, or None when they were left behind: paths travel between machines, pixels never.
+    """
+
+    ref: ImageRef
+    sha256: str
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        """Return the bytes, from memory where they are still there."""
+        return self.ref.path.read_bytes() if self.data is None else self.data

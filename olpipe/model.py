@@ -1,0 +1,164 @@
+"""Models as values: names, what is stored of one, and what a loaded one can do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from olpipe.errors import InvalidName
+
+DEFAULT_HOST = "registry.ollama.ai"
+DEFAULT_NAMESPACE = "library"
+DEFAULT_TAG = "latest"
+
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
+_MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ModelName:
+    """A model's name, `[host/][namespace/]model[:tag]`, as Ollama writes them.
+
+    Source: https://github.com/ollama/ollama/blob/main/types/model/name.go
+    """
+
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name, filling in the default host, namespace and tag.
+
+        Raises:
+            InvalidName: The text is not a name, or a part of it could leave the store.
+        """
+        rest, tag = text, DEFAULT_TAG
+        colon = text.rfind(":")
+        if colon > text.rfind("/"):
+            rest, tag = text[:colon], text[colon + 1 :]
+        parts = rest.split("/")
+        if len(parts) > 3:
+            raise InvalidName(f"`{text}` is not a model name", hint="names look like `namespace/model:tag`")
+        host, namespace, model = [DEFAULT_HOST, DEFAULT_NAMESPACE, *parts][-3:]
+        checks = ((_HOST, host), (_NAMESPACE, namespace), (_MODEL, model), (_MODEL, tag))
+        if not all(pattern.fullmatch(part) for pattern, part in checks):
+            raise InvalidName(f"`{text}` is not a model name", hint="names look like `namespace/model:tag`")
+        return cls(host, namespace, model, tag)
+
+    def __str__(self) -> str:
+        """Return the shortest form that names the tag."""
+        prefix = "" if self.host == DEFAULT_HOST else f"{self.host}/"
+        if prefix or self.namespace != DEFAULT_NAMESPACE:
+            prefix += f"{self.namespace}/"
+        return f"{prefix}{self.model}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The config layer of a manifest: what kind of package the layers are.
+
+    Attributes:
+        model_format: `gguf` or `onnx`.
+        model_family: The architecture: `llama`, …
+        model_type: The size for people: `135M`.
+        file_type: The quantisation: `Q4_1`, `int4`, …
+        context_length: Tokens of prompt plus answer; 0 when not known.
+        embedding_length: Width of the model; 0 when not known.
+        capabilities: `completion`, `vision`, …
+        perceivers: Whose evidence joins every request to this model.
+        conversion: How the layers become a runnable package, and that format's version; part of
+            the manifest, so of the model's digest.
+    """
+
+    model_format: str = ""
+    model_family: str = ""
+    model_type: str = ""
+    file_type: str = ""
+    context_length: int = 0
+    embedding_length: int = 0
+    capabilities: tuple[str, ...] = ("completion",)
+    perceivers: tuple[str, ...] = ()
+    conversion: Mapping[str, Any] = field(default_factory=dict)
+
+
+MEDIA_TYPE = "application/vnd.ollama.image."
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One file of a model, as its manifest names it.
+
+    Attributes:
+        digest: `sha256:<64 hex digits>` of the bytes.
+        size: Bytes.
+        media_type: `MEDIA_TYPE` plus `model`, `license`, `system`, `params`, `projector`, …
+        name: The file's path inside the model's folder, with forward slashes; empty for texts.
+    """
+
+    digest: str
+    size: int
+    media_type: str = MEDIA_TYPE + "model"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBundle:
+    """A model on this machine, laid out so that a backend can open it.
+
+    Attributes:
+        name: Its name.
+        digest: `sha256:…` of its manifest.
+        path: Folder with the model's files under their own names. Read only.
+        cache: Folder where a backend keeps what it builds from them; may be emptied at any time.
+        config: What kind of package it is.
+        system: A system message for every conversation, or empty.
+        parameters: Default sampling parameters, in Ollama's spelling (`temperature`, `num_predict`, …).
+        licenses: Texts of the licences.
+        size_bytes: Size of all layers.
+    """
+
+    name: ModelName
+    digest: str
+    path: Path
+    cache: Path
+    config: ModelConfig = field(default_factory=ModelConfig)
+    system: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    licenses: tuple[str, ...] = ()
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to load a model.
+
+    Attributes:
+        threads: CPU threads for one forward; 0 lets the backend choose.
+        context_length: Upper limit for prompt plus answer in tokens; 0 takes the model's own.
+    """
+
+    threads: int = 0
+    context_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """What a loaded model can do.
+
+    Attributes:
+        context_length: Tokens of prompt plus answer.
+        slots: Sequences it decodes side by side; 1 for most.
+        capabilities: `completion`, `vision`, …
+        guidance: Whether requests may carry guidance.
+    """
+
+    context_length: int
+    slots: int = 1
+    capabilities: tuple[str, ...] = ("completion",)
+    guidance: bool = True

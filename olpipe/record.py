@@ -1,0 +1,141 @@
+"""What a batch writes for each photo: a record or a failure, and the evidence behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from olpipe.generation import Timings, Usage
+from olpipe.image import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A name for something in a photo, with the perceiver's confidence in 0..1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Something in a photo, with its place."""
+
+    label: str
+    score: float
+    box: Box
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What perceivers saw in one photo, surest first.
+
+    Attributes:
+        objects: Things with a box the perceiver stands behind.
+        tags: Names of what the photo shows; the thresholds are lower than for boxes.
+    """
+
+    objects: tuple[Detection, ...] = ()
+    tags: tuple[Label, ...] = ()
+
+    def __add__(self, other: Evidence) -> Evidence:
+        known = {label.name for label in self.tags}
+        more = tuple(label for label in other.tags if label.name not in known)
+        return Evidence(self.objects + other.objects, self.tags + more)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image as records describe it: upright size, EXIF orientation as found, format."""
+
+    width: int
+    height: int
+    orientation: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One photo, described.
+
+    Attributes:
+        file: The photo's name as given by its `ImageRef`.
+        sha256: Hex digest of the file's bytes.
+        image: Its upright size, orientation and format.
+        values: What the task made of the model's answer; these keys stand at the record's top level.
+        model: The model's full name, with tag.
+        model_digest: `sha256:…` of the model's manifest.
+        recipe: The recipe's name.
+        usage: Tokens by kind.
+        truncated: Whether the budget closed the document early.
+        timings: Where the time went; for the report, not part of the JSON.
+    """
+
+    file: str
+    sha256: str
+    image: ImageInfo
+    values: Mapping[str, Any]
+    model: str
+    model_digest: str
+    recipe: str
+    usage: Usage
+    truncated: bool
+    timings: Timings = field(default_factory=Timings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as published in `docs/record.schema.json`, keys in that order."""
+        return {
+            "file": self.file,
+            "sha256": self.sha256,
+            "image": asdict(self.image),
+            **self.values,
+            "box_unit": "px",
+            "model": self.model,
+            "model_digest": self.model_digest,
+            "recipe": self.recipe,
+            "usage": asdict(self.usage),
+            "truncated": self.truncated,
+        }
+
+
+class FailureKind(StrEnum):
+    """Why a photo has no record."""
+
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+    REFUSED = "refused"
+    """The finished document does not fit the schema as given."""
+
+    CONTEXT = "context"
+    """The prompt does not fit the model."""
+
+    GENERATION = "generation"
+    """The runner reported an error for this request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One photo without a record, and why."""
+
+    file: str
+    sha256: str | None
+    kind: FailureKind
+    message: str
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row that `failures.jsonl` holds."""
+        row: dict[str, Any] = {
+            "file": self.file,
+            "sha256": self.sha256,
+            "kind": self.kind.value,
+            "message": self.message,
+        }
+        return row | {"hint": self.hint} if self.hint else row
+
+
+Outcome = Record | Failure

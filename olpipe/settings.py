@@ -1,0 +1,104 @@
+"""The only reader of the environment and of the config file.
+
+Each setting is looked up in the environment first, then in `config.toml` in olpipe's home under the
+lower-case name without its prefix (`OLPIPE_THREADS` -> `threads`), then takes its default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from olpipe.errors import UsageError
+
+
+def _text(value: str) -> str:
+    """Trim spaces and one layer of quotes, as Ollama does."""
+    value = value.strip()
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+def _switch(value: str) -> bool:
+    return _text(value).lower() not in ("", "0", "f", "false", "no", "off")
+
+
+def _count(value: str) -> int:
+    number = int(_text(value))
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name for name in (_text(part) for part in value.split(",")) if name)
+
+
+def _setting(env: str, parse: Callable[[str], Any], default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"env": env, "parse": parse, "help": help_text})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment decides, read once at the entrance and passed down."""
+
+    home: Path = _setting("OLPIPE_HOME", _path, Path("~/.olpipe"), "Where models, caches and config.toml live")
+    models: Path | None = _setting("OLLAMA_MODELS", _path, None, "Model store; default `models` in OLPIPE_HOME")
+    debug: bool = _setting("OLPIPE_DEBUG", _switch, False, "Show tracebacks and debug logs")
+    plugins_allow: tuple[str, ...] | None = _setting(
+        "OLPIPE_PLUGINS", _names, None, "Load only these installed plugins, comma separated; empty loads none"
+    )
+    plugins_deny: tuple[str, ...] = _setting(
+        "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load these installed plugins, comma separated"
+    )
+    threads: int = _setting("OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the machine")
+    context_length: int = _setting(
+        "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own"
+    )
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the environment (this process's by default) and the config file.
+
+        Raises:
+            UsageError: A value that its setting cannot take, or a config file that is not TOML.
+        """
+        environment = os.environ if environment is None else environment
+        home = _path(environment.get("OLPIPE_HOME", "~/.olpipe"))
+        found = _config_values(home / "config.toml")
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = setting.metadata["env"]
+            text = environment.get(name, found.get(name.split("_", 1)[1].lower()))
+            if text is None:
+                continue
+            try:
+                values[setting.name] = setting.metadata["parse"](text)
+            except ValueError as error:
+                raise UsageError(f"{name} cannot be `{text}`", hint=setting.metadata["help"]) from error
+        return cls(**{**values, "home": home})
+
+    @property
+    def models_folder(self) -> Path:
+        """The model store."""
+        return self.models or self.home / "models"
+
+
+def _config_values(path: Path) -> dict[str, str]:
+    """Return the config file's top-level values as texts, as the environment would hold them."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    return {key: ",".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in table.items()}
