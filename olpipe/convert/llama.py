@@ -1,0 +1,151 @@
+"""What a GGUF file says about its llama decoder, checked before any of it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from olpipe.convert.gguf import GGUFHeader
+from olpipe.errors import ModelCorrupt, ModelUnsupported
+
+# Above what real models have, so that a damaged file cannot ask for a graph of a billion layers.
+_MAX_LAYERS = 1024
+_MAX_CONTEXT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaConfig:
+    """The sizes of a llama decoder.
+
+    Attributes:
+        layers: Transformer blocks.
+        hidden_size: Width of the residual stream.
+        feed_forward_size: Width inside a feed-forward block.
+        heads: Query heads.
+        kv_heads: Key and value heads, each shared by `heads / kv_heads` query heads.
+        head_size: Width of one head.
+        context_length: Most tokens it was made for.
+        vocabulary: Rows of the embedding.
+        epsilon: Of the root-mean-square norms.
+        rope_base: Base of the rotary frequencies.
+        rope_scale: Positions are divided by this (linear scaling); 1 for most.
+        tied_embeddings: Whether the output projection is the embedding.
+    """
+
+    layers: int
+    hidden_size: int
+    feed_forward_size: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    context_length: int
+    vocabulary: int
+    epsilon: float
+    rope_base: float
+    rope_scale: float
+    tied_embeddings: bool
+
+
+def read_config(header: GGUFHeader) -> LlamaConfig:
+    """Read and check the sizes and that exactly the tensors of such a decoder are there.
+
+    Raises:
+        ModelCorrupt: Something is missing or contradicts itself.
+        ModelUnsupported: It is a llama of a kind that is not converted.
+    """
+    embedding = header.tensors.get("token_embd.weight")
+    if embedding is None:
+        raise ModelCorrupt(f"`{header.path}` has no tensor `token_embd.weight`")
+    heads = _size(header, "llama.attention.head_count")
+    hidden_size = _size(header, "llama.embedding_length")
+    head_size = _size(header, "llama.attention.key_length", default=hidden_size // heads)
+    config = LlamaConfig(
+        layers=_size(header, "llama.block_count", limit=_MAX_LAYERS),
+        hidden_size=hidden_size,
+        feed_forward_size=_size(header, "llama.feed_forward_length"),
+        heads=heads,
+        kv_heads=_size(header, "llama.attention.head_count_kv", default=heads),
+        head_size=head_size,
+        context_length=_size(header, "llama.context_length", limit=_MAX_CONTEXT),
+        vocabulary=embedding.shape[0],
+        epsilon=_positive(header, "llama.attention.layer_norm_rms_epsilon", default=1e-5),
+        rope_base=_positive(header, "llama.rope.freq_base", default=10000.0),
+        rope_scale=_rope_scale(header),
+        tied_embeddings="output.weight" not in header.tensors,
+    )
+    _check_kind(header, config)
+    _check_tensors(header, config)
+    return config
+
+
+def _size(header: GGUFHeader, key: str, *, limit: int = 1 << 31, default: int | None = None) -> int:
+    value = header.metadata.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= limit:
+        raise ModelCorrupt(f"`{header.path}` says `{key}` is {_shown(value)}, not a size up to {limit}")
+    return value
+
+
+def _positive(header: GGUFHeader, key: str, *, default: float) -> float:
+    value = header.metadata.get(key, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise ModelCorrupt(f"`{header.path}` says `{key}` is {_shown(value)}, not a positive number")
+    return float(value)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value)[:40]
+
+
+def _rope_scale(header: GGUFHeader) -> float:
+    kind = header.metadata.get("llama.rope.scaling.type", "none")
+    if kind not in ("none", "linear"):
+        raise ModelUnsupported(f"`{header.path}` scales its rotary positions by `{kind}`, which is not converted")
+    return _positive(header, "llama.rope.scaling.factor", default=1.0) if kind == "linear" else 1.0
+
+
+def _check_kind(header: GGUFHeader, config: LlamaConfig) -> None:
+    if header.metadata.get("llama.expert_count"):
+        raise ModelUnsupported(f"`{header.path}` is a mixture of experts, which is not converted")
+    if config.heads % config.kv_heads:
+        raise ModelCorrupt(f"`{header.path}` has {config.heads} heads for {config.kv_heads} key/value heads")
+    rotated = _size(header, "llama.rope.dimension_count", default=config.head_size)
+    if rotated != config.head_size or config.head_size % 2:
+        raise ModelUnsupported(f"`{header.path}` rotates {rotated} of {config.head_size} values of a head")
+    if _size(header, "llama.attention.value_length", default=config.head_size) != config.head_size:
+        raise ModelUnsupported(f"`{header.path}` has values of another width than its keys")
+    for size in (config.hidden_size, config.feed_forward_size, config.heads * config.head_size):
+        if size % 32:
+            raise ModelUnsupported(f"`{header.path}` has matrices {size} wide, which is no multiple of 32")
+
+
+def _check_tensors(header: GGUFHeader, config: LlamaConfig) -> None:
+    hidden = config.hidden_size
+    inner, kv_inner = config.heads * config.head_size, config.kv_heads * config.head_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (config.vocabulary, hidden),
+        "output_norm.weight": (hidden,),
+    }
+    for layer in range(config.layers):
+        block = {
+            "attn_norm": (hidden,),
+            "attn_q": (inner, hidden),
+            "attn_k": (kv_inner, hidden),
+            "attn_v": (kv_inner, hidden),
+            "attn_output": (hidden, inner),
+            "ffn_norm": (hidden,),
+            "ffn_gate": (config.feed_forward_size, hidden),
+            "ffn_up": (config.feed_forward_size, hidden),
+            "ffn_down": (hidden, config.feed_forward_size),
+        }
+        shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in block.items()}
+    optional = {"output.weight": (config.vocabulary, hidden), "rope_freqs.weight": (config.head_size // 2,)}
+    for name, shape in shapes.items():
+        if name not in header.tensors:
+            raise ModelCorrupt(f"`{header.path}` has no tensor `{name}`")
+        if header.tensors[name].shape != shape:
+            raise ModelCorrupt(f"`{header.path}`: tensor `{name}` is {header.tensors[name].shape}, not {shape}")
+    for name, tensor in header.tensors.items():
+        if name not in shapes and name not in optional:
+            raise ModelUnsupported(f"`{header.path}` has a tensor `{name}`, which a plain llama decoder does not have")
+        if name in optional and tensor.shape != optional[name]:
+            raise ModelCorrupt(f"`{header.path}`: tensor `{name}` is {tensor.shape}, not {optional[name]}")

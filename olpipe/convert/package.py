@@ -1,0 +1,111 @@
+"""Make a package that ONNX Runtime GenAI loads out of a GGUF file, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION
+from olpipe.convert.decoder import LayerBits, write_decoder
+from olpipe.convert.gguf import open_gguf
+from olpipe.convert.llama import LlamaConfig, read_config
+from olpipe.convert.tokenizer import SpecialTokens, read_vocabulary, tokenizer_config, tokenizer_json
+from olpipe.errors import ModelCorrupt, ModelUnsupported
+from olpipe.interfaces import Progress, ProgressCallback
+
+__all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
+
+# Embedding and output projection keep eight bits: they cost little time and most of the loss at four.
+PRECISIONS = {"int4": LayerBits(layers=4, vocabulary=8), "int8": LayerBits(layers=8, vocabulary=8)}
+
+_DECODER = "model.onnx"
+
+
+def convert_gguf(source: Path, destination: Path, *, precision: str = "int4", progress: ProgressCallback) -> None:
+    """Convert a GGUF file into a package.
+
+    Args:
+        source: The `.gguf` file.
+        destination: An existing, empty folder. It holds half a package when this raises.
+        precision: A key of `PRECISIONS`: bits of the decoder's matrices.
+        progress: Told about every tensor.
+
+    Raises:
+        ModelNotFound: There is no such file.
+        ModelCorrupt: The file is damaged.
+        ModelUnsupported: It is sound, but of a kind that is not converted.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is `{precision}`, not one of {', '.join(PRECISIONS)}")
+    model = open_gguf(source)
+    header = model.header
+    if header.architecture not in ARCHITECTURES:
+        raise ModelUnsupported(
+            f"`{source}` has the architecture `{header.architecture}`, which is not converted",
+            hint=f"convertible are: {', '.join(ARCHITECTURES)}",
+        )
+    config = read_config(header)
+    vocabulary = read_vocabulary(header)
+    if len(vocabulary.tokens) > config.vocabulary:
+        raise ModelCorrupt(f"`{source}` has {len(vocabulary.tokens)} tokens for {config.vocabulary} embedding rows")
+
+    completed = 0
+
+    def count(_: str) -> None:
+        nonlocal completed
+        completed += 1
+        progress(Progress("converting", completed, len(header.tensors), "tensors"))
+
+    progress(Progress("converting", 0, len(header.tensors), "tensors"))
+    write_decoder(model, config, destination / _DECODER, PRECISIONS[precision], count)
+    _write_json(destination / "tokenizer.json", tokenizer_json(vocabulary))
+    _write_json(destination / "tokenizer_config.json", tokenizer_config(vocabulary, config.context_length))
+    _write_json(destination / "genai_config.json", _genai_config(config, vocabulary.special))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _genai_config(config: LlamaConfig, special: SpecialTokens) -> dict[str, Any]:
+    """Return the content of `genai_config.json`.
+
+    Source: https://onnxruntime.ai/docs/genai/reference/config.html
+    """
+    end = special.ends[0]
+    return {
+        "model": {
+            "type": "llama",
+            "vocab_size": config.vocabulary,
+            "context_length": config.context_length,
+            "bos_token_id": end if special.begin is None else special.begin,
+            "eos_token_id": list(special.ends),
+            "pad_token_id": end if special.padding is None else special.padding,
+            "decoder": {
+                "filename": _DECODER,
+                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+                "head_size": config.head_size,
+                "hidden_size": config.hidden_size,
+                "num_attention_heads": config.heads,
+                "num_key_value_heads": config.kv_heads,
+                "num_hidden_layers": config.layers,
+                "inputs": {
+                    "input_ids": "input_ids",
+                    "attention_mask": "attention_mask",
+                    "past_key_names": "past_key_values.%d.key",
+                    "past_value_names": "past_key_values.%d.value",
+                },
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+            },
+        },
+        "search": {
+            "do_sample": False,
+            "max_length": config.context_length,
+            "past_present_share_buffer": True,
+        },
+    }

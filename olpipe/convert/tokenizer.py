@@ -1,0 +1,217 @@
+"""Rebuild a Hugging Face `tokenizer.json` from the tokenizer inside a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from olpipe.convert.gguf import GGUFHeader
+from olpipe.errors import ModelCorrupt, ModelUnsupported
+
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
+
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_LLAMA3 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}"
+_QWEN2 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_REST}"
+
+# `tokenizer.ggml.pre` -> the expressions that cut a text before merging, applied one after the other.
+# Source: https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp, `llm_tokenizer_bpe`
+_PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
+    "default": (
+        r"[\p{P}\$\+<=>\^~\|]+",
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+        r"\p{N}+",
+        r"[0-9][0-9][0-9]",
+    ),
+    "gpt-2": (_GPT2,),
+    "llama-bpe": (_LLAMA3,),
+    "llama-v3": (_LLAMA3,),
+    "llama3": (_LLAMA3,),
+    "qwen2": (_QWEN2,),
+    "smollm": (r"\p{N}", _GPT2),
+}
+_WHOLE_WORDS_FIRST = frozenset({"llama-bpe", "llama-v3", "llama3"})
+_BEGINS_BY_DEFAULT = _WHOLE_WORDS_FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """Ids of tokens with a role; None where the file names none.
+
+    Attributes:
+        begin: Put before a text when `add_begin`.
+        ends: All that end an answer, the file's own end token first.
+        padding: Fills up shorter rows.
+        add_begin: Whether encoding a text puts `begin` before it.
+    """
+
+    begin: int | None
+    ends: tuple[int, ...]
+    padding: int | None
+    add_begin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The tokenizer of a GGUF file, checked.
+
+    Attributes:
+        tokens: Texts by id.
+        kinds: What each token is, as GGUF numbers it.
+        merges: Pairs in the order they are merged.
+        pre_tokenizer: Name of the rule that cuts texts before merging.
+        special: Tokens with a role.
+        chat_template: A Jinja template, or empty.
+    """
+
+    tokens: Sequence[str]
+    kinds: Sequence[int]
+    merges: Sequence[tuple[str, str]]
+    pre_tokenizer: str
+    special: SpecialTokens
+    chat_template: str
+
+
+def read_vocabulary(header: GGUFHeader) -> Vocabulary:
+    """Read and check the tokenizer.
+
+    Raises:
+        ModelCorrupt: A part is missing or contradicts another.
+        ModelUnsupported: A kind of tokenizer that is not converted.
+    """
+    metadata = header.metadata
+    model = metadata.get("tokenizer.ggml.model")
+    if model != "gpt2":
+        raise ModelUnsupported(
+            f"`{header.path}` has a tokenizer of kind `{model}`, which is not converted",
+            hint="use a model with a byte-level BPE tokenizer (`gpt2` in GGUF files)",
+        )
+    pre_tokenizer = metadata.get("tokenizer.ggml.pre", "default")
+    if pre_tokenizer not in _PRE_TOKENIZERS:
+        raise ModelUnsupported(
+            f"`{header.path}` cuts texts by the rule `{pre_tokenizer}`, which is not known",
+            hint=f"known rules are {', '.join(_PRE_TOKENIZERS)}",
+        )
+    tokens = _texts(header, "tokenizer.ggml.tokens")
+    kinds = metadata.get("tokenizer.ggml.token_type", (_NORMAL,) * len(tokens))
+    if not isinstance(kinds, tuple) or len(kinds) != len(tokens):
+        raise ModelCorrupt(f"`{header.path}` has {len(tokens)} tokens, but not as many token types")
+    if len(set(tokens)) != len(tokens):
+        raise ModelCorrupt(f"`{header.path}` has the same token twice")
+    template = metadata.get("tokenizer.chat_template", "")
+    if not isinstance(template, str):
+        raise ModelCorrupt(f"`{header.path}` has a chat template that is no text")
+    merges = _merges(header, frozenset(tokens))
+    return Vocabulary(tokens, kinds, merges, pre_tokenizer, _special(header, tokens, pre_tokenizer), template)
+
+
+def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return the content of `tokenizer.json`."""
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            _added(token_id, token, special=kind != _USER_DEFINED)
+            for token_id, (token, kind) in enumerate(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
+            if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN)
+        ],
+        "normalizer": None,
+        "pre_tokenizer": _pre_tokenizer(_PRE_TOKENIZERS[vocabulary.pre_tokenizer]),
+        "post_processor": _post_processor(vocabulary),
+        "decoder": _BYTE_LEVEL | {"use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": vocabulary.pre_tokenizer in _WHOLE_WORDS_FIRST,
+            "vocab": {token: token_id for token_id, token in enumerate(vocabulary.tokens)},
+            "merges": [list(pair) for pair in vocabulary.merges],
+        },
+    }
+
+
+def tokenizer_config(vocabulary: Vocabulary, context_length: int) -> dict[str, Any]:
+    """Return the content of `tokenizer_config.json`, the chat template in it."""
+    special = vocabulary.special
+    named = {"bos_token": special.begin, "eos_token": special.ends[0], "pad_token": special.padding}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context_length,
+        "clean_up_tokenization_spaces": False,
+        "add_bos_token": special.add_begin,
+        **{name: vocabulary.tokens[token_id] for name, token_id in named.items() if token_id is not None},
+        **({"chat_template": vocabulary.chat_template} if vocabulary.chat_template else {}),
+    }
+
+
+_BYTE_LEVEL: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+
+
+def _texts(header: GGUFHeader, key: str) -> tuple[str, ...]:
+    value = header.metadata.get(key)
+    if not isinstance(value, tuple) or not value or not isinstance(value[0], str):
+        raise ModelCorrupt(f"`{header.path}` has no list of texts `{key}`")
+    return value
+
+
+def _merges(header: GGUFHeader, tokens: frozenset[str]) -> list[tuple[str, str]]:
+    merges = []
+    for line in _texts(header, "tokenizer.ggml.merges"):
+        left, _, right = line.partition(" ")
+        if left not in tokens or right not in tokens or left + right not in tokens:
+            raise ModelCorrupt(f"`{header.path}` merges `{line[:80]}`, which its vocabulary does not have")
+        merges.append((left, right))
+    return merges
+
+
+def _special(header: GGUFHeader, tokens: Sequence[str], pre_tokenizer: str) -> SpecialTokens:
+    def token_id(role: str) -> int | None:
+        value = header.metadata.get(f"tokenizer.ggml.{role}_token_id")
+        if value is not None and (not isinstance(value, int) or not 0 <= value < len(tokens)):
+            raise ModelCorrupt(f"`{header.path}` has no token {value!r}, its `{role}` token")
+        return value
+
+    ends = dict.fromkeys(end for role in ("eos", "eot", "eom") if (end := token_id(role)) is not None)
+    if not ends:
+        raise ModelCorrupt(f"`{header.path}` does not say which token ends an answer")
+    begin = token_id("bos")
+    wanted = header.metadata.get("tokenizer.ggml.add_bos_token", pre_tokenizer in _BEGINS_BY_DEFAULT)
+    return SpecialTokens(begin, tuple(ends), token_id("padding"), bool(wanted) and begin is not None)
+
+
+def _added(token_id: int, content: str, *, special: bool) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": token_id, "content": content, **flags, "special": special}
+
+
+def _pre_tokenizer(expressions: Sequence[str]) -> dict[str, Any]:
+    splits = [
+        {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
+        for expression in expressions
+    ]
+    return {"type": "Sequence", "pretokenizers": [*splits, _BYTE_LEVEL | {"use_regex": False}]}
+
+
+def _post_processor(vocabulary: Vocabulary) -> dict[str, Any]:
+    begin = vocabulary.special.begin
+    byte_level = _BYTE_LEVEL | {"use_regex": True}
+    if begin is None or not vocabulary.special.add_begin:
+        return byte_level
+    token = vocabulary.tokens[begin]
+    first: list[dict[str, Any]] = [{"SpecialToken": {"id": token, "type_id": 0}}]
+    template = {
+        "type": "TemplateProcessing",
+        "single": [*first, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [*first, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {token: {"id": token, "ids": [begin], "tokens": [token]}},
+    }
+    return {"type": "Sequence", "processors": [byte_level, template]}
