@@ -1,0 +1,62 @@
+"""Find things and their places in a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from olpipe.image import Box, DecodedImage
+from olpipe.perception.nms import suppress
+from olpipe.perception.pixels import square
+from olpipe.perception.session import open_session
+from olpipe.record import Detection
+
+SMALLEST_SIDE = 2
+"""Pixels; a thinner box says nothing."""
+
+
+class Detector:
+    """A detection network in one ONNX file.
+
+    It takes `image` (1, S, S, 3), float32 RGB 0..255, the photo squeezed into a square, and returns
+    `detections` (1, K, 6): x1, y1, x2, y2 as shares of the sides, score, class. Thread-safe.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[str], *, threads: int = 1) -> None:
+        """Load the network.
+
+        Args:
+            path: The ONNX file.
+            labels: Names of the classes, in order.
+            threads: CPU threads for one photo.
+
+        Raises:
+            BackendMissing: ONNX Runtime is not installed.
+        """
+        self._session = open_session(path, threads=threads)
+        self._side: int = self._session.get_inputs()[0].shape[1]
+        self._labels = tuple(labels)
+
+    def detect(self, image: DecodedImage, *, min_score: float, max_overlap: float) -> tuple[Detection, ...]:
+        """Return what is in the photo, surest first; boxes lie inside the original."""
+        pixels = square(image.pixels, self._side)
+        found = self._session.run(["detections"], {"image": pixels[None]})[0][0]
+        found = found[found[:, 4] >= min_score]
+        classes = found[:, 5].astype(np.int64)
+        detections = []
+        for index in suppress(found[:, :4], found[:, 4], classes, max_overlap=max_overlap):
+            box = to_box(found[index, :4], image.width, image.height)
+            if box is not None:
+                detections.append(Detection(self._labels[classes[index]], float(found[index, 4]), box))
+        return tuple(detections)
+
+
+def to_box(corners: npt.NDArray[np.floating], width: int, height: int) -> Box | None:
+    """Turn corners given as shares of the sides into whole pixels inside the image; None when too little is left."""
+    x1, y1, x2, y2 = np.rint(np.clip(corners, 0, 1) * (width, height, width, height)).astype(int).tolist()
+    if x2 - x1 < SMALLEST_SIDE or y2 - y1 < SMALLEST_SIDE:
+        return None
+    return Box(x1, y1, x2 - x1, y2 - y1)

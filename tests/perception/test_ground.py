@@ -1,0 +1,191 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from olpipe.errors import UnknownName, UsageError
+from olpipe.generation import GenerateRequest, Guidance
+from olpipe.image import Box, DecodedImage
+from olpipe.interfaces import Perceiver
+from olpipe.messages import Message
+from olpipe.model import ModelBundle, ModelConfig, ModelName
+from olpipe.perception.ground import ground
+from olpipe.record import Detection, Evidence, Label
+from olpipe.registry import Registry
+
+PHOTO = DecodedImage(np.zeros((30, 90, 3), np.uint8), width=90, height=30)
+CAT = Evidence((Detection("cat", 0.9, Box(1, 2, 30, 20), ("tabby",)),), (Label("cat", 0.9), Label("tabby", 0.6)))
+CUP = Evidence((Detection("cup", 0.5, Box(70, 2, 10, 9)),), (Label("cup", 0.5), Label("cat", 0.3)))
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 8, "x-evidence": "tags"},
+        "title": {"type": "string"},
+        "objects": {"type": "array", "maxItems": 8, "x-evidence": "objects"},
+    },
+}
+
+
+class Fixed(Perceiver):
+    """Sees the same in every photo."""
+
+    version = "1"
+
+    def __init__(self, name, evidence):
+        self.name = name
+        self.evidence = evidence
+
+    def perceive(self, image):
+        return self.evidence
+
+
+@pytest.fixture
+def perceivers():
+    registry = Registry("perceiver", Perceiver)
+    for name, evidence in (("cats", CAT), ("cups", CUP), ("blind", Evidence())):
+        registry.register(Fixed(name, evidence), "test")
+    return registry
+
+
+def bundle(*perceivers, capabilities=("completion",)):
+    config = ModelConfig(capabilities=capabilities, perceivers=perceivers)
+    return ModelBundle(ModelName.parse("tiny"), "sha256:0", Path(), Path(), config)
+
+
+def request(*images, schema=None, **changes):
+    guidance = None if schema is None else Guidance("json_schema", json.dumps(schema))
+    made = GenerateRequest("tiny", (Message.of("user", "Describe it.", *images),), guidance=guidance)
+    return replace(made, **changes)
+
+
+def constants(grounded):
+    return {name: json.loads(value) for name, value in grounded.guidance.constants}
+
+
+def test_a_model_without_vision_reads_the_evidence_in_place_of_the_photo(perceivers):
+    grounded = ground(request(PHOTO), bundle("cats"), perceivers)
+    assert grounded.messages[0].images == ()
+    assert grounded.messages[0].text == "photo: cat (left), tabby\nDescribe it."
+
+
+def test_a_model_with_vision_keeps_the_photo_and_gets_the_evidence_too(perceivers):
+    grounded = ground(request(PHOTO), bundle("cats", capabilities=("completion", "vision")), perceivers)
+    assert grounded.messages[0].images == (PHOTO,)
+    assert grounded.messages[0].text == "photo: cat (left), tabby\nDescribe it."
+
+
+def test_the_request_overrules_the_manifest(perceivers):
+    grounded = ground(request(PHOTO, perceivers=("cups",)), bundle("cats"), perceivers)
+    assert grounded.messages[0].text.startswith("photo: cup (right), cat")
+
+
+def test_evidence_of_several_perceivers_is_added_up(perceivers):
+    grounded = ground(request(PHOTO, schema=SCHEMA), bundle("cats", "cups"), perceivers)
+    assert grounded.messages[0].text.startswith("photo: cat (left), cup (right), tabby")
+    assert constants(grounded)["tags"] == ["cat", "tabby", "cup"]
+
+
+def test_annotated_properties_become_constants_and_the_rest_is_left_to_the_model(perceivers):
+    grounded = ground(request(PHOTO, schema=SCHEMA), bundle("cats"), perceivers)
+    assert constants(grounded) == {
+        "tags": ["cat", "tabby"],
+        "objects": [{"x": 1, "y": 2, "w": 30, "h": 20, "type": "cat", "tags": ["tabby"]}],
+    }
+
+
+def test_constants_are_compact_json_in_the_order_of_the_schema(perceivers):
+    grounded = ground(request(PHOTO, schema=SCHEMA), bundle("cats"), perceivers)
+    assert grounded.guidance.constants[0] == ("tags", '["cat","tabby"]')
+    assert [name for name, _ in grounded.guidance.constants] == ["tags", "objects"]
+
+
+def test_a_photo_with_nothing_in_it_is_evidence_too(perceivers):
+    grounded = ground(request(PHOTO, schema=SCHEMA), bundle("blind"), perceivers)
+    assert grounded.messages[0].text == "photo: nothing recognised\nDescribe it."
+    assert constants(grounded) == {"tags": [], "objects": []}
+
+
+def tags_schema(**changes):
+    return {"properties": {"tags": {"type": "array", "x-evidence": "tags", **changes}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"maxItems": 1}, ["cat"]),
+        ({"items": {"type": "string", "maxLength": 3}}, ["cat"]),
+        ({"items": {"enum": ["tabby", "dog"]}}, ["tabby"]),
+        ({"items": True}, ["cat", "tabby"]),
+        ({"items": {"$ref": "#/$defs/tag"}}, ["cat", "tabby"]),
+    ],
+)
+def test_tags_are_cut_to_what_the_schema_has_room_for(perceivers, changes, expected):
+    schema = {**tags_schema(**changes), "$defs": {"tag": {"type": "string"}}}
+    assert constants(ground(request(PHOTO, schema=schema), bundle("cats"), perceivers)) == {"tags": expected}
+
+
+def test_objects_and_their_tags_are_cut_to_what_the_schema_has_room_for(perceivers):
+    item = {"type": "object", "properties": {"tags": {"type": "array", "maxItems": 0}}}
+    schema = {"properties": {"things": {"type": "array", "maxItems": 1, "items": item, "x-evidence": "objects"}}}
+    grounded = ground(request(PHOTO, schema=schema), bundle("cats", "cups"), perceivers)
+    assert constants(grounded) == {"things": [{"x": 1, "y": 2, "w": 30, "h": 20, "type": "cat", "tags": []}]}
+
+
+def test_a_value_that_the_schema_would_refuse_is_left_to_the_model(perceivers):
+    grounded = ground(request(PHOTO, schema=tags_schema(minItems=3)), bundle("cats"), perceivers)
+    assert grounded.guidance.constants == ()
+
+
+def test_a_constant_that_is_already_known_stays(perceivers):
+    guidance = Guidance("json_schema", json.dumps(tags_schema()), (("tags", '["mine"]'),))
+    grounded = ground(request(PHOTO, guidance=guidance), bundle("cats"), perceivers)
+    assert constants(grounded) == {"tags": ["mine"]}
+
+
+def test_an_unknown_kind_of_evidence_is_a_usage_error(perceivers):
+    schema = {"properties": {"mood": {"x-evidence": "mood"}}}
+    with pytest.raises(UsageError, match="`x-evidence` cannot be `mood`"):
+        ground(request(PHOTO, schema=schema), bundle("cats"), perceivers)
+
+
+def test_guidance_that_is_no_schema_gets_no_constants(perceivers):
+    guidance = Guidance("regex", "[a-z]+")
+    assert ground(request(PHOTO, guidance=guidance), bundle("cats"), perceivers).guidance == guidance
+
+
+def test_a_blind_model_without_perceivers_is_a_usage_error_with_the_way_out(perceivers):
+    with pytest.raises(UsageError, match="model `tiny:latest` cannot see images") as caught:
+        ground(request(PHOTO), bundle(), perceivers)
+    assert "--evidence photo-mini" in caught.value.hint
+
+
+def test_a_perceiver_that_is_not_installed_is_named(perceivers):
+    with pytest.raises(UnknownName, match="no perceiver is called `cat`"):
+        ground(request(PHOTO, perceivers=("cat",)), bundle(), perceivers)
+
+
+def test_an_empty_choice_of_perceivers_leaves_a_vision_model_alone_with_the_photo(perceivers):
+    asked = request(PHOTO, perceivers=())
+    assert ground(asked, bundle("cats", capabilities=("vision",)), perceivers) is asked
+
+
+def test_a_request_without_photos_is_left_as_it_is(perceivers):
+    asked = request(schema=SCHEMA)
+    assert ground(asked, bundle("cats"), perceivers) is asked
+
+
+def test_photos_of_earlier_turns_are_read_too_but_the_answer_is_about_the_last(perceivers):
+    turns = (
+        Message.of("user", "What is it?", PHOTO),
+        Message.of("assistant", "A cat."),
+        Message.of("user", "Sure?"),
+    )
+    grounded = ground(request(schema=SCHEMA, messages=turns), bundle("cats"), perceivers)
+    assert [message.text for message in grounded.messages] == [
+        "photo: cat (left), tabby\nWhat is it?",
+        "A cat.",
+        "Sure?",
+    ]
+    assert constants(grounded)["tags"] == ["cat", "tabby"]
