@@ -1,0 +1,308 @@
+"""The models on this machine: names over manifests over blobs.
+
+    <models>/blobs/sha256-<64 hex digits>                       bytes
+    <models>/manifests/<host>/<namespace>/<model>/<tag>         what a model is made of
+    <models>/incoming/                                          what pulls have not finished
+    <cache>/views/<digest>/, <cache>/builds/<digest>/           can be made again at any time
+
+Processes share a store without a server: everything appears by a rename, a manifest after its blobs,
+and whatever appears or disappears does so under one short lock. Manifests are read as strangers' files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from olpipe.errors import ModelNotFound, StoreError
+from olpipe.interfaces import Progress, ProgressCallback
+from olpipe.model import MEDIA_TYPE, Layer, ModelBundle, ModelConfig, ModelName
+from olpipe.store import digests, views
+from olpipe.store.blobs import Blobs
+from olpipe.store.layer_names import check_layer_name
+from olpipe.store.manifest import MAX_BYTES, Manifest, config_from_bytes, config_to_bytes
+from olpipe.store.manifests import ManifestFile, Manifests, damaged
+from olpipe.store.writing import writing
+
+logger = logging.getLogger(__name__)
+
+HOUR_S = 3600
+TEMPORARY_KEPT_S = HOUR_S
+"""A temporary file that was not written to for so long belongs to a process that is gone."""
+UNNAMED_BLOB_KEPT_S = 24 * HOUR_S
+"""How long a blob may wait for its manifest."""
+PARTIAL_KEPT_S = 7 * 24 * HOUR_S
+"""How long an interrupted pull can be taken up again."""
+
+_UNNAMED_FILES = ("model", "projector")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel(ManifestFile):
+    """A model as its manifest and config layer describe it, before its files are laid out."""
+
+    config: ModelConfig
+
+
+class Library:
+    """A model store and its cache. Implements `olpipe.interfaces.ModelStore`."""
+
+    def __init__(self, folder: Path, *, cache: Path) -> None:
+        """Look at a store; nothing is created before something is added.
+
+        Args:
+            folder: Blobs and manifests.
+            cache: Views and builds.
+        """
+        self._incoming = folder / "incoming"
+        self._cache = cache
+        self._lock = FileLock(self._incoming / "store.lock")
+        self._blobs = Blobs(folder / "blobs", incoming=self._incoming, lock=self._lock)
+        self._manifests = Manifests(folder / "manifests", incoming=self._incoming)
+
+    # --- putting models in --------------------------------------------------------------------
+
+    def has(self, digest: str) -> bool:
+        """Say whether a blob is stored, and keep it for the manifest that is to name it."""
+        return self._blobs.claim(digest)
+
+    def partial(self, key: str) -> Path:
+        """Return a folder that survives an interrupted pull, the same for the same key.
+
+        Only one process should use it at a time; `olpipe.store.pull.pull` sees to that.
+        """
+        folder = self._incoming / f"pull-{_short(key)}"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            os.utime(folder)
+        return folder
+
+    def pull_lock(self, key: str) -> FileLock:
+        """Return a lock over processes for one thing that is being pulled."""
+        with writing(self._incoming):
+            self._incoming.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._incoming / f"pull-{_short(key)}.lock")
+
+    def add_file(self, path: Path, *, digest: str | None = None, progress: ProgressCallback | None = None) -> Layer:
+        """Copy a file in and return a layer for it.
+
+        Raises:
+            DigestMismatch: `digest` was given and the bytes are others.
+            DiskFull: There was no space; nothing half-written is left under a final name.
+        """
+        total = path.stat().st_size
+
+        def report(done: int) -> None:
+            if progress is not None:
+                progress(Progress(f"storing {path.name}", done, total))
+
+        with path.open("rb") as source:
+            found, size = self._blobs.add(source, digest=digest, what=path.name, report=report)
+        return Layer(found, size)
+
+    def add_bytes(self, data: bytes) -> Layer:
+        """Put bytes in and return a layer for them."""
+        found, size = self._blobs.add(io.BytesIO(data), digest=None, what="bytes", report=lambda done: None)
+        return Layer(found, size)
+
+    def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
+        """Write the manifest, atomically; what it replaces and nobody else needs is removed.
+
+        Raises:
+            StoreError: A blob is missing: it was removed since it was added.
+            ValueError: A layer's name could leave the model's folder.
+        """
+        manifest = Manifest(self.add_bytes(config_to_bytes(config, layers)), tuple(layers))
+        data = manifest.to_bytes()
+        Manifest.from_bytes(data)  # what could not be read again is not written
+        with self._changing():
+            for layer in (manifest.config, *manifest.layers):
+                if self._blobs.size(layer.digest) != layer.size:
+                    raise StoreError(f"a part of `{name}` was removed while it was pulled", hint="pull it again")
+            self._replace(name, data)
+
+    def clean(self) -> None:
+        """Remove what abandoned pulls left behind, once it is too old to belong to a pull in progress."""
+        if not self._incoming.is_dir():
+            return
+        now = time.time()
+        with self._changing():
+            for path in self._incoming.iterdir():
+                age_s = now - path.lstat().st_mtime
+                if path.is_dir() and age_s > PARTIAL_KEPT_S:
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.suffix != ".lock" and path.is_file() and age_s > TEMPORARY_KEPT_S:
+                    path.unlink(missing_ok=True)
+            try:
+                named = self._manifests.in_use()[1]
+            except StoreError:
+                return  # `list` warns of it
+            for digest, touched_at in list(self._blobs.entries()):
+                if digest not in named and now - touched_at > UNNAMED_BLOB_KEPT_S:
+                    self._blobs.discard(digest)
+
+    # --- taking models out --------------------------------------------------------------------
+
+    def names(self) -> list[ModelName]:
+        """Return every name that has a manifest, readable or not, in order."""
+        return self._manifests.names()
+
+    def stored(self) -> list[StoredModel]:
+        """Return every readable model, newest first; each that is damaged is one warning."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.describe(name))
+            except ModelNotFound:
+                continue  # removed since it was listed
+            except StoreError as error:
+                logger.warning("%s", error.message)
+        return sorted(found, key=lambda model: model.modified_at, reverse=True)
+
+    def describe(self, name: ModelName) -> StoredModel:
+        """Return a model's description without laying out its files.
+
+        Raises:
+            ModelNotFound: It is not on this machine.
+            StoreError: It is damaged.
+        """
+        found = self._manifests.read(name)
+        try:
+            config = config_from_bytes(self._blobs.read(found.manifest.config.digest, limit=MAX_BYTES))
+        except (OSError, ValueError) as error:
+            raise damaged(found.name, error) from error
+        return StoredModel(found.name, found.data, found.modified_at, found.manifest, config)
+
+    def get(self, name: ModelName) -> ModelBundle:
+        """Return a model with its files laid out in a view, which is reused when it is there.
+
+        Raises:
+            ModelNotFound: It is not on this machine.
+            StoreError: It is damaged.
+        """
+        model = self.describe(name)
+        view, cache = self._made(model.digest)
+        try:
+            views.materialise(view, self._files(model))
+            system, licenses = self._texts(model, "system"), self._texts(model, "license")
+            parameters = _parameters(self._texts(model, "params"))
+        except (FileNotFoundError, ValueError) as error:
+            raise damaged(model.name, error) from error
+        return ModelBundle(
+            name=model.name,
+            digest=model.digest,
+            path=view,
+            cache=cache,
+            config=model.config,
+            system="\n".join(system),
+            parameters=parameters,
+            licenses=tuple(licenses),
+            size_bytes=model.manifest.size_bytes,
+        )
+
+    def remove(self, name: ModelName) -> None:
+        """Remove a model, and its files where no other model needs them.
+
+        Raises:
+            ModelNotFound: It is not on this machine.
+        """
+        with self._changing():
+            removed = self._read_or_none(name)
+            self._manifests.remove(name)
+            if removed is not None:
+                self._release(removed)
+
+    def copy(self, source: ModelName, destination: ModelName) -> None:
+        """Give a model a second name; no file is copied.
+
+        Raises:
+            ModelNotFound: The source is not on this machine.
+        """
+        with self._changing():
+            self._replace(destination, self._manifests.read(source).data)
+
+    # --- within -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the store's lock; every look that a change depends on is inside."""
+        with writing(self._manifests.folder):
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                yield
+
+    def _replace(self, name: ModelName, data: bytes) -> None:
+        replaced = self._read_or_none(name)
+        self._manifests.write(name, data)
+        if replaced is not None:
+            self._release(replaced)
+
+    def _read_or_none(self, name: ModelName) -> ManifestFile | None:
+        try:
+            return self._manifests.read(name)
+        except (ModelNotFound, StoreError):
+            return None
+
+    def _release(self, removed: ManifestFile) -> None:
+        """Delete what only this manifest named; a blob touched since is claimed by a pull in progress."""
+        try:
+            models, blobs = self._manifests.in_use()
+        except StoreError as error:
+            logger.warning("no files were removed, for nobody knows which are needed: %s", error.message)
+            return
+        if removed.digest not in models:
+            for folder in self._made(removed.digest):
+                views.discard(folder)
+        for digest in removed.manifest.blob_digests - blobs:
+            touched_at = self._blobs.touched_at(digest)
+            if touched_at is not None and touched_at <= removed.modified_at:
+                self._blobs.discard(digest)
+
+    def _made(self, digest: str) -> tuple[Path, Path]:
+        """Return a model's view and the folder of its builds."""
+        hex_digits = digests.hex_of(digest)
+        return self._cache / "views" / hex_digits, self._cache / "builds" / hex_digits
+
+    def _files(self, model: StoredModel) -> dict[str, tuple[Path, int]]:
+        files: dict[str, tuple[Path, int]] = {}
+        for layer in model.manifest.layers:
+            kind = layer.media_type.removeprefix(MEDIA_TYPE)
+            # Ollama's own weights carry no name.
+            name = layer.name or (f"{kind}.{model.config.model_format}" if kind in _UNNAMED_FILES else "")
+            if not name:
+                continue
+            if self._blobs.size(layer.digest) != layer.size:
+                raise ValueError(f"the file `{name}` is missing or cut short")
+            files[check_layer_name(name)] = (self._blobs.path(layer.digest), layer.size)
+        return files
+
+    def _texts(self, model: StoredModel, kind: str) -> list[str]:
+        layers = [layer for layer in model.manifest.layers if layer.media_type == MEDIA_TYPE + kind]
+        return [self._blobs.read(layer.digest, limit=MAX_BYTES).decode() for layer in layers]
+
+
+def _short(key: str) -> str:
+    """Return a file name for any text; equal texts give equal names."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _parameters(texts: Sequence[str]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for text in texts:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise ValueError("its parameters are not a JSON object")
+        merged |= value
+    return merged

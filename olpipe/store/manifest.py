@@ -1,0 +1,162 @@
+"""Manifests and config layers as JSON, in Ollama's spelling; what is read is not trusted.
+
+Source: https://github.com/ollama/ollama/blob/main/manifest/manifest.go and types/model/config.go
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from olpipe.model import Layer, ModelConfig
+from olpipe.store import digests
+from olpipe.store.layer_names import check_layer_name, check_together
+
+MAX_BYTES = 4 << 20
+_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a model is made of: a config layer and the others."""
+
+    config: Layer
+    layers: tuple[Layer, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of everything it names."""
+        return self.config.size + sum(layer.size for layer in self.layers)
+
+    @property
+    def blob_digests(self) -> frozenset[str]:
+        """Every blob it names."""
+        return frozenset({self.config.digest, *(layer.digest for layer in self.layers)})
+
+    def to_bytes(self) -> bytes:
+        """Return the file's bytes, always the same for the same layers: their hash is the model's digest."""
+        value = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST_TYPE,
+            "config": {"mediaType": _CONFIG_TYPE, "digest": self.config.digest, "size": self.config.size},
+            "layers": [_layer_to_json(layer) for layer in self.layers],
+        }
+        return _compact(value)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Read a manifest file.
+
+        Raises:
+            ValueError: It is not one, or one of its layers could leave the store.
+        """
+        value = _table(data)
+        layers = value.get("layers") or []
+        if not isinstance(layers, list):
+            raise ValueError("`layers` is not a list")
+        read = tuple(_layer_from_json(layer) for layer in layers)
+        check_together(layer.name for layer in read if layer.name)
+        return cls(_layer_from_json(value.get("config")), read)
+
+
+def config_to_bytes(config: ModelConfig, layers: Sequence[Layer]) -> bytes:
+    """Return the config layer's bytes; fields that say nothing are left out."""
+    described = {
+        "model_format": config.model_format,
+        "model_family": config.model_family,
+        "model_families": [config.model_family] if config.model_family else None,
+        "model_type": config.model_type,
+        "file_type": config.file_type,
+        "capabilities": list(config.capabilities),
+        "context_length": config.context_length,
+        "embedding_length": config.embedding_length,
+        "perceivers": list(config.perceivers),
+        "conversion": dict(config.conversion),
+    }
+    # The last three are what container registries expect of any config; Ollama writes these constants.
+    value = {key: entry for key, entry in described.items() if entry} | {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
+    }
+    return _compact(value)
+
+
+def config_from_bytes(data: bytes) -> ModelConfig:
+    """Read a config layer.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    value = _table(data)
+    conversion = value.get("conversion") or {}
+    if not isinstance(conversion, dict):
+        raise ValueError("`conversion` is not an object")
+    return ModelConfig(
+        model_format=_text(value, "model_format"),
+        model_family=_text(value, "model_family"),
+        model_type=_text(value, "model_type"),
+        file_type=_text(value, "file_type"),
+        context_length=_count(value, "context_length"),
+        embedding_length=_count(value, "embedding_length"),
+        capabilities=_texts(value, "capabilities") or ModelConfig().capabilities,
+        perceivers=_texts(value, "perceivers"),
+        conversion=conversion,
+    )
+
+
+def _layer_to_json(layer: Layer) -> dict[str, Any]:
+    value = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+    return value | {"name": layer.name} if layer.name else value
+
+
+def _layer_from_json(value: object) -> Layer:
+    if not isinstance(value, dict):
+        raise ValueError("a layer is not an object")
+    digest, name = _text(value, "digest"), _text(value, "name")
+    return Layer(
+        digest=digests.normalised(digest),
+        size=_count(value, "size"),
+        media_type=_text(value, "mediaType"),
+        name=check_layer_name(name) if name else "",
+    )
+
+
+def _compact(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _table(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise ValueError("it is too large")
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("it is not a JSON object")
+    return value
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key) or ""
+    if not isinstance(value, str):
+        raise ValueError(f"`{key}` is not a text")
+    return value
+
+
+def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = table.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise ValueError(f"`{key}` is not a list of texts")
+    return tuple(value)
+
+
+def _count(table: Mapping[str, Any], key: str) -> int:
+    value = table.get(key) or 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"`{key}` is not a count")
+    return value

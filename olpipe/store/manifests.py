@@ -1,0 +1,151 @@
+"""Manifest files by model name: `<folder>/<host>/<namespace>/<model>/<tag>`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from olpipe.errors import InvalidName, ModelNotFound, StoreError, nearest
+from olpipe.model import ModelName
+from olpipe.store import digests
+from olpipe.store.manifest import MAX_BYTES, Manifest
+
+_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """A manifest as it was read.
+
+    Attributes:
+        name: The model's name, spelt as it is stored.
+        data: The file's bytes.
+        modified_at: When it was written, seconds since the epoch.
+        manifest: What it says.
+    """
+
+    name: ModelName
+    data: bytes = field(repr=False)
+    modified_at: float
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        """The model's digest: `sha256:…` of the file's bytes."""
+        return digests.of_bytes(self.data)
+
+
+def damaged(name: ModelName, reason: object) -> StoreError:
+    """Return the error for a model whose files on this machine cannot be used."""
+    return StoreError(f"model `{name}` is damaged: {reason}", hint=f"run `olpipe rm {name}`, then pull it again")
+
+
+class Manifests:
+    """The manifests of one store. The caller holds the store's lock while it writes or removes."""
+
+    def __init__(self, folder: Path, *, incoming: Path) -> None:
+        """Look at a folder of manifests; `incoming` is where new ones grow, on the same file system."""
+        self.folder = folder
+        self._incoming = incoming
+
+    def names(self) -> list[ModelName]:
+        """Return every name that has a file, readable or not, in order."""
+        return sorted(_names_below(self.folder, ()))
+
+    def spelling(self, name: ModelName) -> ModelName:
+        """Return the stored name that differs in letter case only, or the name itself."""
+        if self._path(name).is_file():
+            return name
+        folded = str(name).casefold()
+        return next((known for known in self.names() if str(known).casefold() == folded), name)
+
+    def read(self, name: ModelName) -> ManifestFile:
+        """Read a manifest.
+
+        Raises:
+            ModelNotFound: There is none of that name.
+            StoreError: It is damaged.
+        """
+        name = self.spelling(name)
+        try:
+            data, modified_at = self._bytes(name)
+            return ManifestFile(name, data, modified_at, Manifest.from_bytes(data))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise self.not_found(name) from error
+        except (OSError, ValueError) as error:
+            raise damaged(name, error) from error
+
+    def write(self, name: ModelName, data: bytes) -> None:
+        """Put a manifest in place at once, under the spelling that is already there if there is one."""
+        path = self._path(self.spelling(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix="manifest-", dir=self._incoming)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def remove(self, name: ModelName) -> None:
+        """Remove a manifest and the folders it leaves empty.
+
+        Raises:
+            ModelNotFound: There is none of that name.
+        """
+        path = self._path(self.spelling(name))
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise self.not_found(name) from error
+        with suppress(OSError):
+            for parent in path.parents[: _DEPTH - 1]:
+                parent.rmdir()
+
+    def in_use(self) -> tuple[set[str], set[str]]:
+        """Return the digests of all models and of all blobs that they name.
+
+        Raises:
+            StoreError: A manifest cannot be read, so nobody knows what it names.
+        """
+        models: set[str] = set()
+        blobs: set[str] = set()
+        for name in self.names():
+            found = self.read(name)
+            models.add(found.digest)
+            blobs |= found.manifest.blob_digests
+        return models, blobs
+
+    def not_found(self, name: ModelName) -> ModelNotFound:
+        """Return the error for a name that has no manifest."""
+        close = nearest(str(name), map(str, self.names()))
+        hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else "`olpipe list` shows all"
+        return ModelNotFound(f"model `{name}` is not on this machine", hint=hint)
+
+    def _path(self, name: ModelName) -> Path:
+        return self.folder / name.host / name.namespace / name.model / name.tag
+
+    def _bytes(self, name: ModelName) -> tuple[bytes, float]:
+        with self._path(name).open("rb") as file:
+            return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mtime
+
+
+def _names_below(folder: Path, parts: tuple[str, ...]) -> Iterator[ModelName]:
+    """Walk four levels down; links are not followed, and what is no name is not ours."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        path = (*parts, entry.name)
+        if len(path) < _DEPTH and entry.is_dir(follow_symlinks=False):
+            yield from _names_below(Path(entry.path), path)
+        elif len(path) == _DEPTH and entry.is_file(follow_symlinks=False):
+            with suppress(InvalidName):
+                yield ModelName.parse(f"{path[0]}/{path[1]}/{path[2]}:{path[3]}")

@@ -1,0 +1,79 @@
+"""Lay a model's blobs out under their own names, as runtimes want to open them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from olpipe.store.writing import writing
+
+# Smaller files are copied: those are the ones that people open in an editor, and an edit through a
+# hard link would change the blob.
+LINK_FROM_BYTES = 4 << 20
+
+
+def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
+    """Make a folder of a model's files, whole or not at all; one that is there and whole is reused.
+
+    Args:
+        view: The folder to make.
+        files: The blob and its size in bytes, by the file's name in the folder.
+
+    Raises:
+        FileNotFoundError: A blob is missing.
+        DiskFull: There was no space for copies.
+    """
+    if _whole(view, files):
+        return
+    with writing(view):
+        view.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=view.parent))
+        try:
+            for name, (blob, size) in files.items():
+                target = fresh.joinpath(*name.split("/"))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _place(blob, target, size)
+            _swap(fresh, view, files)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a view or a build; it first leaves its name, so that nobody takes what is left for whole."""
+    if folder.is_dir():
+        doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+        with suppress(OSError):
+            os.replace(folder, doomed / folder.name)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _whole(view: Path, files: Mapping[str, tuple[Path, int]]) -> bool:
+    for name, (_, size) in files.items():
+        path = view.joinpath(*name.split("/"))
+        if not path.is_file() or path.stat().st_size != size:
+            return False
+    return view.is_dir()
+
+
+def _place(blob: Path, target: Path, size: int) -> None:
+    if size >= LINK_FROM_BYTES:
+        # Another file system, or one without hard links: copy instead.
+        with suppress(OSError):
+            os.link(blob, target)
+            return
+    shutil.copyfile(blob, target)
+
+
+def _swap(fresh: Path, view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
+    try:
+        os.rename(fresh, view)
+    except OSError:
+        # Another process was first, or something damaged is in the way.
+        if _whole(view, files):
+            return
+        discard(view)
+        os.rename(fresh, view)

@@ -1,0 +1,38 @@
+"""Map what the file system refuses to one clear line."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from olpipe.errors import DiskFull, StoreError
+
+# EFBIG: a file system or a limit of the process that takes no file of that size.
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Run a block that writes below `target`.
+
+    Raises:
+        DiskFull: There was no space for it.
+        StoreError: The folder may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFull(
+                f"no space left to write `{target}` ({error.strerror})",
+                hint="free some space, then run the command again: what is complete is kept",
+            ) from error
+        if error.errno in _REFUSED:
+            raise StoreError(
+                f"`{target}` cannot be written ({error.strerror})",
+                hint="set OLPIPE_HOME or OLLAMA_MODELS to a folder of yours",
+            ) from error
+        raise
