@@ -1,0 +1,154 @@
+"""Tiny language models with random weights: real files that real runtimes load in an instant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from olpipe.testing.gguf import write_gguf
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+"""The first tokens; the last of them ends an answer."""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+_LAYERS, _WIDTH, _FEED_FORWARD = 2, 64, 128
+_HEADS, _KV_HEADS = 4, 2
+_CONTROL_TOKEN, _NORMAL_TOKEN = 3, 1
+
+# Each is merged from its left end, so every beginning of a word is a token too.
+_WORDS = (
+    *(" the", " and", " of", " in", " is", " with", " dog", " cat", " photo", " street", "ing", "er", "on", "the"),
+    *('{"', '":', '":"', '","', '"}', "},", "tags", "title", "description", "objects", "alt"),
+)
+
+
+def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048) -> Path:
+    """Write a random llama of two layers that speaks ChatML bytes.
+
+    It has the tensors, the tokenizer and the chat template of a real model; what it writes is noise.
+
+    Args:
+        path: The file; it is replaced.
+        seed: Of the weights.
+        context_length: Most tokens it claims to read.
+
+    Returns:
+        `path`.
+    """
+    tokens, merges = vocabulary()
+    write_gguf(path, tiny_metadata(tokens, merges, context_length), tiny_tensors(len(tokens), seed))
+    return path
+
+
+def build_tiny_package(folder: Path, *, seed: int = 0, context_length: int = 2048) -> Path:
+    """Convert a tiny model into a package for ONNX Runtime GenAI.
+
+    Args:
+        folder: Made if it is not there; the model's GGUF file goes beside it.
+        seed: Of the weights.
+        context_length: Most tokens it claims to read.
+
+    Returns:
+        `folder`.
+    """
+    from olpipe.convert.package import convert_gguf
+
+    folder.mkdir(parents=True)
+    gguf = write_tiny_gguf(folder.with_name(folder.name + ".gguf"), seed=seed, context_length=context_length)
+    convert_gguf(gguf, folder, progress=lambda _: None)
+    return folder
+
+
+def vocabulary() -> tuple[list[str], list[str]]:
+    """Return tokens and merges of a byte-level BPE tokenizer that can say everything."""
+    letters = _byte_letters()
+    tokens = [*SPECIAL_TOKENS, *letters]
+    merges = []
+    for word in _WORDS:
+        spelt = [letters[byte] for byte in word.encode()]
+        for end in range(1, len(spelt)):
+            token = "".join(spelt[: end + 1])
+            if token not in tokens:
+                tokens.append(token)
+                merges.append("".join(spelt[:end]) + " " + spelt[end])
+    return tokens, merges
+
+
+def tiny_metadata(tokens: list[str], merges: list[str], context_length: int) -> dict[str, Any]:
+    """Return a tiny model's metadata."""
+    kinds = [_CONTROL_TOKEN if token in SPECIAL_TOKENS else _NORMAL_TOKEN for token in tokens]
+    return {
+        "general.architecture": "llama",
+        "general.name": "tiny",
+        "general.size_label": "100K",
+        "general.file_type": 0,
+        "llama.block_count": _LAYERS,
+        "llama.context_length": context_length,
+        "llama.embedding_length": _WIDTH,
+        "llama.feed_forward_length": _FEED_FORWARD,
+        "llama.attention.head_count": _HEADS,
+        "llama.attention.head_count_kv": _KV_HEADS,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.freq_base": 10000.0,
+        "llama.rope.dimension_count": _WIDTH // _HEADS,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.padding_token_id": 2,
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.chat_template": CHAT_TEMPLATE,
+    }
+
+
+def tiny_tensors(vocabulary_size: int, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Return a tiny model's weights; without its `output.weight` it is as sound, with tied embeddings."""
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+
+    def matrix(rows: int, columns: int) -> npt.NDArray[np.float32]:
+        return random.normal(0, columns**-0.5, (rows, columns)).astype(np.float32)
+
+    def norm() -> npt.NDArray[np.float32]:
+        return random.uniform(0.5, 1.5, _WIDTH).astype(np.float32)
+
+    key_width = _WIDTH // _HEADS * _KV_HEADS
+    tensors = {
+        "token_embd.weight": matrix(vocabulary_size, _WIDTH),
+        "output_norm.weight": norm(),
+        # Of its own and strong: with tied embeddings random layers only echo their last token.
+        "output.weight": 3 * matrix(vocabulary_size, _WIDTH),
+    }
+    for layer in range(_LAYERS):
+        block = {
+            "attn_norm": norm(),
+            "attn_q": matrix(_WIDTH, _WIDTH),
+            "attn_k": matrix(key_width, _WIDTH),
+            "attn_v": matrix(key_width, _WIDTH),
+            "attn_output": matrix(_WIDTH, _WIDTH),
+            "ffn_norm": norm(),
+            "ffn_gate": matrix(_FEED_FORWARD, _WIDTH),
+            "ffn_up": matrix(_FEED_FORWARD, _WIDTH),
+            "ffn_down": matrix(_WIDTH, _FEED_FORWARD),
+        }
+        tensors |= {f"blk.{layer}.{name}.weight": values for name, values in block.items()}
+    return tensors
+
+
+def _byte_letters() -> list[str]:
+    """Return the letter that byte-level BPE writes for each byte; unprintable ones get letters from 256 on."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    spare = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(spare)) for byte in range(256)]
