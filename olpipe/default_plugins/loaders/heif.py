@@ -1,0 +1,45 @@
+"""Reads HEIC and HEIF with pillow-heif, where the extra `heif` is installed; says so where it is not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+from olpipe.default_plugins.loaders.pillow import decode_opened
+from olpipe.errors import ImageUnreadable, ImageUnsupported
+from olpipe.hookspecs import hookimpl
+from olpipe.image import DecodedImage
+from olpipe.interfaces import ImageLoader
+
+BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1", b"heif")
+
+
+class HeifLoader(ImageLoader):
+    """HEIC and HEIF, as phones write them."""
+
+    name = "heif"
+    suffixes = (".heic", ".heif", ".heics", ".heifs", ".hif")
+
+    def recognises(self, header: bytes, suffix: str) -> bool:
+        """Go by the brand in the first box, or by the suffix."""
+        return (header[4:8] == b"ftyp" and header[8:12] in BRANDS) or suffix in self.suffixes
+
+    def decode(self, data: bytes, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
+        """Decode the primary image."""
+        try:
+            import pillow_heif
+        except ImportError as error:
+            raise ImageUnsupported(
+                "reading HEIC needs the package `pillow-heif`", hint="run `pip install 'olpipe[heif]'`"
+            ) from error
+        try:
+            image = pillow_heif.HeifImageFile(io.BytesIO(data))
+        except SyntaxError as error:  # what Pillow's own format classes raise for a file that is not theirs
+            raise ImageUnreadable(f"the file does not hold a HEIF image: {error}") from error
+        return decode_opened(image, refuse_pixels=refuse_pixels, fit_pixels=fit_pixels)
+
+
+@hookimpl
+def register_image_loaders() -> Iterable[ImageLoader]:
+    """Bring the loader."""
+    return (HeifLoader(),)

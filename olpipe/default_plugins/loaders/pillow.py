@@ -1,0 +1,166 @@
+"""Reads the common formats with Pillow."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from olpipe.errors import ImageTooLarge, ImageUnreadable
+from olpipe.hookspecs import hookimpl
+from olpipe.image import DecodedImage
+from olpipe.interfaces import ImageLoader
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Only formats that hold photos; of the others that Pillow opens, some start a program (EPS)
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "PCX")
+SIGNATURES = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM"),
+    *(b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif"),
+)
+"""First bytes that tell a format whatever the suffix says; not TIFF's, for camera raw files begin like TIFF."""
+
+SWAPS_SIDES = (5, 6, 7, 8)
+
+
+class PillowLoader(ImageLoader):
+    """JPEG, PNG, WebP, GIF, TIFF, AVIF, JPEG 2000, BMP and a few more."""
+
+    name = "pillow"
+    suffixes = (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", ".pcx"),
+    )
+
+    def recognises(self, header: bytes, suffix: str) -> bool:
+        """Go by the first bytes where they are known, else by the suffix."""
+        if header[4:8] == b"ftyp":
+            return any(header[at : at + 4] in (b"avif", b"avis") for at in range(8, 64, 4))
+        if header[:4] == b"RIFF":
+            return header[8:12] == b"WEBP"
+        return header.startswith(SIGNATURES) or suffix in self.suffixes
+
+    def decode(self, data: bytes, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
+        """Decode the first frame."""
+        from PIL import Image, UnidentifiedImageError
+
+        Image.MAX_IMAGE_PIXELS = None  # `refuse_pixels` does its work, for each call
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError as error:
+            raise ImageUnreadable("the file does not hold an image") from error
+        return decode_opened(image, refuse_pixels=refuse_pixels, fit_pixels=fit_pixels)
+
+
+def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
+    """Decode an image that Pillow has opened but not loaded.
+
+    Raises:
+        ImageTooLarge: Its header claims more than `refuse_pixels`.
+    """
+    import numpy as np
+
+    width, height = image.size
+    if width * height > refuse_pixels:
+        raise ImageTooLarge(
+            f"the image has {width} x {height} pixels; at most {refuse_pixels / 1e6:.0f} megapixels are decoded"
+        )
+    found = image.info.get("original_orientation") or _orientation(image)  # the HEIF reader turns on opening
+    file_format = image.format or "RAW"
+    image.draft(None, _fitted(width, height, fit_pixels))  # JPEG: decodes at 1/2, 1/4 or 1/8 of the size
+    image.load()
+    left = _orientation(image)  # TIFF turns itself on loading; PNG may only now know
+    pixels = _fit(_flatten(_eight_bits(image)), fit_pixels)
+    upright = _turn(_to_srgb(pixels, image.info.get("icc_profile")), left)
+    if left in SWAPS_SIDES:
+        width, height = height, width
+    return DecodedImage(np.array(upright), width, height, left if found == 1 else found, file_format)
+
+
+def _orientation(image: Image.Image) -> int:
+    from PIL import ExifTags
+
+    try:
+        value: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 - broken metadata raises anything, and says nothing about the pixels
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def _fitted(width: int, height: int, pixels: int) -> tuple[int, int]:
+    scale = min(1.0, math.sqrt(pixels / (width * height)))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and float greys to eight bits; leave the rest alone."""
+    import numpy as np
+    from PIL import Image
+
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    largest = float(values.max(initial=0.0))
+    if image.mode.startswith("I;16") or 255 < largest <= 65535:
+        values /= 257
+    elif largest > 65535 or (image.mode == "F" and largest <= 1.0):
+        values *= 255 / max(largest, 1.0)
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Put what is transparent on white."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert("RGB") if image.mode in ("P", "1", "PA", "HSV", "YCbCr", "LAB") else image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _fit(image: Image.Image, pixels: int) -> Image.Image:
+    from PIL import Image
+
+    size = _fitted(image.width, image.height, pixels)
+    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert colours by the embedded profile; without a usable one they are taken as sRGB."""
+    from PIL import ImageCms
+
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "sRGB" not in ImageCms.getProfileDescription(source):
+                target = ImageCms.createProfile("sRGB")
+                converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+                image = converted or image
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a profile for other channels, or a damaged one: colours a little off beat no record
+    return image.convert("RGB")
+
+
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+@hookimpl
+def register_image_loaders() -> Iterable[ImageLoader]:
+    """Bring the loader."""
+    return (PillowLoader(),)
