@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from inspect import isfunction
+from typing import Any, Literal
 
 import pluggy
 
-from olpipe import entry_points, hookspecs, interfaces
+from olpipe import __version__, entry_points, hookspecs, interfaces
 from olpipe.errors import PluginError
 from olpipe.registry import Registry
 from olpipe.settings import Settings
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class PluginRow:
     name: str
     distribution: str
     version: str
-    status: PluginStatus
+    status: PluginStatus = "loaded"
     error: str = ""
 
 
@@ -69,9 +69,15 @@ class Plugins:
         """Load the default plugins, then every installed one that the settings let in."""
         plugins = cls()
         for module in DEFAULT_PLUGINS:
-            plugins.add(importlib.import_module(module), module.removeprefix("olpipe.default_plugins."))
-        for entry_point in entry_points.installed(entry_points.PLUGINS):
-            plugins._add_installed(entry_point, settings)
+            name = module.removeprefix("olpipe.default_plugins.")
+            plugins._load(PluginRow(name, "olpipe", __version__), partial(importlib.import_module, module), settings)
+        for found in entry_points.installed(entry_points.PLUGINS):
+            distribution, version = (found.dist.name, found.dist.version) if found.dist else ("", "")
+            row = PluginRow(found.name, distribution, version)
+            if allowed(found.name, settings):
+                plugins._load(row, found.load, settings)
+            else:
+                plugins.rows.append(replace(row, status="disabled"))
         return plugins
 
     def registries(self) -> dict[interfaces.PluginKind, Registry[Any]]:
@@ -92,7 +98,10 @@ class Plugins:
         Raises:
             PluginError: It breaks a contract: a misspelt hook, a wrong type, a name that is taken.
         """
+        if self._manager.has_plugin(name) or self._manager.is_registered(module):
+            raise PluginError(f"plugin `{name}` is there twice")
         try:
+            _check_marks(module, name)
             self._manager.register(module, name)
             self._manager.check_pending()
             for kind, registry in self.registries().items():
@@ -115,22 +124,13 @@ class Plugins:
         if self._manager.is_registered(module):
             self._manager.unregister(module)
 
-    def _add_installed(self, entry_point: EntryPoint, settings: Settings) -> None:
-        distribution = entry_point.dist
-        row = PluginRow(
-            name=entry_point.name,
-            distribution=distribution.name if distribution else "",
-            version=distribution.version if distribution else "",
-            status="loaded",
-        )
-        if not allowed(entry_point.name, settings):
-            self.rows.append(replace(row, status="disabled"))
-            return
+    def _load(self, row: PluginRow, load: Callable[[], object], settings: Settings) -> None:
+        """Import one plugin and add it; whatever goes wrong is a warning and a row."""
         try:
-            self.add(entry_point.load(), entry_point.name)
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            logger.warning("plugin `%s` could not be loaded: %s", entry_point.name, text, exc_info=settings.debug)
+            self.add(load(), row.name)
+        except (Exception, SystemExit) as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            logger.warning("plugin `%s` could not be loaded: %s", row.name, text, exc_info=settings.debug)
             row = replace(row, status="failed", error=text)
         self.rows.append(row)
 
@@ -138,3 +138,11 @@ class Plugins:
 def allowed(name: str, settings: Settings) -> bool:
     """Say whether the settings let an installed plugin in."""
     return name not in settings.plugins_deny and (settings.plugins_allow is None or name in settings.plugins_allow)
+
+
+def _check_marks(module: object, name: str) -> None:
+    """Refuse a module whose hook would be passed over in silence, for it lacks its mark."""
+    for function in vars(module).values():
+        ours = isfunction(function) and function.__module__ == getattr(module, "__name__", None)
+        if ours and function.__name__.startswith("register_") and not hasattr(function, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(f"plugin `{name}` has a function `{function.__name__}` without `@hookimpl`")

@@ -1,0 +1,106 @@
+"""A runner's process, `python -m olpipe.engine.child`: frames in on stdin, frames out on stdout.
+
+It ends when its stdin closes, so it never outlives the process that started it: gracefully if the
+runner comes to an end of its step soon, by force if not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+
+from olpipe import logs
+from olpipe.engine import codec, frames
+from olpipe.engine.protocol import LOADING, Answer, Cancel, ErrorValue, Load, Loaded, Message, Refused, Submit
+from olpipe.engine.worker import Close, Worker
+from olpipe.errors import OlpipeError
+from olpipe.interfaces import Runner
+
+GRACE_S = 2.0
+"""How long a step may go on after the pipe was closed."""
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve one model until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
+    commands, answers = _take_pipes()
+    load = _receive(commands)
+    if not isinstance(load, Load):
+        return
+    logs.configure(debug=load.settings.debug)
+
+    def send(answer: Answer) -> None:
+        frames.write(answers, codec.encode(answer))
+
+    worker = Worker(send)
+    threading.Thread(target=_listen, args=(commands, worker), name="listen", daemon=True).start()
+    try:
+        _serve(load, worker, send)
+    except BrokenPipeError:
+        logger.debug("the parent is gone")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # native libraries are known to hang or crash while the interpreter is taken down
+
+
+def _serve(load: Load, worker: Worker, send: Callable[[Answer], None]) -> None:
+    """Load the model, say so, and work."""
+    try:
+        runner = _load(load)
+    except Exception as error:
+        if not isinstance(error, OlpipeError):
+            logger.exception("the model could not be loaded")
+        send(Refused(LOADING, ErrorValue.of(error)))
+        return
+    try:
+        send(Loaded(runner.info))
+        worker.run(runner)
+    finally:
+        runner.close()
+
+
+def _load(load: Load) -> Runner:
+    from olpipe.plugins import Plugins
+
+    backend = Plugins.load(load.settings).backends.get(load.backend)
+    return backend.load(load.bundle, load.options)
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep stdin and stdout for frames alone: what native code prints goes to stderr."""
+    commands, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return commands, answers
+
+
+def _receive(commands: BinaryIO) -> Message | None:
+    frame = frames.read(commands)
+    return None if frame is None else codec.decode(frame)
+
+
+def _listen(commands: BinaryIO, worker: Worker) -> None:
+    """Post what comes in; when the pipe closes, end this process, whatever it is doing."""
+    try:
+        while (message := _receive(commands)) is not None:
+            if isinstance(message, Submit | Cancel):
+                worker.post(message)
+    except frames.FrameError as error:
+        logger.error("the parent does not make sense: %s", error)
+    worker.post(Close())
+    time.sleep(GRACE_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The engine: models by name, one process for each, requests in, streams out."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from olpipe.engine.process import RunnerProcess
+from olpipe.engine.protocol import ErrorValue, Load
+from olpipe.engine.stream import Stream
+from olpipe.errors import BackendCrashed, ModelUnsupported
+from olpipe.generation import GenerateRequest
+from olpipe.interfaces import Backend, Progress, ProgressCallback
+from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
+from olpipe.plugins import Plugins
+from olpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from olpipe.store.library import Library
+
+MOST_CRASHES = 3
+"""So many deaths in a row, with no request seen to its end between them, and a model is not started again."""
+
+
+class Engine:
+    """Loaded models. Use it as a context manager, so that no process outlives it; any thread may call it."""
+
+    def __init__(
+        self,
+        library: Library,
+        plugins: Plugins,
+        settings: Settings,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        """Make an engine that has loaded nothing.
+
+        Args:
+            library: The models on this machine.
+            plugins: Where backends, and sources of models that are not here yet, come from.
+            settings: How to load models; their processes load plugins under the same ones.
+            progress: Told how far pulling and building a model is.
+        """
+        self._library = library
+        self._plugins = plugins
+        self._settings = settings
+        self._progress = progress or _silent
+        self._lock = threading.Lock()
+        self._bundles: dict[str, ModelBundle] = {}
+        self._models: dict[str, _LoadedModel] = {}
+        self._closed = False
+
+    def bundle(self, model: str) -> ModelBundle:
+        """Find a model on this machine, or bring it here.
+
+        Raises:
+            ModelNotFound: Neither this machine nor a source has it.
+        """
+        from olpipe.store.resolve import resolve
+
+        with self._lock:
+            if model not in self._bundles:
+                self._bundles[model] = resolve(model, self._library, self._plugins, self._progress)
+            return self._bundles[model]
+
+    def load(self, model: str) -> RunnerInfo:
+        """Load a model if it is not loaded yet.
+
+        Raises:
+            ModelNotFound: Neither this machine nor a source has it.
+            ModelUnsupported: No backend can load it.
+            MachineError: Its runtime is missing, or its process died.
+        """
+        return self._loaded(model).running()[1]
+
+    def submit(self, request: GenerateRequest) -> Stream:
+        """Send a grounded request to its model, loading that first where needed.
+
+        Raises:
+            OlpipeError: As `load`; what befalls the request itself is raised by the stream.
+        """
+        return self._loaded(request.model).running()[0].submit(request)
+
+    def close(self) -> None:
+        """End all processes; streams still open end as cancelled."""
+        with self._lock:
+            self._closed = True
+            models = list(self._models.values())
+        for model in models:
+            model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _loaded(self, model: str) -> _LoadedModel:
+        bundle = self.bundle(model)
+        with self._lock:
+            if self._closed:
+                raise ValueError("the engine is closed")
+            if bundle.digest not in self._models:
+                self._models[bundle.digest] = _LoadedModel(bundle, self._plugins, self._settings, self._progress)
+            return self._models[bundle.digest]
+
+
+class _LoadedModel:
+    """One model's process, started when first needed and again after a crash."""
+
+    def __init__(self, bundle: ModelBundle, plugins: Plugins, settings: Settings, progress: ProgressCallback) -> None:
+        self._backend = choose_backend(bundle, plugins)
+        options = LoadOptions(threads=settings.threads, context_length=settings.context_length)
+        self._load = Load(self._backend.name, bundle, options, settings)
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._process: RunnerProcess | None = None
+        self._info: RunnerInfo | None = None
+        self._crash: ErrorValue | None = None
+        self._crashes = 0
+
+    def running(self) -> tuple[RunnerProcess, RunnerInfo]:
+        """Return the process with the model loaded in it.
+
+        Raises:
+            OlpipeError: It cannot be loaded, or its process has died too often to try again.
+        """
+        with self._lock:
+            if self._process is not None and self._process.crash is not None:
+                self._bury(self._process, self._process.crash)
+            if self._crash is not None and self._crashes >= MOST_CRASHES:
+                raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
+            if self._process is None or self._info is None:
+                self._backend.build(self._load.bundle, self._progress)
+                self._process = process = RunnerProcess(self._load)
+                self._info = self._wait_loaded(process)
+            return self._process, self._info
+
+    def close(self) -> None:
+        """End the process, even while it loads."""
+        process = self._process
+        if process is not None:
+            process.close()
+
+    def _wait_loaded(self, process: RunnerProcess) -> RunnerInfo:
+        try:
+            return process.wait_loaded()
+        except BackendCrashed as error:
+            self._bury(process, ErrorValue.of(error))
+            raise
+        except BaseException:  # an interrupt too must leave no process behind
+            process.close()
+            self._process = None
+            raise
+
+    def _bury(self, process: RunnerProcess, crash: ErrorValue) -> None:
+        """Let go of a dead process and remember how it died."""
+        process.close()
+        self._process, self._info = None, None
+        self._crash = crash
+        self._crashes = 1 if process.served else self._crashes + 1
+
+
+def choose_backend(bundle: ModelBundle, plugins: Plugins) -> Backend:
+    """Return the first registered backend that can load a model.
+
+    Raises:
+        ModelUnsupported: None can.
+    """
+    for backend in plugins.backends:
+        if backend.can_load(bundle):
+            return backend
+    package = bundle.config.model_format or "unknown"
+    known = ", ".join(f"`{name}`" for name in plugins.backends.names()) or "none"
+    hint = f"its format is {package}; backends here: {known}; `olpipe plugins` shows what is installed"
+    raise ModelUnsupported(f"no backend can load `{bundle.name}`", hint=hint)
+
+
+def _silent(progress: Progress) -> None:
+    """Tell nobody."""

@@ -1,0 +1,203 @@
+"""One runner's process as the parent sees it: start, submit, notice its death, close."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from queue import SimpleQueue
+from typing import BinaryIO, cast
+
+from olpipe.engine import codec, frames
+from olpipe.engine.protocol import LOADING, Answer, Cancel, ErrorValue, Load, Loaded, Refused, Submit
+from olpipe.engine.stream import CANCELLED, Delivery, Stream
+from olpipe.errors import BackendCrashed, OlpipeError, UsageError
+from olpipe.generation import Chunk, GenerateRequest
+from olpipe.model import RunnerInfo
+
+logger = logging.getLogger(__name__)
+
+POLITE_S = 5.0
+"""How long a process may take to end after its pipe was closed, and again after it was told to terminate."""
+
+LAST_LINES = 20
+
+# -P keeps the working folder off the module path: photos may lie beside a file that is called like a module
+COMMAND = (sys.executable, "-P", "-m", "olpipe.engine.child")
+
+
+class RunnerProcess:
+    """A process that runs one model. Every method may be called from any thread.
+
+    Three threads serve it: one writes commands, so that no caller ever waits for the pipe; one reads
+    answers into the streams' deliveries; one reads stderr.
+    """
+
+    def __init__(self, load: Load) -> None:
+        """Start the process and have it load the model, without waiting for it."""
+        self._model = str(load.bundle.name)
+        self._ids = count(LOADING + 1)
+        self._lock = threading.Lock()
+        self.crash: ErrorValue | None = None
+        """How the process died, once it has."""
+        self.served = False
+        """Whether it has seen any request to its end."""
+        self._closing = False
+        self._loaded: SimpleQueue[RunnerInfo | OlpipeError] = SimpleQueue()
+        self._deliveries: dict[int, Delivery] = {}
+        self._outbox: SimpleQueue[frames.Frame | None] = SimpleQueue()
+        self._stderr: deque[str] = deque(maxlen=LAST_LINES)
+        self._outbox.put(codec.encode(load))
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe)
+        jobs = (self._write, self._read_stderr, self._read)
+        self._threads = [
+            threading.Thread(target=job, name=f"{job.__name__} {self._model}", daemon=True) for job in jobs
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def wait_loaded(self) -> RunnerInfo:
+        """Wait until the model is loaded. Called once.
+
+        Raises:
+            OlpipeError: What the backend raised, or `BackendCrashed`.
+        """
+        loaded = self._loaded.get()
+        if isinstance(loaded, OlpipeError):
+            raise loaded
+        return loaded
+
+    def submit(self, request: GenerateRequest) -> Stream:
+        """Send a request and return its answer's stream.
+
+        Raises:
+            BackendCrashed: The process died since it was loaded.
+            UsageError: The request is too large, or holds what cannot be sent.
+        """
+        sequence_id = next(self._ids)
+        try:
+            frame = codec.encode(Submit(sequence_id, request))
+        except frames.FrameError as error:
+            raise UsageError(f"the request cannot be sent: {error}", hint="send less text or smaller images") from error
+        delivery: Delivery = SimpleQueue()
+        with self._lock:
+            if self.crash is not None:
+                raise self.crash.to_error()
+            self._deliveries[sequence_id] = delivery
+        self._outbox.put(frame)
+        return Stream(delivery, partial(self._cancel, sequence_id))
+
+    def close(self) -> None:
+        """End the process: ask, then terminate, then kill. Streams still open end as cancelled."""
+        self._closing = True
+        self._outbox.put(None)
+        for end in (self._process.terminate, self._process.kill):
+            try:
+                self._process.wait(POLITE_S)
+                break
+            except subprocess.TimeoutExpired:
+                end()
+        self._process.wait()
+        for thread in self._threads:
+            thread.join(POLITE_S)
+
+    def _cancel(self, sequence_id: int) -> None:
+        # no lock here: a garbage collection may call this in a thread that holds it, and `pop` is atomic
+        delivery = self._deliveries.pop(sequence_id, None)
+        if delivery is not None:
+            delivery.put(CANCELLED)
+            self._outbox.put(codec.encode(Cancel(sequence_id)))
+
+    def _write(self) -> None:
+        """Write frames until told to close; then, or when the process is gone, close the pipe."""
+        pipe = cast(BinaryIO, self._process.stdin)
+        try:
+            while (frame := self._outbox.get()) is not None:
+                frames.write(pipe, frame)
+        except OSError:
+            logger.debug("the process of `%s` takes no more", self._model)
+        with suppress(OSError):  # what is still in the buffer of a dead process's pipe
+            pipe.close()
+
+    def _read_stderr(self) -> None:
+        with cast(BinaryIO, self._process.stderr) as pipe:
+            for line in pipe:
+                text = line.decode(errors="replace").rstrip()
+                self._stderr.append(text)
+                logger.debug("%s: %s", self._model, text)
+
+    def _read(self) -> None:
+        """Route answers until the pipe closes; then fail whatever is still open."""
+        problem = None
+        with cast(BinaryIO, self._process.stdout) as pipe:
+            try:
+                while (frame := frames.read(pipe)) is not None:
+                    self._route(cast(Answer, codec.decode(frame)))
+            except frames.FrameError as error:
+                problem = error
+        self._outbox.put(None)
+        self._end(problem)
+
+    def _route(self, answer: Answer) -> None:
+        if isinstance(answer, Loaded):
+            self._loaded.put(answer.info)
+        elif answer.sequence_id == LOADING and isinstance(answer, Refused):
+            self._loaded.put(answer.error.to_error())
+        elif isinstance(answer, Refused):
+            self._deliver(answer.sequence_id, answer.error.to_error())
+        else:
+            self._deliver(answer.sequence_id, answer.chunk)
+
+    def _deliver(self, sequence_id: int, item: Chunk | OlpipeError) -> None:
+        """Hand over to the stream; what comes after a cancel has nobody waiting for it."""
+        last = not isinstance(item, Chunk) or item.finish_reason is not None
+        delivery = self._deliveries.pop(sequence_id, None) if last else self._deliveries.get(sequence_id)
+        self.served = self.served or last
+        if delivery is not None:
+            delivery.put(item)
+
+    def _end(self, problem: frames.FrameError | None) -> None:
+        """Say of everything still open why it will not be answered."""
+        crash = ErrorValue.of(self._autopsy(problem))
+        with self._lock:
+            self.crash = crash
+            deliveries, self._deliveries = self._deliveries, {}
+        for delivery in deliveries.values():
+            delivery.put(CANCELLED if self._closing else crash.to_error())
+        self._loaded.put(crash.to_error())
+
+    def _autopsy(self, problem: frames.FrameError | None) -> BackendCrashed:
+        """Find out how the process died."""
+        try:
+            code = self._process.wait(POLITE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._threads[1].join(POLITE_S)  # so that its last words are here
+        if problem is not None:
+            how = f"broke off: {problem}"
+        else:
+            how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        said = f"it said last: `{self._stderr[-1]}`; " if self._stderr else ""
+        memory = "the machine may have run out of memory; " if code == -9 else ""
+        hint = f"{said}{memory}run again with OLPIPE_DEBUG=1 to see everything it says"
+        return BackendCrashed(f"the process that runs `{self._model}` {how}", hint=hint)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

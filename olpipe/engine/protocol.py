@@ -1,0 +1,96 @@
+"""What the engine and a runner's process say to each other.
+
+The parent says `Load` once, then any number of `Submit` and `Cancel`; closing the pipe says the rest.
+The child answers `Loaded` or `Refused` to the load, then `Answered` or `Refused` for each request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from olpipe import errors
+from olpipe.generation import Chunk, GenerateRequest
+from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
+from olpipe.settings import Settings
+
+LOADING = 0
+"""The sequence id of the load itself; requests count from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a model: the first message, and only once."""
+
+    backend: str
+    bundle: ModelBundle
+    options: LoadOptions
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Answer a request."""
+
+    sequence_id: int
+    request: GenerateRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget a request, whether it waits or runs; nothing more is said about it."""
+
+    sequence_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is loaded."""
+
+    info: RunnerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A piece of an answer; the one with a finish reason is the last."""
+
+    sequence_id: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorValue:
+    """An error as a value: the nearest class of `olpipe.errors`, message and hint."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """Describe an error; one that was not raised on purpose becomes a `GenerationError`."""
+        if not isinstance(error, errors.OlpipeError):
+            message = f"the runner failed: {type(error).__name__}: {error}"
+            return cls("GenerationError", message, "run again with OLPIPE_DEBUG=1 to see where")
+        known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+        return cls(known.__name__, error.message, error.hint)
+
+    def to_error(self) -> errors.OlpipeError:
+        """Return the error to raise on this side."""
+        kind = getattr(errors, self.kind, None)
+        if not (isinstance(kind, type) and issubclass(kind, errors.OlpipeError)):
+            raise ValueError(f"`{self.kind}` is not an error of olpipe")
+        return kind(self.message, hint=self.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request, or the load, failed; the last word about it."""
+
+    sequence_id: int
+    error: ErrorValue
+
+
+Command = Load | Submit | Cancel
+Answer = Loaded | Answered | Refused
+Message = Command | Answer

@@ -1,0 +1,208 @@
+"""A backend without a model: it answers with the prompt, word by word.
+
+Tests of everything above a backend use it as a real plugin in a real process. A folder with a file
+`echo.json` is its model; the file's keys are the fields of `EchoOptions`, so that a test can make it
+slow, make it fail, make it hang and make it crash, each after the first word of an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from olpipe.errors import ContextExceeded, ModelCorrupt, UsageError
+from olpipe.generation import Chunk, FinishReason, GenerateRequest, SamplingParams, Timings, Usage
+from olpipe.hookspecs import hookimpl
+from olpipe.interfaces import Backend, Prepared, Runner
+from olpipe.messages import ImagePart, Message
+from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
+from olpipe.testing.documents import smallest
+
+OPTIONS_FILE = "echo.json"
+CRASH_EXIT_CODE = 70
+
+
+@dataclass(frozen=True, slots=True)
+class EchoOptions:
+    """What `echo.json` may say. The `…_on` texts act on requests whose last message holds them and has two words.
+
+    Attributes:
+        slots: Sequences answered side by side.
+        context_length: Most words of a prompt.
+        delay_s: Pause before each word.
+        fail_on: Raise an error in `step`.
+        hang_on: Never come back from `step`.
+        endless_on: Say the answer again and again until cancelled.
+        crash_on: End the process in `step`, with a last word on stderr.
+        crash_on_load: End the process in `load`.
+        noise: Print to stdout before each word, as native libraries do.
+    """
+
+    slots: int = 1
+    context_length: int = 4096
+    delay_s: float = 0.0
+    fail_on: str | None = None
+    hang_on: str | None = None
+    endless_on: str | None = None
+    crash_on: str | None = None
+    crash_on_load: bool = False
+    noise: bool = False
+
+
+def echo_bundle(folder: Path, name: str = "echo", *, options: EchoOptions | None = None) -> ModelBundle:
+    """Make an echo model in a folder."""
+    path = folder / "model"
+    path.mkdir(parents=True, exist_ok=True)
+    (path / OPTIONS_FILE).write_text(json.dumps(asdict(options or EchoOptions())), encoding="utf-8")
+    config = ModelConfig(model_format="echo", capabilities=("completion", "vision"))
+    digest = "sha256:" + name.encode().hex().rjust(64, "0")[-64:]
+    return ModelBundle(ModelName.parse(name), digest, path, folder / "cache", config)
+
+
+@dataclass(frozen=True, slots=True)
+class EchoPrepared(Prepared):
+    """An answer, known before it is given."""
+
+    question: str
+    words: tuple[str, ...]
+    last: Chunk
+
+
+class EchoRunner(Runner):
+    """Gives each registered sequence one word a step."""
+
+    def __init__(self, options: EchoOptions, context_length: int) -> None:
+        self.info = RunnerInfo(context_length, options.slots, ("completion", "vision"))
+        self._options = options
+        self._running: dict[int, Iterator[Chunk]] = {}
+
+    def prepare(self, request: GenerateRequest) -> EchoPrepared:
+        """Think of the whole answer."""
+        question = _spoken(request.messages[-1])
+        prompt_tokens = sum(len(_words(_spoken(message))) for message in request.messages)
+        if prompt_tokens > self.info.context_length:
+            message = f"the prompt takes {prompt_tokens} tokens, the model {self.info.context_length}"
+            raise ContextExceeded(message, hint="send a shorter prompt")
+        words, reason, spliced = _answer(request, question)
+        usage = Usage(prompt_tokens, sampled_tokens=len(words), spliced_tokens=spliced)
+        return EchoPrepared(prompt_tokens, question, words, Chunk("", reason, usage, Timings()))
+
+    def start(self, sequence_id: int, prepared: Prepared) -> None:
+        """Take a slot."""
+        assert isinstance(prepared, EchoPrepared)
+        if len(self._running) == self.info.slots:
+            raise ValueError(f"this runner has {self.info.slots} slots, and they are taken")
+        self._running[sequence_id] = self._speak(prepared)
+
+    def step(self) -> Sequence[tuple[int, Chunk]]:
+        """Say the next word of every answer."""
+        spoken = [(sequence_id, next(answer)) for sequence_id, answer in self._running.items()]
+        for sequence_id, chunk in spoken:
+            if chunk.finish_reason is not None:
+                self.stop(sequence_id)
+        return spoken
+
+    def stop(self, sequence_id: int) -> None:
+        """Free the slot."""
+        self._running.pop(sequence_id, None)
+
+    def _speak(self, prepared: EchoPrepared) -> Iterator[Chunk]:
+        endless = _holds(prepared.question, self._options.endless_on)
+        for said, word in enumerate(cycle(prepared.words) if endless else prepared.words):
+            if said == 1:
+                self._misbehave(prepared.question)
+            if self._options.noise:
+                os.write(1, b"noise from native code\n")
+            time.sleep(self._options.delay_s)
+            yield Chunk(word)
+        yield prepared.last
+
+    def _misbehave(self, question: str) -> None:
+        if _holds(question, self._options.fail_on):
+            raise RuntimeError("echo fails as told")
+        if _holds(question, self._options.hang_on):
+            while True:
+                time.sleep(60)
+        if _holds(question, self._options.crash_on):
+            _crash()
+
+
+class EchoBackend(Backend):
+    """Loads folders that hold an `echo.json`."""
+
+    name = "echo"
+
+    def can_load(self, bundle: ModelBundle) -> bool:
+        """Look for the options file."""
+        return (bundle.path / OPTIONS_FILE).is_file()
+
+    def load(self, bundle: ModelBundle, options: LoadOptions) -> EchoRunner:
+        """Read the options file."""
+        try:
+            values: dict[str, Any] = json.loads((bundle.path / OPTIONS_FILE).read_text(encoding="utf-8"))
+            echo = EchoOptions(**values)
+        except (ValueError, TypeError) as error:
+            raise ModelCorrupt(f"`{OPTIONS_FILE}` of `{bundle.name}` cannot be used: {error}") from error
+        if echo.crash_on_load:
+            _crash()
+        return EchoRunner(echo, options.context_length or echo.context_length)
+
+
+@hookimpl
+def register_backends() -> Iterable[Backend]:
+    """Return the echo backend."""
+    return [EchoBackend()]
+
+
+def _answer(request: GenerateRequest, question: str) -> tuple[tuple[str, ...], FinishReason, int]:
+    """Return the words of the answer, why it ends, and how many spliced tokens it holds."""
+    guidance = request.guidance
+    if guidance is None:
+        return *_free_answer(question, request.sampling), 0
+    if guidance.kind not in ("json", "json_schema"):
+        raise UsageError(f"echo does not follow guidance of the kind `{guidance.kind}`")
+    constants = {name: json.loads(text) for name, text in guidance.constants}
+    document = smallest(json.loads(guidance.source or "{}"), constants)
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    spliced = sum(len(_words(value)) for _, value in guidance.constants)
+    return tuple(_words(text)), FinishReason.STOP, spliced
+
+
+def _free_answer(question: str, sampling: SamplingParams) -> tuple[tuple[str, ...], FinishReason]:
+    ends = [at for at in (question.find(stop) for stop in sampling.stop) if at >= 0]
+    words = _words(question[: min(ends)] if ends else question)
+    if len(words) > sampling.max_tokens:
+        return tuple(words[: sampling.max_tokens]), FinishReason.LENGTH
+    return tuple(words), FinishReason.STOP
+
+
+def _spoken(message: Message) -> str:
+    """Return a message as text, each image as its size."""
+    parts = message.parts
+    return " ".join(
+        f"[image {part.image.width}x{part.image.height}]" if isinstance(part, ImagePart) else part.text
+        for part in parts
+    )
+
+
+def _words(text: str) -> list[str]:
+    """Cut a text before its spaces; joined, the words are the text again."""
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _holds(question: str, text: str | None) -> bool:
+    return text is not None and text in question
+
+
+def _crash() -> None:
+    sys.stderr.write("echo crashes as told\n")
+    sys.stderr.flush()
+    os._exit(CRASH_EXIT_CODE)

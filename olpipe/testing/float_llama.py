@@ -1,0 +1,85 @@
+"""A llama decoder in plain numpy float32, written for clarity: what conversions are measured against.
+
+It shares nothing with `olpipe.convert`: the `gguf` package reads the file and widens its tensors, and rotary
+positions turn neighbouring values as GGUF files keep them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+class FloatLlama:
+    """A llama from a GGUF file, all of it in memory as float32."""
+
+    def __init__(self, path: Path) -> None:
+        from gguf import GGUFReader, dequantize
+
+        reader = GGUFReader(path)
+        self._fields = {name: field.contents() for name, field in reader.fields.items() if len(field.data) == 1}
+        self._tensors: dict[str, Floats] = {
+            tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
+        }
+        self._heads = int(self._field("attention.head_count"))
+        self._kv_heads = int(self._field("attention.head_count_kv"))
+
+    def logits(self, token_ids: npt.ArrayLike) -> Floats:
+        """Return what the model says after each of the tokens, (tokens, vocabulary)."""
+        hidden = self._tensors["token_embd.weight"][np.asarray(token_ids)]  # (tokens, width)
+        for layer in range(int(self._field("block_count"))):
+            prefix = f"blk.{layer}"
+            hidden = hidden + self._attention(prefix, self._norm(f"{prefix}.attn_norm", hidden))
+            hidden = hidden + self._feed_forward(prefix, self._norm(f"{prefix}.ffn_norm", hidden))
+        output = self._tensors.get("output.weight", self._tensors["token_embd.weight"])
+        result: Floats = self._norm("output_norm", hidden) @ output.T
+        return result
+
+    def _field(self, name: str) -> Any:
+        return self._fields[f"llama.{name}"]
+
+    def _norm(self, name: str, hidden: Floats) -> Floats:
+        mean_square = np.mean(hidden**2, axis=-1, keepdims=True)
+        epsilon = np.float32(self._field("attention.layer_norm_rms_epsilon"))
+        result: Floats = hidden / np.sqrt(mean_square + epsilon) * self._tensors[f"{name}.weight"]
+        return result
+
+    def _attention(self, prefix: str, hidden: Floats) -> Floats:
+        tokens = len(hidden)
+
+        def heads(part: str, count: int) -> Floats:
+            projected = hidden @ self._tensors[f"{prefix}.attn_{part}.weight"].T
+            return projected.reshape(tokens, count, -1).swapaxes(0, 1)  # (heads, tokens, head width)
+
+        groups = self._heads // self._kv_heads
+        query = self._rotate(heads("q", self._heads))
+        key = np.repeat(self._rotate(heads("k", self._kv_heads)), groups, axis=0)
+        value = np.repeat(heads("v", self._kv_heads), groups, axis=0)
+        scores = query @ key.swapaxes(1, 2) / np.sqrt(np.float32(query.shape[-1]))
+        scores += np.triu(np.full((tokens, tokens), -np.inf, np.float32), k=1)
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        joined = (weights @ value).swapaxes(0, 1).reshape(tokens, -1)
+        result: Floats = joined @ self._tensors[f"{prefix}.attn_output.weight"].T
+        return result
+
+    def _rotate(self, values: Floats) -> Floats:
+        """Turn each pair of neighbouring values by its position's angle."""
+        _, tokens, width = values.shape
+        frequencies = float(self._field("rope.freq_base")) ** -(np.arange(0, width, 2) / width)
+        if "rope_freqs.weight" in self._tensors:
+            frequencies = frequencies / self._tensors["rope_freqs.weight"]
+        turns = np.exp(1j * np.outer(np.arange(tokens), frequencies))  # (tokens, width / 2)
+        turned = (values[..., 0::2] + 1j * values[..., 1::2]) * turns
+        return np.stack([turned.real, turned.imag], axis=-1).reshape(values.shape).astype(np.float32)
+
+    def _feed_forward(self, prefix: str, hidden: Floats) -> Floats:
+        gate = hidden @ self._tensors[f"{prefix}.ffn_gate.weight"].T
+        up = hidden @ self._tensors[f"{prefix}.ffn_up.weight"].T
+        result: Floats = (gate / (1 + np.exp(-gate)) * up) @ self._tensors[f"{prefix}.ffn_down.weight"].T
+        return result
