@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from olpipe.store.package_checks import check_package
 from olpipe.store.writing import writing
 
 # Smaller files are copied: those are the ones that people open in an editor, and an edit through a
@@ -25,6 +26,7 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
 
     Raises:
         FileNotFoundError: A blob is missing.
+        ValueError: It is a package that reaches out of its folder.
         DiskFull: There was no space for copies.
     """
     if _whole(view, files):
@@ -37,6 +39,7 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
                 target = fresh.joinpath(*name.split("/"))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _place(blob, target, size)
+            check_package(fresh)
             _swap(fresh, view, files)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
