@@ -45,7 +45,7 @@ class ModelName:
         parts = rest.split("/")
         if len(parts) > 3:
             raise InvalidName(f"`{text}` is not a model name", hint="names look like `namespace/model:tag`")
-        host, namespace, model = [DEFAULT_HOST, DEFAULT_NAMESPACE, *parts][-3:]
+        host, namespace, model = [*(DEFAULT_HOST, DEFAULT_NAMESPACE)[: 3 - len(parts)], *parts]
         checks = ((_HOST, host), (_NAMESPACE, namespace), (_MODEL, model), (_MODEL, tag))
         if not all(pattern.fullmatch(part) for pattern, part in checks):
             raise InvalidName(f"`{text}` is not a model name", hint="names look like `namespace/model:tag`")

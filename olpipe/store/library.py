@@ -209,7 +209,7 @@ class Library:
             system="\n".join(system),
             parameters=parameters,
             licenses=tuple(licenses),
-            size_bytes=model.manifest.size_bytes,
+            size_bytes=model.size_bytes,
         )
 
     def remove(self, name: ModelName) -> None:

@@ -38,6 +38,11 @@ class ManifestFile:
         """The model's digest: `sha256:…` of the file's bytes."""
         return digests.of_bytes(self.data)
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of all that the manifest names."""
+        return self.manifest.size_bytes
+
 
 def damaged(name: ModelName, reason: object) -> StoreError:
     """Return the error for a model whose files on this machine cannot be used."""

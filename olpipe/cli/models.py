@@ -1,0 +1,146 @@
+"""`olpipe list`, `show`, `cp` and `rm`: the models on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olpipe.cli import words
+
+if TYPE_CHECKING:
+    from olpipe.cli.app import App
+    from olpipe.model import ModelBundle
+    from olpipe.store.library import StoredModel
+
+_SHORT_ID = 12
+_TEXT_LINES = 2
+
+
+@click.command("list")
+@click.argument("prefix", default="")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
+@click.pass_obj
+def list_models(app: App, prefix: str, as_json: bool) -> None:
+    """List the models on this machine, newest first; those whose name begins with PREFIX if it is given."""
+    found = [model for model in app.library.stored() if str(model.name).lower().startswith(prefix.lower())]
+    if as_json:
+        click.echo(json.dumps([_summary(model) for model in found], indent=2, ensure_ascii=False))
+        return
+    now = time.time()
+    rows = [("NAME", "ID", "SIZE", "MODIFIED")]
+    for model in found:
+        short = _hex(model.digest)[:_SHORT_ID]
+        rows.append((str(model.name), short, words.size(model.size_bytes), words.time(model.modified_at, now)))
+    click.echo(words.table(rows))
+
+
+@click.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@click.option("--license", "license_only", is_flag=True, help="Write the texts of the licences only.")
+@click.pass_obj
+def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
+    """Show what a model is: architecture, sizes, capabilities, parameters, licence."""
+    from olpipe.model import ModelName
+
+    name = ModelName.parse(model)
+    bundle = app.library.get(name)
+    if license_only:
+        click.echo("\n".join(bundle.licenses) or f"`{bundle.name}` carries no licence text", err=not bundle.licenses)
+    elif as_json:
+        described = _summary(app.library.describe(name)) | _details(bundle)
+        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join(_sections(bundle)))
+
+
+@click.command()
+@click.argument("source")
+@click.argument("destination")
+@click.pass_obj
+def cp(app: App, source: str, destination: str) -> None:
+    """Give the model SOURCE a second name, DESTINATION; its files are shared."""
+    from olpipe.model import ModelName
+
+    app.library.copy(ModelName.parse(source), ModelName.parse(destination))
+    click.echo(f"copied `{source}` to `{destination}`", err=True)
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@click.pass_obj
+def rm(app: App, models: tuple[str, ...]) -> None:
+    """Remove MODELS, with the files that no other model needs."""
+    from olpipe.model import ModelName
+
+    for model, name in [(model, ModelName.parse(model)) for model in models]:
+        app.library.remove(name)
+        click.echo(f"deleted `{model}`", err=True)
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _summary(model: StoredModel) -> dict[str, Any]:
+    """Describe a model with the keys of Ollama's `/api/tags`."""
+    config = model.config
+    return {
+        "name": str(model.name),
+        "model": str(model.name),
+        "modified_at": datetime.fromtimestamp(model.modified_at, UTC).isoformat().replace("+00:00", "Z"),
+        "size": model.size_bytes,
+        "digest": _hex(model.digest),
+        "details": {
+            "format": config.model_format,
+            "family": config.model_family,
+            "families": [config.model_family] if config.model_family else [],
+            "parameter_size": config.model_type,
+            "quantization_level": config.file_type,
+            "context_length": config.context_length,
+            "embedding_length": config.embedding_length,
+        },
+        "capabilities": list(config.capabilities),
+    }
+
+
+def _details(bundle: ModelBundle) -> dict[str, Any]:
+    return {
+        "perceivers": list(bundle.config.perceivers),
+        "parameters": dict(bundle.parameters),
+        "system": bundle.system,
+        "license": "\n".join(bundle.licenses),
+    }
+
+
+def _sections(bundle: ModelBundle) -> list[str]:
+    """Return Ollama's sections in Ollama's order, the empty ones left out; perceivers are ours."""
+    config = bundle.config
+    facts = (
+        ("architecture", config.model_family),
+        ("parameters", config.model_type),
+        ("context length", str(config.context_length or "")),
+        ("embedding length", str(config.embedding_length or "")),
+        ("quantization", config.file_type),
+    )
+    parameters = [(key, json.dumps(value, ensure_ascii=False)) for key, value in sorted(bundle.parameters.items())]
+    sections: dict[str, Sequence[Sequence[str]]] = {
+        "Model": [row for row in facts if row[1]],
+        "Capabilities": [(capability,) for capability in config.capabilities],
+        "Perceivers": [(perceiver,) for perceiver in config.perceivers],
+        "Parameters": parameters,
+        "System": _beginning(bundle.system),
+        "License": _beginning("\n".join(bundle.licenses)),
+    }
+    return [f"  {title}\n{words.table(rows, indent='    ')}" for title, rows in sections.items() if rows]
+
+
+def _beginning(text: str) -> list[tuple[str]]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    shown = lines[:_TEXT_LINES] + (["..."] if len(lines) > _TEXT_LINES else [])
+    return [(line,) for line in shown]

@@ -1,0 +1,74 @@
+"""Show on stderr how far a long step is: a bar on a terminal, one line of explanation anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from olpipe.interfaces import Progress, ProgressCallback
+
+_BAR = "{desc}: {percentage:3.0f}% ▕{bar:20}▏ {n_fmt}/{total_fmt} {rate_fmt} {remaining}"
+_COUNTER = "{desc}: {n_fmt} {rate_fmt}"
+
+
+@contextmanager
+def shown(explanation: str, *, stream: TextIO | None = None) -> Iterator[ProgressCallback]:
+    """Give a callback to pass down, and leave the terminal tidy when the step ends.
+
+    Args:
+        explanation: What is being done and why it may take a while; written once, before the first
+            report, so a step that reports nothing stays silent.
+        stream: Where to write; stderr when not given.
+    """
+    display = _Display(explanation, stream or sys.stderr)
+    try:
+        yield display.report
+    finally:
+        display.close()
+
+
+class _Display:
+    """One bar at a time; the next status closes the last one's."""
+
+    def __init__(self, explanation: str, stream: TextIO) -> None:
+        self._explanation = explanation
+        self._stream = stream
+        self._status = ""
+        self._bar: Any = None
+
+    def report(self, progress: Progress) -> None:
+        if self._explanation:
+            self._stream.write(f"{self._explanation}\n")
+            self._stream.flush()
+            self._explanation = ""
+        if not self._stream.isatty():
+            return
+        if progress.status != self._status:
+            self.close()
+            self._bar = self._open(progress)
+            self._status = progress.status
+        self._bar.update(progress.completed - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _open(self, progress: Progress) -> Any:
+        from tqdm import tqdm
+
+        if not progress.completed and progress.total is None and progress.unit != "B":
+            layout = "{desc}"
+        else:
+            layout = _COUNTER if progress.total is None else _BAR
+        return tqdm(
+            desc=progress.status,
+            total=progress.total,
+            unit=progress.unit if progress.unit == "B" else f" {progress.unit}",
+            unit_scale=progress.unit == "B",
+            bar_format=layout,
+            file=self._stream,
+            dynamic_ncols=True,
+        )
