@@ -263,8 +263,10 @@ class Library:
             logger.warning("no files were removed, for nobody knows which are needed: %s", error.message)
             return
         if removed.digest not in models:
-            for folder in self._made(removed.digest):
-                views.discard(folder)
+            view, builds = self._made(removed.digest)
+            views.discard(view)
+            views.discard(builds)
+            builds.with_name(f"{builds.name}.lock").unlink(missing_ok=True)
         for digest in removed.manifest.blob_digests - blobs:
             touched_at = self._blobs.touched_at(digest)
             if touched_at is not None and touched_at <= removed.modified_at:

@@ -1,0 +1,79 @@
+"""What all tests of this repository share, the plugins' own included."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from olpipe.errors import OlpipeError
+from olpipe.plugins import Plugins
+from olpipe.settings import Settings
+from olpipe.store.build import build
+from olpipe.store.library import Library
+from olpipe.store.resolve import resolve
+
+_SKIPPED = {
+    "slow": "takes minutes: run with --run-slow",
+    "gpu": "needs a GPU: run with `-m gpu` on a machine that has one",
+    "network": "needs more of the network than the package registries: run with `-m network`",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options."""
+    parser.addoption("--run-slow", action="store_true", help="run tests marked slow, too")
+    parser.addoption(
+        "--photo-mini-home",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the real model in this folder between runs; without it, every run pulls and builds it once",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what not every machine can run, and say why; a marker that is asked for with `-m` runs."""
+    wanted = config.getoption("markexpr")
+    for item in items:
+        for marker, reason in _SKIPPED.items():
+            asked_for = marker in wanted or (marker == "slow" and config.getoption("--run-slow"))
+            if marker in item.keywords and not asked_for:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Give every test a home folder of its own, and none of the user's settings."""
+    for name in list(os.environ):
+        if name.startswith(("OLPIPE_", "OLLAMA_")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("OLPIPE_HOME", str(home))
+    logger = logging.getLogger("olpipe")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield home
+    # A test that runs the command line in this process sets logging up for it.
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+
+
+@pytest.fixture(scope="session")
+def photo_mini_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home folder with the real `photo-mini`, pulled through pip and built once a session.
+
+    Point `OLPIPE_HOME` at it. Where the plugin or the registry is missing, tests fail: the real model is
+    what this project is about.
+    """
+    home: Path = request.config.getoption("--photo-mini-home") or tmp_path_factory.mktemp("photo-mini")
+    settings = Settings(home=home.absolute())
+    plugins = Plugins.load(settings)
+    library = Library(settings.models_folder, cache=settings.home / "cache")
+    try:
+        bundle = resolve("photo-mini", library, plugins, lambda progress: None)
+        build(bundle, plugins.backends, lambda progress: None)
+    except OlpipeError as error:
+        pytest.fail(f"photo-mini could not be had: {error.message} (hint: {error.hint})", pytrace=False)
+    return settings.home
