@@ -1,0 +1,73 @@
+"""The task `photo`: tags, title, description, alt text and objects, at the top level of the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from olpipe.default_plugins.tasks.asking import ask
+from olpipe.errors import SchemaError
+from olpipe.generation import Completion, GenerateRequest
+from olpipe.hookspecs import hookimpl
+from olpipe.image import DecodedImage
+from olpipe.interfaces import Task, TaskContext
+
+PROPERTIES = ("tags", "title", "description", "alt", "objects")
+BOX = frozenset({"x", "y", "w", "h"})
+LEAST_SIDE = 2
+"""Boxes thinner than this many pixels show nothing."""
+
+
+class PhotoTask(Task):
+    """Describes a photo for people, search engines and screen readers."""
+
+    name = "photo"
+    version = "1"
+
+    def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
+        """Return the request for one photo.
+
+        Raises:
+            SchemaError: The schema has properties that a photo's record has no place for.
+        """
+        for name in context.schema.get("properties", {}):
+            if name not in PROPERTIES:
+                hint = f'it knows {", ".join(PROPERTIES)}; for a schema of your own use `task = "data"`'
+                raise SchemaError(f"the task `photo` does not know the property `{name}`", hint=hint)
+        return ask(image, context)
+
+    def parse(self, completion: Completion, image: DecodedImage) -> Mapping[str, Any]:
+        """Return the document with each tag once and every box inside the photo."""
+        values: dict[str, Any] = json.loads(completion.text)
+        if "tags" in values:
+            values["tags"] = _once(values["tags"])
+        if "objects" in values:
+            objects = (_inside(thing, image.width, image.height) for thing in values["objects"])
+            values["objects"] = [thing for thing in objects if thing is not None]
+        return values
+
+
+def _once(tags: Iterable[str]) -> list[str]:
+    """Drop repeated and empty tags, keeping the order."""
+    first: dict[str, str] = {}
+    for tag in tags:
+        first.setdefault(tag.strip().casefold(), tag.strip())
+    first.pop("", None)
+    return list(first.values())
+
+
+def _inside(thing: Mapping[str, Any], width: int, height: int) -> dict[str, Any] | None:
+    """Clip an object's box, where it has one, to the photo; None when nothing worth keeping is left."""
+    thing = {**thing, "tags": _once(thing["tags"])} if "tags" in thing else dict(thing)
+    if not BOX.issubset(thing):
+        return thing
+    left, top = max(0, thing["x"]), max(0, thing["y"])
+    w, h = min(width, thing["x"] + thing["w"]) - left, min(height, thing["y"] + thing["h"]) - top
+    return None if w < LEAST_SIDE or h < LEAST_SIDE else thing | {"x": left, "y": top, "w": w, "h": h}
+
+
+@hookimpl
+def register_tasks() -> Iterable[Task]:
+    """Bring the task."""
+    return (PhotoTask(),)

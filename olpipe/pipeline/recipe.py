@@ -1,0 +1,110 @@
+"""A recipe: what is asked of every photo, of which model, and how the answer must look."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from olpipe.generation import SamplingParams
+from olpipe.guidance.schema import check_schema
+from olpipe.imaging.decode import FIT_PIXELS
+from olpipe.interfaces import Perceiver, Task, TaskContext
+
+OWN_SCHEMA_TASK = "data"
+OWN_SCHEMA_PROMPT = "Describe this photo as JSON."
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a photo's record says, but for the model's weights.
+
+    Attributes:
+        name: How records and people call it.
+        task: The task that asks and that reads the answer.
+        model: The model's name.
+        prompt: What to ask of every photo.
+        schema: JSON Schema of the answer; its key order is the generation order.
+        language: The language to answer in, as a BCP 47 tag.
+        sampling: How tokens are picked.
+        examples: (question, answer) pairs shown before the photo.
+        perceivers: Whose evidence joins; None means those the model's manifest names.
+    """
+
+    name: str
+    task: str
+    model: str
+    prompt: str
+    schema: Mapping[str, Any]
+    language: str = "en"
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    examples: tuple[tuple[str, str], ...] = ()
+    perceivers: tuple[str, ...] | None = None
+
+    def override(
+        self,
+        *,
+        model: str | None = None,
+        prompt: str | None = None,
+        schema: str | None = None,
+        perceivers: tuple[str, ...] | None = None,
+    ) -> Recipe:
+        """Return a copy with what is given changed.
+
+        An own schema brings the task `data`, whose values cannot collide with a record's own keys;
+        the recipe's prompt and examples, which speak of another answer, go.
+
+        Args:
+            model: The model's name.
+            prompt: What to ask.
+            schema: JSON Schema as JSON text.
+            perceivers: Whose evidence joins.
+
+        Raises:
+            SchemaError: The schema is not JSON, or not a valid JSON Schema; says where.
+        """
+        recipe = self
+        if schema is not None:
+            own = check_schema(schema)
+            recipe = replace(recipe, task=OWN_SCHEMA_TASK, prompt=OWN_SCHEMA_PROMPT, schema=own, examples=())
+        if model is not None:
+            recipe = replace(recipe, model=model)
+        if prompt is not None:
+            recipe = replace(recipe, prompt=prompt)
+        if perceivers is not None:
+            recipe = replace(recipe, perceivers=perceivers)
+        return recipe
+
+    def context(self) -> TaskContext:
+        """Return the recipe as its task sees it."""
+        prompt = self.prompt
+        if self.language != "en":
+            prompt += f"\nWrite every text in the language `{self.language}`."
+        return TaskContext(self.model, prompt, self.schema, self.sampling, self.examples, self.perceivers)
+
+    def key(self, model_digest: str, task: Task, perceivers: Iterable[Perceiver]) -> str:
+        """Return a digest of everything that a record depends on besides the photo's bytes.
+
+        Two recipes have the same key exactly when they give the same records. The recipe's and the
+        model's names are not part of it: the same under another name need not be done again.
+
+        Args:
+            model_digest: `sha256:…` of the model's manifest.
+            task: The recipe's task.
+            perceivers: Those whose evidence joins, in order.
+        """
+        parts = {
+            "model": model_digest,
+            "task": [task.name, task.version],
+            "perceivers": [[perceiver.name, perceiver.version] for perceiver in perceivers],
+            "prompt": self.prompt,
+            "schema": self.schema,  # its key order is the generation order, so it is kept
+            "language": self.language,
+            "sampling": asdict(self.sampling),
+            "examples": self.examples,
+            "fit_pixels": FIT_PIXELS,
+        }
+        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,154 @@
+"""Read a recipe from its TOML file, given by path or by the name of one that ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import olpipe
+from olpipe.errors import RecipeError, SchemaError, nearest
+from olpipe.generation import SamplingParams
+from olpipe.guidance.schema import check_schema
+from olpipe.pipeline.recipe import Recipe
+
+DEFAULT_RECIPE = "photo-tags"
+
+KEYS: dict[str, type] = {"name": str, "task": str, "model": str, "prompt": str, "language": str}
+KEYS |= {"evidence": list, "options": dict, "examples": list, "schema": dict}
+REQUIRED = ("name", "task", "model", "prompt", "schema")
+OPTIONS: dict[str, type] = {
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+    "seed": int,
+    "stop": list,
+    "max_tokens": int,
+}
+RANGES = {"temperature": (0, 2), "top_k": (0, None), "top_p": (0, 1), "seed": (0, None), "max_tokens": (1, None)}
+TYPE_NAMES = {str: "a text", list: "a list", dict: "a table", float: "a number", int: "a whole number"}
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def read_recipe(name_or_path: str) -> Recipe:
+    """Read a shipped recipe by name, or any by its path.
+
+    Raises:
+        RecipeError: There is none of that name, or the file cannot be used; says where in it.
+        SchemaError: Its schema is not a valid JSON Schema.
+    """
+    path = _find(name_or_path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"recipe `{path}` cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe `{path}` is not valid TOML: {error}") from error
+    try:
+        return parse_recipe(table)
+    except (RecipeError, SchemaError) as error:
+        raise type(error)(f"recipe `{path}`: {error.message}", hint=error.hint) from error
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with olpipe, by name."""
+    package = Path(olpipe.__file__).parent
+    folders = (package / "pipelines", package.parent / "pipelines")  # as installed, and in a checkout
+    folder = next((folder for folder in folders if folder.is_dir()), package)
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def parse_recipe(table: Mapping[str, Any]) -> Recipe:
+    """Check a recipe's table and make a `Recipe` of it.
+
+    Raises:
+        RecipeError: A key that is not known, missing, or of the wrong type.
+        SchemaError: The schema is not a valid JSON Schema.
+    """
+    _check(table, KEYS, "")
+    for key in REQUIRED:
+        if key not in table:
+            raise RecipeError(f"`{key}` is missing")
+    language = table.get("language", "en")
+    if not LANGUAGE.fullmatch(language):
+        raise RecipeError(f"`language` cannot be `{language}`", hint="write a tag like `en` or `zh-Hans`")
+    evidence = table.get("evidence")
+    return Recipe(
+        name=table["name"],
+        task=table["task"],
+        model=table["model"],
+        prompt=table["prompt"].strip(),
+        schema=check_schema(json.dumps(table["schema"], default=_not_json)),
+        language=language,
+        sampling=_sampling(table.get("options", {})),
+        examples=tuple(_example(example, index) for index, example in enumerate(table.get("examples", ()))),
+        perceivers=None if evidence is None else _texts(evidence, "evidence"),
+    )
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or os.sep in name_or_path or "/" in name_or_path:
+        if path.is_file():
+            return path
+        close = nearest(path.name, (found.name for found in path.parent.glob("*.toml")))
+        raise RecipeError(f"there is no recipe `{name_or_path}`", hint=_offer(close))
+    shipped = shipped_recipes()
+    if name_or_path not in shipped:
+        hint = _offer(nearest(name_or_path, shipped)) or f"shipped: {', '.join(shipped)}; or give the path of a file"
+        raise RecipeError(f"there is no recipe `{name_or_path}`", hint=hint)
+    return shipped[name_or_path]
+
+
+def _offer(names: Iterable[str]) -> str | None:
+    names = [f"`{name}`" for name in names]
+    return f"did you mean {' or '.join(names)}?" if names else None
+
+
+def _check(table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+    """Refuse keys that are not known and values of the wrong type."""
+    for key, value in table.items():
+        if key not in known:
+            hint = _offer(nearest(key, known)) or f"known: {', '.join(known)}"
+            raise RecipeError(f"`{where}{key}` is not known", hint=hint)
+        expected = known[key]
+        accepted = (float, int) if expected is float else expected
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise RecipeError(f"`{where}{key}` must be {TYPE_NAMES[expected]}, not `{value}`")
+
+
+def _sampling(options: Mapping[str, Any]) -> SamplingParams:
+    _check(options, OPTIONS, "options.")
+    for key, (low, high) in RANGES.items():
+        if key in options and not low <= options[key] <= (high if high is not None else options[key]):
+            expected = f"between {low} and {high}" if high is not None else f"{low} or more"
+            raise RecipeError(f"`options.{key}` must be {expected}, not `{options[key]}`")
+    values: dict[str, Any] = {key: float(value) if OPTIONS[key] is float else value for key, value in options.items()}
+    values["stop"] = _texts(options.get("stop", []), "options.stop")
+    return SamplingParams(**values)
+
+
+def _example(example: Any, index: int) -> tuple[str, str]:
+    where = f"examples[{index}]"
+    if not isinstance(example, dict):
+        raise RecipeError(f"`{where}` must be a table, not `{example}`")
+    _check(example, {"question": str, "answer": str}, f"{where}.")
+    for key in ("question", "answer"):
+        if key not in example:
+            raise RecipeError(f"`{where}.{key}` is missing")
+    return example["question"], example["answer"]
+
+
+def _texts(values: list[Any], where: str) -> tuple[str, ...]:
+    for value in values:
+        if not isinstance(value, str):
+            raise RecipeError(f"`{where}` must hold texts, not `{value}`")
+    return tuple(values)
+
+
+def _not_json(value: object) -> object:
+    raise RecipeError(f"`schema` holds `{value}`, which JSON cannot say")

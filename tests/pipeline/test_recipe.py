@@ -1,0 +1,164 @@
+"""Recipes: read from TOML, checked to the last key, and digested into the key that outcomes are kept under."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from olpipe.default_plugins.tasks.data import DataTask
+from olpipe.default_plugins.tasks.photo import PROPERTIES, PhotoTask
+from olpipe.errors import RecipeError, SchemaError
+from olpipe.generation import SamplingParams
+from olpipe.interfaces import Perceiver
+from olpipe.pipeline.recipe import Recipe
+from olpipe.pipeline.recipe_file import parse_recipe, read_recipe, shipped_recipes
+from olpipe.record import Evidence
+
+TABLE = {
+    "name": "signs",
+    "task": "data",
+    "model": "echo",
+    "prompt": "\nRead the sign.\n",
+    "schema": {"type": "object", "properties": {"text": {"type": "string"}}},
+}
+DIGEST = "sha256:" + "a" * 64
+
+
+class Eye(Perceiver):
+    def __init__(self, name, version="1"):
+        self.name, self.version = name, version
+
+    def perceive(self, image):
+        return Evidence()
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_can_be_read_by_its_name(name):
+    assert read_recipe(name).name == name
+
+
+def test_photo_tags_asks_for_what_a_record_has_in_that_order():
+    recipe = read_recipe("photo-tags")
+    assert tuple(recipe.schema["properties"]) == PROPERTIES
+    assert (recipe.task, recipe.model, recipe.sampling.temperature) == ("photo", "photo-mini", 0)
+    evidence = {name: part.get("x-evidence") for name, part in recipe.schema["properties"].items()}
+    assert evidence == {"tags": "tags", "title": None, "description": None, "alt": None, "objects": "objects"}
+
+
+def test_a_recipe_is_read_whole():
+    recipe = parse_recipe(
+        TABLE
+        | {"language": "zh-Hans", "evidence": ["eye"], "options": {"temperature": 1, "seed": 3, "stop": ["x"]}}
+        | {"examples": [{"question": "Q", "answer": "A"}]}
+    )
+    assert recipe == Recipe(
+        name="signs",
+        task="data",
+        model="echo",
+        prompt="Read the sign.",
+        schema=TABLE["schema"],
+        language="zh-Hans",
+        sampling=SamplingParams(temperature=1.0, seed=3, stop=("x",)),
+        examples=(("Q", "A"),),
+        perceivers=("eye",),
+    )
+    assert recipe.context().prompt == "Read the sign.\nWrite every text in the language `zh-Hans`."
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ({"promt": "x"}, "`promt` is not known", "did you mean `prompt`?"),
+        ({"options": {"temprature": 0}}, "`options.temprature` is not known", "did you mean `temperature`?"),
+        ({"options": {"top_p": 2}}, "`options.top_p` must be between 0 and 1, not `2`", None),
+        ({"options": {"max_tokens": 0}}, "`options.max_tokens` must be 1 or more, not `0`", None),
+        ({"options": {"top_k": True}}, "`options.top_k` must be a whole number, not `True`", None),
+        ({"options": {"stop": [1]}}, "`options.stop` must hold texts, not `1`", None),
+        ({"prompt": 5}, "`prompt` must be a text, not `5`", None),
+        ({"language": "English!"}, "`language` cannot be `English!`", "write a tag like `en` or `zh-Hans`"),
+        ({"examples": [{"question": "q"}]}, "`examples[0].answer` is missing", None),
+        ({"examples": ["q"]}, "`examples[0]` must be a table, not `q`", None),
+        ({"schema": {"default": __import__("datetime").date(2026, 1, 1)}}, "`schema` holds `2026-01-01`", None),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_says_where(change, message, hint):
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(TABLE | change)
+    assert caught.value.message.startswith(message)
+    assert caught.value.hint == hint
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(RecipeError, match="`model` is missing"):
+        parse_recipe({key: value for key, value in TABLE.items() if key != "model"})
+
+
+def test_an_invalid_schema_is_refused_with_file_and_place(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        'name = "bad"\ntask = "data"\nmodel = "m"\nprompt = "p"\n[schema.properties.tags]\nmaxItems = "12"\n'
+    )
+    with pytest.raises(SchemaError) as caught:
+        read_recipe(str(path))
+    assert caught.value.message.startswith(
+        f"recipe `{path}`: the schema is not valid at `$.properties.tags.maxItems`: '12' is not of type"
+    )
+
+
+def test_a_recipe_that_is_not_there_offers_the_nearest(tmp_path):
+    with pytest.raises(RecipeError, match="no recipe `photo-tag`") as caught:
+        read_recipe("photo-tag")
+    assert caught.value.hint == "did you mean `photo-tags`?"
+    (tmp_path / "signs.toml").write_text("")
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(str(tmp_path / "sings.toml"))
+    assert caught.value.hint == "did you mean `signs.toml`?"
+
+
+def test_a_recipe_that_is_not_toml_says_so(tmp_path):
+    (tmp_path / "a.toml").write_text("name = ")
+    with pytest.raises(RecipeError, match=r"a\.toml` is not valid TOML"):
+        read_recipe(str(tmp_path / "a.toml"))
+
+
+def test_an_own_schema_brings_the_task_data_and_a_prompt_that_fits_it():
+    schema = json.dumps(TABLE["schema"])
+    recipe = replace(read_recipe("photo-tags"), examples=(("q", "a"),)).override(schema=schema)
+    assert (recipe.task, recipe.schema, recipe.examples) == ("data", TABLE["schema"], ())
+    assert recipe.prompt == "Describe this photo as JSON."
+    assert recipe.override(schema=schema, prompt="Read it.").prompt == "Read it."
+    with pytest.raises(SchemaError, match="the schema is not JSON"):
+        recipe.override(schema="{")
+
+
+def key(recipe, digest=DIGEST, task=None, perceivers=()):
+    return recipe.key(digest, task or DataTask(), perceivers)
+
+
+def test_the_key_changes_with_everything_a_record_depends_on():
+    recipe = parse_recipe(TABLE)
+    two = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+    turned = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "string"}}}
+    keys = [
+        key(recipe),
+        key(recipe, digest="sha256:" + "b" * 64),
+        key(recipe, task=PhotoTask()),
+        key(recipe, perceivers=(Eye("one"),)),
+        key(recipe, perceivers=(Eye("one", "2"),)),
+        key(recipe, perceivers=(Eye("two"),)),
+        key(replace(recipe, prompt="Read the sign!")),
+        key(replace(recipe, schema=two)),
+        key(replace(recipe, schema=turned)),
+        key(replace(recipe, language="de")),
+        key(replace(recipe, sampling=SamplingParams(max_tokens=9))),
+        key(replace(recipe, examples=(("q", "a"),))),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_does_not_change_with_names_or_spelling():
+    recipe = parse_recipe(TABLE)
+    assert key(recipe) == key(replace(recipe, name="other", model="other:latest"))
+    assert key(recipe) == key(parse_recipe({**TABLE, "prompt": "Read the sign."}))
+    one, same = ({**TABLE, "options": {"temperature": number}} for number in (1, 1.0))
+    assert key(parse_recipe(one)) == key(parse_recipe(same))
