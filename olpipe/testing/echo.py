@@ -39,7 +39,7 @@ class EchoOptions:
         context_length: Most words of a prompt.
         delay_s: Pause before each word.
         fail_on: Raise an error in `step`.
-        hang_on: Never come back from `step`.
+        hang_on: Say so on stderr and never come back from `step`.
         endless_on: Say the answer again and again until cancelled.
         crash_on: End the process in `step`, with a last word on stderr.
         crash_on_load: End the process in `load`.
@@ -129,6 +129,7 @@ class EchoRunner(Runner):
         if _holds(question, self._options.fail_on):
             raise RuntimeError("echo fails as told")
         if _holds(question, self._options.hang_on):
+            _say("echo hangs as told")
             while True:
                 time.sleep(60)
         if _holds(question, self._options.crash_on):
@@ -203,6 +204,10 @@ def _holds(question: str, text: str | None) -> bool:
 
 
 def _crash() -> None:
-    sys.stderr.write("echo crashes as told\n")
-    sys.stderr.flush()
+    _say("echo crashes as told")
     os._exit(CRASH_EXIT_CODE)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,207 @@
+"""The worker loop in a thread of this process, around runners that note what is asked of them."""
+
+import threading
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+import pytest
+
+from olpipe.engine.protocol import Answered, Cancel, Refused, Submit
+from olpipe.engine.worker import Close, Worker
+from olpipe.errors import GenerationError, UsageError
+from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, Usage
+from olpipe.interfaces import Prepared
+from olpipe.messages import Message
+from olpipe.testing.echo import EchoOptions, EchoRunner
+
+
+class NotingRunner(EchoRunner):
+    """An echo that notes every call and waits for a permit before each step."""
+
+    def __init__(self, options: EchoOptions) -> None:
+        super().__init__(options, options.context_length)
+        self.calls: list[tuple[str, int]] = []
+        self.stepping: SimpleQueue[None] = SimpleQueue()
+        self.permits = threading.Semaphore(0)
+
+    def start(self, sequence_id: int, prepared: Prepared) -> None:
+        self.calls.append(("start", sequence_id))
+        super().start(sequence_id, prepared)
+
+    def step(self) -> Sequence[tuple[int, Chunk]]:
+        self.stepping.put(None)
+        assert self.permits.acquire(timeout=60)
+        return super().step()
+
+    def stop(self, sequence_id: int) -> None:
+        self.calls.append(("stop", sequence_id))
+        super().stop(sequence_id)
+
+
+class Bench:
+    """A worker at work, its answers in a queue."""
+
+    def __init__(self, runner: EchoRunner) -> None:
+        self.runner = runner
+        self.answers: SimpleQueue[Answered | Refused] = SimpleQueue()
+        self.worker = Worker(self.answers.put)
+        self.thread = threading.Thread(target=self.worker.run, args=(runner,))
+        self.thread.start()
+
+    def submit(self, sequence_id: int, text: str, guidance: Guidance | None = None) -> None:
+        self.worker.post(Submit(sequence_id, GenerateRequest("m", (Message.of("user", text),), guidance=guidance)))
+
+    def until_last(self, *sequence_ids: int) -> list[Answered | Refused]:
+        """Take answers until the last of every sequence given is there."""
+        taken, open_ones = [], set(sequence_ids)
+        while open_ones:
+            answer = self.answers.get(timeout=60)
+            taken.append(answer)
+            if isinstance(answer, Refused) or answer.chunk.finish_reason is not None:
+                open_ones.discard(answer.sequence_id)
+        return taken
+
+
+@pytest.fixture
+def bench():
+    benches: list[Bench] = []
+
+    def make(runner: EchoRunner | None = None, **options: object) -> Bench:
+        benches.append(Bench(runner or EchoRunner(EchoOptions(**options), 4096)))
+        return benches[-1]
+
+    yield make
+    for one in benches:
+        one.worker.post(Close())
+        if isinstance(one.runner, NotingRunner):
+            one.runner.permits.release(1000)
+        one.thread.join(60)
+        assert not one.thread.is_alive()
+
+
+def spoken(answers, sequence_id):
+    return "".join(answer.chunk.text for answer in answers if answer.sequence_id == sequence_id)
+
+
+def test_requests_are_answered_in_order_of_arrival_when_there_is_one_slot(bench):
+    one = bench()
+    for sequence_id, text in enumerate(("a b", "c d", "e f")):
+        one.submit(sequence_id, text)
+    answers = one.until_last(0, 1, 2)
+    assert [answer.sequence_id for answer in answers] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_as_many_requests_run_side_by_side_as_the_runner_has_slots(bench):
+    runner = NotingRunner(EchoOptions(slots=2))
+    one = bench(runner)
+    one.submit(1, "a b c")
+    runner.stepping.get(timeout=60)
+    for sequence_id in (2, 3):
+        one.submit(sequence_id, "d e f")
+    runner.permits.release(1000)
+    answers = one.until_last(1, 2, 3)
+    assert [spoken(answers, sequence_id) for sequence_id in (1, 2, 3)] == ["a b c", "d e f", "d e f"]
+    assert runner.calls.index(("start", 2)) < runner.calls.index(("stop", 1)) < runner.calls.index(("start", 3))
+
+
+def test_the_last_chunk_says_how_long_the_request_waited_for_its_slot(bench):
+    one = bench()
+    one.submit(1, "a")
+    last = one.until_last(1)[-1].chunk
+    assert last.timings is not None
+    assert last.timings.queue_ns > 0
+    assert last.usage == Usage(prompt_tokens=1, sampled_tokens=1)
+
+
+def test_a_request_cancelled_while_it_waits_is_never_started(bench):
+    runner = NotingRunner(EchoOptions())
+    one = bench(runner)
+    one.submit(1, "a")
+    runner.stepping.get(timeout=60)
+    one.submit(2, "b")
+    one.worker.post(Cancel(2))
+    one.submit(3, "c")
+    runner.permits.release(1000)
+    one.until_last(1, 3)
+    assert [call for call in runner.calls if call[0] == "start"] == [("start", 1), ("start", 3)]
+
+
+def test_a_request_cancelled_while_it_runs_is_stopped_and_nothing_more_is_said_about_it(bench):
+    runner = NotingRunner(EchoOptions(endless_on="endless"))
+    one = bench(runner)
+    one.submit(1, "endless")
+    runner.stepping.get(timeout=60)
+    one.worker.post(Cancel(1))
+    one.submit(2, "b")
+    runner.permits.release(1000)
+    answers = one.until_last(2)
+    assert [answer.sequence_id for answer in answers] == [1, 2, 2]
+    assert ("stop", 1) in runner.calls
+
+
+def test_cancelling_what_is_not_there_changes_nothing(bench):
+    one = bench()
+    one.worker.post(Cancel(7))
+    one.submit(1, "a")
+    assert spoken(one.until_last(1), 1) == "a"
+
+
+def test_a_request_that_cannot_be_prepared_fails_alone(bench):
+    one = bench()
+    one.submit(1, "a", Guidance("regex", "a+"))
+    one.submit(2, "b")
+    refused, *others = one.until_last(1, 2)
+    assert isinstance(refused, Refused)
+    assert type(refused.error.to_error()) is UsageError
+    assert refused.error.message == "echo does not follow guidance of the kind `regex`"
+    assert spoken(others, 2) == "b"
+
+
+def test_a_step_that_raises_fails_what_is_registered_and_nothing_else(bench, caplog):
+    runner = NotingRunner(EchoOptions(slots=2, fail_on="bad"))
+    one = bench(runner)
+    one.submit(1, "bad word")
+    runner.stepping.get(timeout=60)
+    one.submit(2, "good word")
+    one.submit(3, "waits meanwhile")
+    runner.permits.release(1000)
+    answers = one.until_last(1, 2, 3)
+    refused = {answer.sequence_id: answer.error.to_error() for answer in answers if isinstance(answer, Refused)}
+    assert {sequence_id: type(error) for sequence_id, error in refused.items()} == dict.fromkeys(
+        (1, 2), GenerationError
+    )
+    assert "".join(a.chunk.text for a in answers if isinstance(a, Answered) and a.sequence_id == 3) == "waits meanwhile"
+    assert "echo fails as told" in caplog.text
+
+
+def test_a_runner_that_cannot_even_stop_does_not_end_the_loop(bench, caplog):
+    class Stubborn(EchoRunner):
+        def stop(self, sequence_id: int) -> None:
+            super().stop(sequence_id)
+            raise RuntimeError("will not stop")
+
+    runner = Stubborn(EchoOptions(endless_on="endless"), 4096)
+    one = bench(runner)
+    one.submit(1, "endless")
+    one.answers.get(timeout=60)
+    one.worker.post(Cancel(1))
+    one.submit(2, "b", Guidance("regex"))
+    assert isinstance(one.until_last(2)[-1], Refused)
+    assert "the runner could not stop sequence 1" in caplog.text
+
+
+def test_closing_ends_the_loop_whatever_runs_or_waits(bench):
+    one = bench(endless_on="endless")
+    one.submit(1, "endless")
+    one.submit(2, "waits")
+    first = one.answers.get(timeout=60)
+    assert (first.chunk.text, first.chunk.finish_reason) == ("endless", None)
+    one.worker.post(Close())
+    one.thread.join(60)
+    assert not one.thread.is_alive()
+
+
+def test_finish_reasons_pass_through(bench):
+    one = bench()
+    one.submit(1, "a")
+    assert one.until_last(1)[-1].chunk.finish_reason is FinishReason.STOP
