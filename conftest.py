@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from olpipe.errors import OlpipeError
@@ -15,6 +16,10 @@ from olpipe.settings import Settings
 from olpipe.store.build import build
 from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
+
+# A slow machine is no reason to fail.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _SKIPPED = {
     "slow": "takes minutes: run with --run-slow",

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pluggy
 
 from olpipe import __version__, entry_points, hookspecs, interfaces
-from olpipe.errors import PluginError
+from olpipe.errors import PluginError, nearest
 from olpipe.registry import Registry
 from olpipe.settings import Settings
 
@@ -35,7 +35,8 @@ DEFAULT_PLUGINS = (
     "olpipe.default_plugins.executors.local",
 )
 
-PluginStatus = Literal["loaded", "failed", "disabled"]
+PluginStatus = Literal["loaded", "failed", "disabled", "on demand"]
+"""`on demand`: it only brings commands, and is imported when one of them runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,8 @@ class Plugins:
         if self._manager.has_plugin(name) or self._manager.is_registered(module):
             raise PluginError(f"plugin `{name}` is there twice")
         try:
-            _check_marks(module, name)
+            _check_hooks(module, name)
             self._manager.register(module, name)
-            self._manager.check_pending()
             for kind, registry in self.registries().items():
                 for items in self._manager.subset_hook_caller(f"register_{kind}", self._others(module))():
                     for item in items:
@@ -140,9 +140,16 @@ def allowed(name: str, settings: Settings) -> bool:
     return name not in settings.plugins_deny and (settings.plugins_allow is None or name in settings.plugins_allow)
 
 
-def _check_marks(module: object, name: str) -> None:
-    """Refuse a module whose hook would be passed over in silence, for it lacks its mark."""
+def _check_hooks(module: object, name: str) -> None:
+    """Refuse a module with a hook that would never be called: it lacks its mark, or is misspelt."""
+    known = [hook for hook in vars(hookspecs) if hook.startswith("register_")]
     for function in vars(module).values():
-        ours = isfunction(function) and function.__module__ == getattr(module, "__name__", None)
-        if ours and function.__name__.startswith("register_") and not hasattr(function, f"{hookspecs.PROJECT}_impl"):
+        if not isfunction(function) or function.__module__ != getattr(module, "__name__", None):
+            continue
+        marked = hasattr(function, f"{hookspecs.PROJECT}_impl")
+        if function.__name__.startswith("register_") and not marked:
             raise PluginError(f"plugin `{name}` has a function `{function.__name__}` without `@hookimpl`")
+        if marked and function.__name__ not in known:
+            close = nearest(function.__name__, known, limit=1)
+            meant = f"; did you mean `{close[0]}`?" if close else ""
+            raise PluginError(f"plugin `{name}` implements `{function.__name__}`, which is no hook{meant}")

@@ -1,0 +1,61 @@
+"""`olpipe plugins`: what is installed, what of it could be loaded, and what it brings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from olpipe.cli import words
+
+if TYPE_CHECKING:
+    from olpipe.cli.app import App
+    from olpipe.plugins import PluginRow, Plugins
+
+Brings = dict[str, list[str]]
+"""Names by kind, as the registries call it: `{"sink": ["csv"]}`."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
+@click.pass_obj
+def plugins(app: App, as_json: bool) -> None:
+    """List plugins and what they bring: ours first, then installed ones."""
+    rows = _described(app.plugins)
+    if as_json:
+        listed = [asdict(row) | {"brings": brings} for row, brings in rows]
+        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        return
+    table = [("NAME", "DISTRIBUTION", "VERSION", "STATUS", "BRINGS")]
+    for row, brings in rows:
+        what = row.error or ", ".join(f"{kind} {name}" for kind, names in brings.items() for name in names)
+        table.append((row.name, row.distribution, row.version, row.status, what))
+    click.echo(words.table(table))
+
+
+def _described(loaded: Plugins) -> list[tuple[PluginRow, Brings]]:
+    """Return every plugin with what it brings; one that only brings commands is not loaded for this."""
+    from olpipe.plugins import PluginRow
+
+    commands = _commands()
+    rows: list[tuple[PluginRow, Brings]] = []
+    for row in loaded.rows:
+        brings = {registry.kind: list(registry.from_plugin(row.name)) for registry in loaded.registries().values()}
+        brings["command"] = commands.pop((row.distribution, row.version), [])
+        rows.append((row, {kind: names for kind, names in brings.items() if names}))
+    for (distribution, version), names in commands.items():
+        rows.append((PluginRow(distribution, distribution, version, status="on demand"), {"command": names}))
+    return rows
+
+
+def _commands() -> dict[tuple[str, str], list[str]]:
+    """Return the commands that each distribution and version announces."""
+    from olpipe import entry_points
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for entry_point in entry_points.installed(entry_points.COMMANDS):
+        if entry_point.dist is not None:
+            found.setdefault((entry_point.dist.name, entry_point.dist.version), []).append(entry_point.name)
+    return found
