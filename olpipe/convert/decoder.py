@@ -145,7 +145,10 @@ class _Writer:
         )
 
     def _project(self, normed: str) -> None:
+        """Give logits for the last token only: those of a prompt or of forced tokens are never asked for."""
         config = self._config
+        last = self._weights.add("constants.last", np.array([-1]))
+        normed = self._node("Gather", [normed, last], ["last.output"], axis=1)
         weight = "embedding"
         if not config.tied_embeddings:
             weight = self._matrix("output", ["output.weight"], self._bits.vocabulary)
@@ -284,5 +287,5 @@ def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onn
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
         helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "total_length"]),
     ]
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "length", config.vocabulary])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, config.vocabulary])
     return inputs + cache_inputs, [logits, *cache_outputs]
