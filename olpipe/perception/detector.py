@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from olpipe.image import Box, DecodedImage
 from olpipe.perception.nms import suppress
-from olpipe.perception.pixels import square
+from olpipe.perception.pixels import letterbox
 from olpipe.perception.session import open_session
 from olpipe.record import Detection
 
@@ -21,8 +21,8 @@ SMALLEST_SIDE = 2
 class Detector:
     """A detection network in one ONNX file.
 
-    It takes `image` (1, S, S, 3), float32 RGB 0..255, the photo squeezed into a square, and returns
-    `detections` (1, K, 6): x1, y1, x2, y2 as shares of the sides, score, class. Thread-safe.
+    It takes `image` (1, S, S, 3), float32 RGB 0..255, the photo centred on a grey square, and returns
+    `detections` (1, K, 6): x1, y1, x2, y2 as shares of the square's side, score, class. Thread-safe.
     """
 
     def __init__(self, path: Path, labels: Sequence[str], *, threads: int = 1) -> None:
@@ -40,14 +40,24 @@ class Detector:
         self._side: int = self._session.get_inputs()[0].shape[1]
         self._labels = tuple(labels)
 
-    def detect(self, image: DecodedImage, *, min_score: float, max_overlap: float) -> tuple[Detection, ...]:
-        """Return what is in the photo, surest first; boxes lie inside the original."""
-        pixels = square(image.pixels, self._side)
+    def detect(
+        self, image: DecodedImage, *, min_score: float, max_overlap: float, max_overlap_any: float = 1.0
+    ) -> tuple[Detection, ...]:
+        """Return what is in the photo, surest first; boxes lie inside the original.
+
+        Args:
+            image: The photo.
+            min_score: What is less sure is left out.
+            max_overlap: Most intersection over union of two boxes of one class.
+            max_overlap_any: The same for two of any classes.
+        """
+        pixels = letterbox(image.pixels, self._side)
         found = self._session.run(["detections"], {"image": pixels[None]})[0][0]
         found = found[found[:, 4] >= min_score]
         classes = found[:, 5].astype(np.int64)
         detections = []
-        for index in suppress(found[:, :4], found[:, 4], classes, max_overlap=max_overlap):
+        kept = suppress(found[:, :4], found[:, 4], classes, max_overlap=max_overlap, max_overlap_any=max_overlap_any)
+        for index in kept:
             box = to_box(found[index, :4], image.width, image.height)
             if box is not None:
                 detections.append(Detection(self._labels[classes[index]], float(found[index, 4]), box))
@@ -55,8 +65,17 @@ class Detector:
 
 
 def to_box(corners: npt.NDArray[np.floating], width: int, height: int) -> Box | None:
-    """Turn corners given as shares of the sides into whole pixels inside the image; None when too little is left."""
-    x1, y1, x2, y2 = np.rint(np.clip(corners, 0, 1) * (width, height, width, height)).astype(int).tolist()
+    """Turn corners on the grey square into whole pixels inside the image; None when too little is left.
+
+    Args:
+        corners: x1, y1, x2, y2 as shares of the square's side.
+        width: Width of the original in pixels.
+        height: Height of the original in pixels.
+    """
+    side = max(width, height)
+    margins = np.array([side - width, side - height] * 2) / 2
+    limits = np.array([width, height] * 2)
+    x1, y1, x2, y2 = np.rint(np.clip(corners * side - margins, 0, limits)).astype(int).tolist()
     if x2 - x1 < SMALLEST_SIDE or y2 - y1 < SMALLEST_SIDE:
         return None
     return Box(x1, y1, x2 - x1, y2 - y1)

@@ -8,21 +8,30 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 
 
-def suppress(boxes: Floats, scores: Floats, classes: npt.NDArray[np.integer], *, max_overlap: float) -> list[int]:
+def suppress(
+    boxes: Floats,
+    scores: Floats,
+    classes: npt.NDArray[np.integer],
+    *,
+    max_overlap: float,
+    max_overlap_any: float = 1.0,
+) -> list[int]:
     """Return the indices of the boxes that stay, surest first.
 
-    A box goes when a surer one of its class overlaps it by more than `max_overlap`.
+    A box goes when a surer one overlaps it by too much. Two boxes of one class may well be one thing
+    seen twice; two of different classes are a thing with two names only where they hardly differ.
 
     Args:
         boxes: (N, 4), x1, y1, x2, y2.
         scores: (N,).
         classes: (N,).
-        max_overlap: Intersection over union, 0..1.
+        max_overlap: Most intersection over union of two boxes of one class, 0..1.
+        max_overlap_any: The same for two of any classes.
     """
     kept: list[int] = []
     for index in np.argsort(-scores, kind="stable").tolist():
-        rivals = [other for other in kept if classes[other] == classes[index]]
-        if not rivals or overlaps(boxes[index], boxes[rivals]).max() <= max_overlap:
+        limits = np.where(classes[kept] == classes[index], max_overlap, max_overlap_any)
+        if not (overlaps(boxes[index], boxes[kept]) > limits).any():
             kept.append(index)
     return kept
 

@@ -13,6 +13,7 @@ from olpipe.errors import BackendMissing
 from olpipe.image import Box, DecodedImage
 from olpipe.perception.classifier import Classifier
 from olpipe.perception.detector import Detector, to_box
+from olpipe.perception.pixels import letterbox
 
 share = st.floats(-0.5, 1.5)
 
@@ -61,11 +62,12 @@ def white(height, width):
 
 
 def test_a_detector_gives_boxes_in_pixels_of_the_original(tmp_path):
-    path = fixed_detector(tmp_path / "d.onnx", [[0.25, 0.5, 0.75, 1.0, 0.9, 1]])
+    path = fixed_detector(tmp_path / "d.onnx", [[0.25, 0.5, 0.75, 1.0, 1.0, 1]])
     photo = DecodedImage(np.full((50, 100, 3), 255, np.uint8), width=400, height=200)
     (found,) = Detector(path, ["cat", "dog"]).detect(photo, min_score=0.5, max_overlap=0.6)
+    # The square is 400 pixels wide, the photo its middle 200: half of it below the square's middle.
     assert (found.label, found.box) == ("dog", Box(100, 100, 200, 100))
-    assert found.score == pytest.approx(0.9)
+    assert found.score == pytest.approx((255 + 114) / 2 / 255)
 
 
 def test_a_detector_drops_what_is_unsure_twice_or_degenerate_and_sorts_the_rest(tmp_path):
@@ -111,6 +113,30 @@ def test_a_box_lies_inside_the_image_or_is_dropped(x1, y1, x2, y2, width, height
 @given(st.integers(2, 5000), st.integers(2, 5000))
 def test_a_box_that_sticks_out_on_all_sides_is_the_whole_image(width, height):
     assert to_box(np.array([-0.1, -0.2, 1.3, 1.4]), width, height) == Box(0, 0, width, height)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.data())
+def test_a_box_drawn_on_the_grey_square_comes_back(width, height, data):
+    x, y = data.draw(st.integers(0, width)), data.draw(st.integers(0, height))
+    w, h = data.draw(st.integers(2, width + 2)), data.draw(st.integers(2, height + 2))
+    side = max(width, height)
+    left, top = (side - width) / 2, (side - height) / 2
+    corners = np.array([x + left, y + top, x + w + left, y + h + top]) / side
+    expected = Box(x, y, min(w, width - x), min(h, height - y))
+    fits = expected.w >= 2 and expected.h >= 2
+    assert to_box(corners, width, height) == (expected if fits else None)
+
+
+def test_a_letterbox_keeps_proportions_and_fills_up_with_grey():
+    found = letterbox(np.full((20, 40, 3), 255, np.uint8), 8)
+    assert found.shape == (8, 8, 3)
+    assert (found[2:6] == 255).all()
+    assert (found[:2] == 114).all()
+    assert (found[6:] == 114).all()
+
+
+def test_a_letterbox_keeps_at_least_one_row_of_the_thinnest_picture():
+    assert (letterbox(np.full((1, 1000, 3), 255, np.uint8), 8) == 255).any()
 
 
 def test_a_missing_runtime_is_named_with_the_install_line(tmp_path, monkeypatch):

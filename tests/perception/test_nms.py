@@ -20,27 +20,28 @@ def naive_overlap(a, b):
     return len(cells_a & cells_b) / len(cells_a | cells_b) if cells_a | cells_b else 0.0
 
 
-def naive_suppress(detections, max_overlap):
+def naive_suppress(detections, same, different):
     left = sorted(range(len(detections)), key=lambda index: -detections[index][1])
     kept = []
     while left:
         best = left.pop(0)
         kept.append(best)
+        box, _, label = detections[best]
         left = [
             index
             for index in left
-            if detections[index][2] != detections[best][2]
-            or naive_overlap(detections[index][0], detections[best][0]) <= max_overlap
+            if naive_overlap(detections[index][0], box) <= (same if detections[index][2] == label else different)
         ]
     return kept
 
 
-@given(st.lists(detection, max_size=12), st.sampled_from([0.0, 0.3, 0.5, 0.6, 1.0]))
-def test_suppression_keeps_what_comparing_every_pair_keeps(detections, max_overlap):
+@given(st.lists(detection, max_size=12), st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.sampled_from([0.0, 0.8, 1.0]))
+def test_suppression_keeps_what_comparing_every_pair_keeps(detections, same, different):
     boxes = np.array([d[0] for d in detections], np.float64).reshape(-1, 4)
     scores = np.array([d[1] for d in detections], np.float64)
     classes = np.array([d[2] for d in detections], np.int64)
-    assert suppress(boxes, scores, classes, max_overlap=max_overlap) == naive_suppress(detections, max_overlap)
+    kept = suppress(boxes, scores, classes, max_overlap=same, max_overlap_any=different)
+    assert kept == naive_suppress(detections, same, different)
 
 
 @given(box, st.lists(box, min_size=1, max_size=5))

@@ -1,0 +1,61 @@
+"""The two networks, opened, and what their answers mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from olpipe.perception.classifier import Classifier
+from olpipe.perception.detector import Detector
+from olpipe.record import Label
+from olpipe_photo_mini.labels import ClassifierLabels, detector_labels, sums
+from olpipe_photo_mini.perceiver import BREED_SCORE, GROUP_SCORE, NAME_SCORE
+from olpipe_photo_mini.weights import CLASSIFIER, DETECTOR
+
+THREADS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """A detector of things and a classifier of pictures. Thread-safe."""
+
+    detector: Detector
+    classifier: Classifier
+    labels: ClassifierLabels
+
+    @classmethod
+    def open(cls) -> Self:
+        """Open both networks.
+
+        Raises:
+            BackendMissing: ONNX Runtime is not installed.
+        """
+        detector = Detector(DETECTOR.path, detector_labels(), threads=THREADS)
+        return cls(detector, Classifier(CLASSIFIER.path, threads=THREADS), ClassifierLabels.read())
+
+    def whole_photo(self, probabilities: npt.NDArray[np.floating]) -> list[Label]:
+        """Return what the whole photo is surely of: names, kinds, places."""
+        headings = (
+            (self.labels.names, NAME_SCORE),
+            (self.labels.kinds, GROUP_SCORE),
+            (self.labels.places, GROUP_SCORE),
+        )
+        return [
+            Label(name, score)
+            for labels, least in headings
+            for name, score in sums(probabilities, labels).items()
+            if score >= least
+        ]
+
+    def breed(self, probabilities: npt.NDArray[np.floating], kind: str) -> Label | None:
+        """Return a finer name for something of a known kind, or None where none is sure."""
+        members = self.labels.kinds.get(kind)
+        if members is None:
+            return None
+        inside = np.zeros_like(probabilities)
+        inside[members] = probabilities[members]
+        name, score = max(sums(inside, self.labels.names).items(), key=lambda entry: entry[1])
+        return Label(name, score) if score >= BREED_SCORE and name != kind else None

@@ -1,0 +1,122 @@
+"""Look at a photo with a detector and a classifier."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from olpipe.image import Box, DecodedImage
+from olpipe.interfaces import Perceiver
+from olpipe.record import Evidence, Label
+from olpipe_photo_mini.weights import CLASSIFIER, DATA, DETECTOR
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from olpipe_photo_mini.networks import Networks
+
+    Pixels = npt.NDArray[np.uint8]
+
+TAG_SCORE = 0.22
+"""A detection this sure is worth a tag."""
+
+OBJECT_SCORE = 0.26
+"""A detection this sure is worth a box: a wrong box costs more trust than a wrong word."""
+
+MAX_OVERLAP = 0.5
+"""Two boxes of one class that overlap by more than this are taken for one thing."""
+
+MAX_OVERLAP_ANY = 0.8
+"""Two boxes of any classes that overlap by more than this are taken for one thing with two names."""
+
+NAME_SCORE = 0.5
+"""A class of the classifier this sure is worth a tag."""
+
+GROUP_SCORE = 0.4
+"""A kind or a place this sure is worth a tag; it rests on several classes."""
+
+BREED_SCORE = 0.5
+"""In the crop of a box, where the kind is known, a class this sure is worth a tag."""
+
+CROPS = 3
+"""Boxes that the classifier looks at: the largest."""
+
+
+class PhotoMini(Perceiver):
+    """Boxes and names of things from the detector, finer names and places from the classifier."""
+
+    name = "photo-mini"
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self.version = _version()
+        self._lock = Lock()
+        self._networks: Networks | None = None
+
+    def perceive(self, image: DecodedImage) -> Evidence:
+        """Return what is in the photo.
+
+        Raises:
+            BackendMissing: ONNX Runtime is not installed.
+        """
+        networks = self._open()
+        found = networks.detector.detect(
+            image, min_score=TAG_SCORE, max_overlap=MAX_OVERLAP, max_overlap_any=MAX_OVERLAP_ANY
+        )
+        objects = [detection for detection in found if detection.score >= OBJECT_SCORE]
+        largest = sorted(range(len(objects)), key=lambda index: -objects[index].box.area)[:CROPS]
+        crops = [crop(image, objects[index].box) for index in largest]
+        probabilities = networks.classifier.classify([image.pixels, centre_square(image.pixels), *crops])
+        tags = [Label(detection.label, detection.score) for detection in found]
+        tags += networks.whole_photo(probabilities[:2].mean(axis=0))
+        for index, crop_probabilities in zip(largest, probabilities[2:], strict=True):
+            breed = networks.breed(crop_probabilities, objects[index].label)
+            if breed is not None:
+                objects[index] = replace(objects[index], tags=(breed.name,))
+                tags.append(breed)
+        return Evidence(tuple(objects), best_first(tags))
+
+    def _open(self) -> Networks:
+        from olpipe_photo_mini.networks import Networks
+
+        with self._lock:
+            if self._networks is None:
+                self._networks = Networks.open()
+            return self._networks
+
+
+def crop(image: DecodedImage, box: Box) -> Pixels:
+    """Return the pixels under a box, which is in pixels of the original."""
+    height, width = image.pixels.shape[:2]
+    across, down = width / image.width, height / image.height
+    left, top = min(int(box.x * across), width - 1), min(int(box.y * down), height - 1)
+    right, bottom = max(left + 1, round((box.x + box.w) * across)), max(top + 1, round((box.y + box.h) * down))
+    return image.pixels[top:bottom, left:right]
+
+
+def centre_square(pixels: Pixels) -> Pixels:
+    """Return the largest square in the middle."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+def best_first(labels: list[Label]) -> tuple[Label, ...]:
+    """Return each name once, with its best score, surest first."""
+    best: dict[str, Label] = {}
+    for label in labels:
+        if label.name not in best or best[label.name].score < label.score:
+            best[label.name] = label
+    return tuple(sorted(best.values(), key=lambda label: (-label.score, label.name)))
+
+
+def _version() -> str:
+    """Digest everything that decides what is seen."""
+    thresholds = (TAG_SCORE, OBJECT_SCORE, MAX_OVERLAP, MAX_OVERLAP_ANY, NAME_SCORE, GROUP_SCORE, BREED_SCORE, CROPS)
+    tables = [(DATA / file).read_bytes() for file in ("coco.txt", "imagenet.tsv")]
+    text = f"{DETECTOR.sha256} {CLASSIFIER.sha256} {thresholds}".encode()
+    return hashlib.sha256(b"\0".join([text, *tables])).hexdigest()[:16]

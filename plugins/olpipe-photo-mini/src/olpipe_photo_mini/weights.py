@@ -1,0 +1,33 @@
+"""Where the networks lie, and what they must be.
+
+`conversion/convert.py` made the files and printed their digests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA = Path(__file__).with_name("data")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One ONNX file of this package.
+
+    Attributes:
+        file: Its name.
+        sha256: Hex digest of its bytes.
+    """
+
+    file: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return DATA / self.file
+
+
+DETECTOR = Network("detector.onnx", "abb30de5f8f312f5af98a7c014b2024ecdcf3c967df3b27d623bc8c6fa7935c3")
+CLASSIFIER = Network("classifier.onnx", "238a671f77ee1ebeb621503a1c3cb96d5cd923866a28b4c20db46d44905ad41a")
