@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from olpipe.interfaces import Progress, ProgressCallback
 
-_BAR = "{desc}: {percentage:3.0f}% ▕{bar:20}▏ {n_fmt}/{total_fmt} {rate_fmt} {remaining}"
+_BAR = "{desc}: {percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}"
 _COUNTER = "{desc}: {n_fmt} {rate_fmt}"
 
 

