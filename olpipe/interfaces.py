@@ -297,7 +297,10 @@ class RunInfo:
 
 
 class Sink(ABC):
-    """Somewhere records go. Called from one thread, in order."""
+    """Somewhere records go. Called from one thread: `recover` first, then rows in order.
+
+    Methods let the `OSError` of a full or unwritable disk through: the pipeline puts it into words.
+    """
 
     @abstractmethod
     def write(self, row: Mapping[str, Any]) -> None:
@@ -308,12 +311,16 @@ class Sink(ABC):
         """Make everything written durable and return the position after it."""
 
     @abstractmethod
-    def recover(self, position: int) -> None:
-        """Drop whatever lies after a position that `flush` once returned; called before the first write."""
+    def recover(self, position: int) -> bool:
+        """Drop whatever lies after a position that `flush` once returned; 0 starts over.
+
+        Returns:
+            False when the sink no longer reaches that position; it is then asked to start over.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Flush and let go."""
+        """Let go; rows after the last `flush` may be lost, they will be written again."""
 
 
 class SinkFactory(ABC):
@@ -361,6 +368,9 @@ class Executor(ABC):
     @abstractmethod
     def map(self, job: Job, images: Iterable[ImageFile]) -> Iterator[Outcome]:
         """Yield one outcome for every image, none lost and none twice; reads ahead only as far as it needs.
+
+        `images` belongs to the caller's thread: it is advanced there only. The job is not opened
+        before there is an image.
 
         Raises:
             MachineError: The machine failed; outcomes not yet yielded are undone work, not failures.

@@ -71,7 +71,9 @@ class Record:
         recipe: The recipe's name.
         usage: Tokens by kind.
         truncated: Whether the budget closed the document early.
-        timings: Where the time went; for the report, not part of the JSON.
+        timings: Where the model's time went; for the report, not part of the JSON.
+        image_ns: Time to decode the photo; for the report.
+        ground_ns: Time the perceivers took; for the report.
     """
 
     file: str
@@ -84,6 +86,8 @@ class Record:
     usage: Usage
     truncated: bool
     timings: Timings = field(default_factory=Timings)
+    image_ns: int = 0
+    ground_ns: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as published in `docs/record.schema.json`, keys in that order."""

@@ -126,8 +126,12 @@ class _Walk:
             self.found[path] = os.lstat(path)
 
 
-def read(ref: ImageRef) -> tuple[ImageRef, bytes]:
+def read(ref: ImageRef, *, most: int = -1) -> tuple[ImageRef, bytes]:
     """Read a file, with the size and time it had just before: what changes later will be noticed.
+
+    Args:
+        ref: Where it was found.
+        most: Read only that many bytes; all when negative.
 
     Raises:
         OSError: It cannot be opened or read, or is not a regular file.
@@ -138,7 +142,7 @@ def read(ref: ImageRef) -> tuple[ImageRef, bytes]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
-        return ImageRef(ref.path, ref.name, status.st_size, status.st_mtime_ns), file.read()
+        return ImageRef(ref.path, ref.name, status.st_size, status.st_mtime_ns), file.read(most)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -1,0 +1,114 @@
+"""`olpipe batch`: describe folders of photos, one JSON record a photo."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from olpipe.cli.main import INTERRUPTED
+from olpipe.errors import SchemaError
+
+if TYPE_CHECKING:
+    from olpipe.cli.app import App
+    from olpipe.imaging.discover import Discovery
+    from olpipe.pipeline.recipe import Recipe
+    from olpipe.pipeline.run import BatchOptions
+
+SOME_FAILED = 3
+
+
+@click.command(no_args_is_help=True)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for what comes out.")
+@click.option("--recipe", "recipe_name", default="photo-tags", metavar="NAME|FILE", help="What to ask; see docs.")
+@click.option("--model", help="Another model than the recipe's.")
+@click.option("--prompt", help="Ask this instead of what the recipe asks.")
+@click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
+@click.option("--evidence", metavar="NAME,...", help="Show the model what these perceivers see.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N photos.")
+@click.option("--retry-failed", is_flag=True, help="Try photos again that failed before.")
+@click.pass_obj
+def batch(
+    app: App,
+    /,
+    *,
+    inputs: tuple[str, ...],
+    output: Path,
+    recipe_name: str,
+    limit: int | None,
+    retry_failed: bool,
+    **overrides: str | None,
+) -> int:
+    """Describe photos: one JSON record a photo.
+
+    INPUT is a folder (searched to the bottom), a photo, or a pattern in quotes like 'photos/**/*.jpg'.
+    Records go to OUTPUT/records.jsonl, photos that could not be described to OUTPUT/failures.jsonl,
+    counts and times to OUTPUT/run.json.
+
+    The same command again goes on where the last one stopped and does nothing twice; a photo that was
+    renamed keeps its record, one that changed gets a new one.
+    """
+    from olpipe.imaging.discover import discover
+    from olpipe.pipeline.run import BatchOptions
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata mostly; what matters is a failure row
+    recipe = _recipe(recipe_name, overrides)
+    suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
+    found = discover(inputs, suffixes, leave_out=output)
+    return _run(app, found, recipe, BatchOptions(output, limit, retry_failed))
+
+
+def _recipe(name: str, overrides: dict[str, str | None]) -> Recipe:
+    """Read the recipe and change what the options change."""
+    from olpipe.pipeline.recipe_file import read_recipe
+
+    schema, evidence = overrides["schema"], overrides["evidence"]
+    return read_recipe(name).override(
+        model=overrides["model"],
+        prompt=overrides["prompt"],
+        schema=None if schema is None else _schema_text(schema),
+        perceivers=None if evidence is None else tuple(part.strip() for part in evidence.split(",") if part.strip()),
+    )
+
+
+def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:
+    """Run the batch under the terminal's eyes and return the exit code."""
+    from olpipe.cli.batch_display import BatchDisplay, finishing_on_interrupt, summarise
+    from olpipe.cli.progress import shown
+    from olpipe.engine.manager import Engine
+    from olpipe.pipeline.run import Observer, run_batch
+
+    display = BatchDisplay()
+    if found.links_skipped:
+        display.notice(f"not followed: {found.links_skipped} links to folders or out of what was given")
+    observer = Observer(display.progress, display.notice)
+    explanation = f"getting `{recipe.model}` ready: this may take some minutes, once"
+    try:
+        with (
+            finishing_on_interrupt(observer.stop, display),
+            shown(explanation) as progress,
+            Engine(app.library, app.plugins, app.settings, progress=progress) as engine,
+        ):
+            result = run_batch(
+                found, recipe, options, observer, plugins=app.plugins, engine=engine, settings=app.settings
+            )
+    finally:
+        display.close()
+    summarise(result, options.output)
+    if result.status == "interrupted":
+        return INTERRUPTED
+    return SOME_FAILED if result.counts.failures or result.counts.failures_before else 0
+
+
+def _schema_text(text: str) -> str:
+    """Return the schema's JSON text, given itself or by the path of its file."""
+    if text.lstrip().startswith("{"):
+        return text
+    try:
+        return Path(text).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SchemaError(f"schema `{text}` cannot be read: {reason}", hint="give a file, or JSON in quotes") from error

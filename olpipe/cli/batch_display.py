@@ -1,0 +1,122 @@
+"""Show on stderr how a batch goes: a bar on a terminal, a line now and then anywhere else, a summary at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from olpipe.pipeline.report import Counts
+    from olpipe.pipeline.run import BatchResult
+
+LINE_EVERY_S = 10.0
+STOPPING = b"\nfinishing the photos in flight; press Ctrl-C again to quit at once\n"
+
+
+class BatchDisplay:
+    """Follows the counts of a run."""
+
+    def __init__(self) -> None:
+        self.working = False
+        """Whether photos are being worked on, so that an interrupt should let them finish."""
+        self._bar: Any = None
+        self._started_s = self._line_s = time.monotonic()
+        self._before = 0
+
+    def progress(self, counts: Counts) -> None:
+        """Show the counts."""
+        if not self.working:
+            self.working = True
+            self._started_s = self._line_s = time.monotonic()
+            self._before = counts.done
+            if sys.stderr.isatty():
+                self._bar = _bar(counts)
+        if self._bar is not None:
+            self._bar.set_postfix(failed=counts.failures + counts.failures_before, refresh=False)
+            self._bar.update(counts.done - self._bar.n)
+        elif time.monotonic() - self._line_s >= LINE_EVERY_S:
+            self._line_s = time.monotonic()
+            rate = (counts.done - self._before) / (self._line_s - self._started_s)
+            failed = counts.failures + counts.failures_before
+            click.echo(f"{counts.done}/{counts.wanted} photos, {rate:.2f} images/s, {failed} failed", err=True)
+
+    def notice(self, text: str) -> None:
+        """Say something without breaking the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is and go to the next line."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _bar(counts: Counts) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=counts.wanted,
+        initial=counts.done,
+        unit=" images",
+        desc="photos",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        smoothing=0.1,
+    )
+
+
+@contextmanager
+def finishing_on_interrupt(stop: threading.Event, display: BatchDisplay) -> Iterator[None]:
+    """Let the first Ctrl-C set `stop` once photos are being worked on; the second ends the process at once."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not display.working:  # discovering, pulling a model: nothing that would have to be finished
+            raise KeyboardInterrupt
+        stop.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.write(2, STOPPING)  # not through `sys.stderr`: the handler may have come in the middle of its work
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def summarise(result: BatchResult, output: Path) -> None:
+    """Say how the run ended, where things are, and what could be done next."""
+    counts = result.counts
+    records, failures = counts.records_before + counts.records, counts.failures_before + counts.failures
+    parts = [_plural(records, "record") + (f" ({counts.records} new)" if counts.records_before else "")]
+    if failures:
+        parts.append(f"{failures} failed")
+    if counts.equal:
+        parts.append(f"{counts.equal} equal to others")
+    if counts.renamed:
+        parts.append(f"{counts.renamed} renamed")
+    click.echo(f"{_plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)
+    places = ["records.jsonl", *(["failures.jsonl"] if failures else []), "run.json"]
+    click.echo("see " + "  ".join(str(output / place) for place in places), err=True)
+    if result.status == "interrupted":
+        click.echo(f"interrupted with {_plural(counts.left, 'photo')} left", err=True)
+        click.echo("hint: run the same command again to go on", err=True)
+    elif counts.failures_before:
+        before = _plural(counts.failures_before, "photo")
+        click.echo(f"hint: {before} failed before and were not tried again; `--retry-failed` tries them", err=True)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

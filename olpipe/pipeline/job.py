@@ -1,0 +1,162 @@
+"""What is done with one photo: decode, ask, ground, generate, judge, and make a record of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from olpipe.engine.manager import Engine
+from olpipe.errors import (
+    BackendCrashed,
+    ContextExceeded,
+    GenerationError,
+    ImageError,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidOutput,
+    OlpipeError,
+)
+from olpipe.generation import Completion, FinishReason, GenerateRequest
+from olpipe.guidance.validate import validate
+from olpipe.image import DecodedImage, ImageFile
+from olpipe.imaging.decode import decode, first_line
+from olpipe.interfaces import Job, Session
+from olpipe.perception.ground import ground
+from olpipe.pipeline.recipe import Recipe
+from olpipe.plugins import Plugins
+from olpipe.record import Failure, FailureKind, ImageInfo, Outcome, Record
+from olpipe.settings import Settings
+from olpipe.store.library import Library
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+logger = logging.getLogger(__name__)
+
+# From the special to the general: the first that fits names the failure
+KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
+    (ImageTooLarge, FailureKind.TOO_LARGE),
+    (ImageUnsupported, FailureKind.UNSUPPORTED),
+    (ImageError, FailureKind.UNREADABLE),
+    (ContextExceeded, FailureKind.CONTEXT),
+    (InvalidOutput, FailureKind.REFUSED),
+    (GenerationError, FailureKind.GENERATION),
+)
+
+
+class DescribeJob(Job):
+    """Describes photos after a recipe.
+
+    Pickled, it is the recipe and the settings; where it is opened then, it loads plugins and models itself.
+    """
+
+    def __init__(
+        self, recipe: Recipe, settings: Settings, *, plugins: Plugins | None = None, engine: Engine | None = None
+    ) -> None:
+        """Make a job; plugins and an engine of this process are used where they are given."""
+        self._recipe = recipe
+        self._settings = settings
+        self._plugins = plugins
+        self._engine = engine
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DescribeJob, (self._recipe, self._settings)
+
+    def open(self) -> AbstractContextManager[Session]:
+        """Load the model."""
+        return self._open()
+
+    @contextmanager
+    def _open(self) -> Iterator[Session]:
+        plugins = self._plugins or Plugins.load(self._settings)
+        with ExitStack() as stack:
+            engine = self._engine
+            if engine is None:
+                library = Library(self._settings.models_folder, cache=self._settings.home / "cache")
+                engine = stack.enter_context(Engine(library, plugins, self._settings))
+            yield DescribeSession(self._recipe, plugins, engine)
+
+
+class DescribeSession(Session):
+    """A loaded model, ready to describe photos; `work` is called from several threads."""
+
+    def __init__(self, recipe: Recipe, plugins: Plugins, engine: Engine) -> None:
+        """Load the recipe's model."""
+        self._recipe = recipe
+        self._context = recipe.context()
+        self._task = plugins.tasks.get(recipe.task)
+        self._plugins = plugins
+        self._engine = engine
+        self._bundle = engine.bundle(recipe.model)
+        self._alone = threading.Lock()
+        self.slots = engine.load(recipe.model).slots
+
+    def work(self, image: ImageFile) -> Outcome:
+        """Describe one photo; its own trouble is a `Failure`, everything else is raised."""
+        try:
+            return self._describe(image)
+        except (ImageError, GenerationError) as error:
+            kind = next(kind for expected, kind in KINDS if isinstance(error, expected))
+            return Failure(image.ref.name, image.sha256, kind, error.message, error.hint)
+        except OlpipeError:
+            raise
+        except OSError as error:  # it could be read a moment ago
+            message = f"the file cannot be read: {error.strerror or error}"
+            return Failure(image.ref.name, None, FailureKind.UNREADABLE, message)
+        except Exception as error:
+            logger.debug("`%s` failed", image.ref.name, exc_info=True)
+            message = f"{type(error).__name__}: {first_line(error)}"
+            hint = "run again with OLPIPE_DEBUG=1 to see where"
+            return Failure(image.ref.name, image.sha256, FailureKind.GENERATION, message, hint)
+
+    def _describe(self, image: ImageFile) -> Record:
+        started_ns = time.monotonic_ns()
+        data = image.read()
+        decoded = decode(data, image.ref.path.suffix, self._plugins.image_loaders)
+        decoded_ns = time.monotonic_ns()
+        request = self._task.build(decoded, self._context)
+        request = ground(request, self._bundle, self._plugins.perceivers)
+        grounded_ns = time.monotonic_ns()
+        completion = self._complete(request, image.ref.name)
+        if request.guidance is not None:
+            validate(request.guidance.source, completion.text)
+        return Record(
+            file=image.ref.name,
+            sha256=image.sha256,
+            image=_info(decoded),
+            values=self._task.parse(completion, decoded),
+            model=str(self._bundle.name),
+            model_digest=self._bundle.digest,
+            recipe=self._recipe.name,
+            usage=completion.usage,
+            truncated=completion.truncated,
+            timings=completion.timings,
+            image_ns=decoded_ns - started_ns,
+            ground_ns=grounded_ns - decoded_ns,
+        )
+
+    def _complete(self, request: GenerateRequest, name: str) -> Completion:
+        """Generate; what a crash of the model's process cost is tried once more, one photo at a time.
+
+        So a photo that its neighbour took down gets its record, and one that does it again is named.
+        """
+        try:
+            completion = self._engine.submit(request).completion()
+        except BackendCrashed:
+            with self._alone:
+                try:
+                    completion = self._engine.submit(request).completion()
+                except BackendCrashed as error:
+                    hint = f"it happened at `{name}`, twice; {error.hint or 'run the same command again to go on'}"
+                    raise BackendCrashed(error.message, hint=hint) from error
+        if completion.finish_reason is FinishReason.CANCELLED:
+            raise BackendCrashed("the model was closed while it was at work", hint="run the same command again")
+        return completion
+
+
+def _info(image: DecodedImage) -> ImageInfo:
+    return ImageInfo(image.width, image.height, image.orientation, image.format)

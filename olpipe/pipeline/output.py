@@ -1,0 +1,58 @@
+"""Put into words what happens when the output folder cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from olpipe.errors import DiskFull, MachineError, OutputBusy, OutputUnavailable
+
+# EFBIG: a file system, or a limit of the process, that takes no file of that size
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_RESULT_CODE = 0xFF  # SQLite keeps the details of an error in the bits above
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Run a block that writes to the output folder and does nothing else that can fail so.
+
+    Raises:
+        DiskFull: There was no space for it.
+        OutputBusy: Another run has the folder.
+        OutputUnavailable: The folder cannot be made or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _of_system(error, output) from error
+    except sqlite3.Error as error:
+        raise _of_ledger(error, output) from error
+
+
+def _of_system(error: OSError, output: Path) -> MachineError:
+    if error.errno in _FULL:
+        return _full(output)
+    reason = error.strerror or str(error)
+    return OutputUnavailable(f"`{output}` cannot be written: {reason}", hint="give another folder with `-o`")
+
+
+def _of_ledger(error: sqlite3.Error, output: Path) -> MachineError:
+    code = getattr(error, "sqlite_errorcode", 0) & _RESULT_CODE
+    if code == sqlite3.SQLITE_FULL:
+        return _full(output)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return OutputBusy(
+            f"another run is writing to `{output}`", hint="wait until it ends, or give another folder with `-o`"
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        hint = "move it away; the photos will be described again"
+        return OutputUnavailable(f"the ledger in `{output}` is damaged: {error}", hint=hint)
+    return OutputUnavailable(f"the ledger in `{output}` cannot be written: {error}")
+
+
+def _full(output: Path) -> DiskFull:
+    hint = "free some space, then run the same command again: what is done is kept"
+    return DiskFull(f"no space left to write `{output}`", hint=hint)

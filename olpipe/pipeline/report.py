@@ -1,0 +1,133 @@
+"""What a run adds up to: counts, where the time went, tokens, versions; kept as `run.json`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from olpipe import __version__
+from olpipe.generation import Timings, Usage
+from olpipe.pipeline.output import writing
+from olpipe.record import Failure, Outcome
+
+REPORT_NAME = "run.json"
+PACKAGES = (
+    *("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml", "onnxruntime", "onnxruntime-gpu"),
+    *("onnxruntime-directml", "llguidance", "pillow", "pillow-heif", "numpy"),
+)
+
+Status = Literal["complete", "interrupted", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Photos of a run.
+
+    Attributes:
+        found: Photos found.
+        wanted: Those that the run was to bring to an outcome: all, or the first so many.
+        records_before: Had a record before the run.
+        failures_before: Had failed before the run and were not tried again.
+        records: Got a record in this run.
+        failures: Failed in this run.
+        equal: Of these, got the outcome that equal bytes already had.
+        renamed: Had a row under another name.
+    """
+
+    found: int = 0
+    wanted: int = 0
+    records_before: int = 0
+    failures_before: int = 0
+    records: int = 0
+    failures: int = 0
+    equal: int = 0
+    renamed: int = 0
+
+    @property
+    def done(self) -> int:
+        """Photos with an outcome, from this run or before."""
+        return self.records_before + self.failures_before + self.records + self.failures
+
+    @property
+    def left(self) -> int:
+        """Wanted photos without an outcome."""
+        return self.wanted - self.done
+
+
+@dataclass(slots=True)
+class Tally:
+    """Adds up outcomes as they come."""
+
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+    read_ns: int = 0
+    image_ns: int = 0
+    ground_ns: int = 0
+    worked: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    started_s: float = field(default_factory=time.time)
+    started_ns: int = field(default_factory=time.monotonic_ns)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome that was worked for."""
+        self.worked += 1
+        if isinstance(outcome, Failure):
+            self.kinds[outcome.kind.value] += 1
+            return
+        self.usage += outcome.usage
+        self.timings += outcome.timings
+        self.image_ns += outcome.image_ns
+        self.ground_ns += outcome.ground_ns
+
+    def to_json(self, status: Status, counts: Counts, *, write_ns: int) -> dict[str, Any]:
+        """Return the run's report."""
+        seconds = (time.monotonic_ns() - self.started_ns) / 1e9
+        generated = self.usage.sampled_tokens + self.usage.forced_tokens
+        stages = {"read": self.read_ns, "image": self.image_ns, "ground": self.ground_ns}
+        stages |= {name.removesuffix("_ns"): value for name, value in asdict(self.timings).items()}
+        return {
+            "status": status,
+            "started": datetime.fromtimestamp(self.started_s, UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "photos": {**asdict(counts), "left": counts.left},
+            "failure_kinds": dict(self.kinds),
+            "images_per_second": round(self.worked / seconds, 3) if seconds else 0.0,
+            "stage_seconds": {name: round(value / 1e9, 3) for name, value in {**stages, "write": write_ns}.items()},
+            "tokens": asdict(self.usage),
+            "forced_share": round(self.usage.forced_tokens / generated, 4) if generated else 0.0,
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that has a part in a record."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"olpipe": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_report(output: Path, report: Mapping[str, Any]) -> None:
+    """Put a run's report in place of the last one's, all at once.
+
+    Raises:
+        DiskFull: There was no space for it.
+        OutputUnavailable: It cannot be written.
+    """
+    import orjson
+
+    fresh = output / f"{REPORT_NAME}.new"
+    with writing(output):
+        fresh.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        os.replace(fresh, output / REPORT_NAME)

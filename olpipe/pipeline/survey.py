@@ -1,0 +1,175 @@
+"""Compare the photos that were found with the ledger: what is done, renamed, changed, and what is left to do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from olpipe.errors import UsageError
+from olpipe.image import ImageRef
+from olpipe.imaging.discover import read
+from olpipe.pipeline.ledger import FAILURES, RECORDS, Ledger
+from olpipe.record import FailureKind
+
+_FOUND = (
+    "CREATE TEMP TABLE found(path BLOB PRIMARY KEY, name TEXT, size_bytes INTEGER, modified_ns INTEGER,"
+    " place INTEGER) WITHOUT ROWID"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a run finds before it begins.
+
+    Attributes:
+        todo: Photos without an outcome, in order.
+        records: Photos that have a record already.
+        failures: Photos that failed before and are not tried again.
+        renamed: Photos whose row took on a new name.
+    """
+
+    todo: tuple[ImageRef, ...]
+    records: int
+    failures: int
+    renamed: int
+
+
+def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, retry_failed: bool) -> Survey:
+    """Bring the ledger's paths up to date with the photos found, and list what is left to do.
+
+    Everything that takes rows back happens here, before the first new one: during the run, sinks only
+    grow. A photo that is no longer there keeps its row, unless another has taken its name.
+
+    Files that could not be opened and formats that were not supported are always tried again: that
+    costs next to nothing, and the reason may be gone. Other failures are tried again when their file
+    changed, or with `retry_failed`.
+
+    Args:
+        ledger: The ledger, begun.
+        images: The photos found, sorted.
+        limit: Only that many photos are to be done, the first; None for all.
+        retry_failed: Whether photos that failed before are to be tried again.
+
+    Raises:
+        UsageError: A photo's name belongs to another one that is still there.
+    """
+    most = len(images) if limit is None else limit
+    with ledger.transaction():
+        _note_found(ledger, images)
+        _refuse_taken_names(ledger)
+        _drop_changed(ledger)
+        renamed = _follow_renames(ledger)
+        _drop_replaced(ledger)
+        _drop_failures(ledger, most, retry_failed=retry_failed)
+        counts = {sink: _count(ledger, sink, most) for sink in (RECORDS, FAILURES)}
+        todo = ledger.run(
+            "SELECT place FROM found WHERE place < ? AND NOT EXISTS"
+            " (SELECT 1 FROM rows WHERE rows.path = found.path AND recipe_key = ?) ORDER BY place",
+            (most, ledger.recipe_key),
+        ).fetchall()
+        for table in ("found", "gone"):
+            ledger.run(f"DROP TABLE temp.{table}")
+    return Survey(tuple(images[place] for (place,) in todo), counts[RECORDS], counts[FAILURES], renamed)
+
+
+def _note_found(ledger: Ledger, images: Sequence[ImageRef]) -> None:
+    """Fill two tables: what was found now, and what the ledger knows that is gone from the disk."""
+    ledger.run(_FOUND)
+    ledger.run_many(
+        "INSERT INTO found VALUES (?, ?, ?, ?, ?)",
+        (
+            (os.fsencode(image.path), image.name, image.size_bytes, image.modified_ns, place)
+            for place, image in enumerate(images)
+        ),
+    )
+    ledger.run("CREATE TEMP TABLE gone(path BLOB PRIMARY KEY) WITHOUT ROWID")
+    missing = ledger.run("SELECT path FROM photos WHERE path NOT IN (SELECT path FROM found)").fetchall()
+    ledger.run_many("INSERT INTO gone VALUES (?)", (row for row in missing if not os.path.lexists(row[0])))
+
+
+def _refuse_taken_names(ledger: Ledger) -> None:
+    taken = ledger.run(
+        "SELECT name, photos.path FROM photos JOIN found USING (name) WHERE photos.path <> found.path"
+        " AND photos.path NOT IN (SELECT path FROM found) AND photos.path NOT IN (SELECT path FROM gone)"
+        " ORDER BY name LIMIT 1"
+    ).fetchone()
+    if taken is not None:
+        raise UsageError(
+            f"`{ledger.output}` already has a row `{taken[0]}`, for {os.fsdecode(taken[1])!r}",
+            hint="give all folders in one command, or each its own output with `-o`",
+        )
+
+
+def _drop_changed(ledger: Ledger) -> None:
+    """Take back the rows of photos whose file is not what it was."""
+    changed = (
+        "(SELECT path FROM photos JOIN found USING (path)"
+        " WHERE photos.size_bytes <> found.size_bytes OR photos.modified_ns <> found.modified_ns)"
+    )
+    ledger.run(f"DELETE FROM rows WHERE path IN {changed}")
+    ledger.run(f"DELETE FROM photos WHERE path IN {changed}")
+
+
+def _follow_renames(ledger: Ledger) -> int:
+    """Let rows follow their photos to new paths and names, and return how many names are new.
+
+    Only files of a size that something gone had are read for it; no model has any work.
+    """
+    candidates = ledger.run(
+        "SELECT path, name, size_bytes, modified_ns FROM found WHERE path NOT IN (SELECT path FROM photos)"
+        " AND size_bytes IN (SELECT size_bytes FROM photos WHERE path IN (SELECT path FROM gone)) ORDER BY place"
+    ).fetchall()
+    for path, name, size_bytes, modified_ns in candidates:
+        old = _same_bytes(ledger, ImageRef(Path(os.fsdecode(path)), name, size_bytes, modified_ns))
+        if old is not None:
+            ledger.run("UPDATE rows SET path = ? WHERE path = ?", (path, old))
+            ledger.run(
+                "UPDATE photos SET path = ?, size_bytes = ?, modified_ns = ? WHERE path = ?",
+                (path, size_bytes, modified_ns, old),
+            )
+            ledger.run("DELETE FROM gone WHERE path = ?", (old,))
+    new_name = "(SELECT name FROM found WHERE found.path = photos.path)"
+    return ledger.run(f"UPDATE photos SET name = {new_name} WHERE name <> {new_name}").rowcount
+
+
+def _same_bytes(ledger: Ledger, image: ImageRef) -> bytes | None:
+    """Return a path that is gone and that held the same bytes, one of the same name first."""
+    try:
+        _, data = read(image)
+    except OSError:
+        return None  # it will be a failure of its own
+    found = ledger.run(
+        "SELECT path FROM photos JOIN gone USING (path) WHERE sha256 = ? ORDER BY name <> ?, path LIMIT 1",
+        (hashlib.sha256(data).hexdigest(), image.name),
+    ).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def _drop_replaced(ledger: Ledger) -> None:
+    """Take back the rows of photos that are gone and whose name another has taken."""
+    replaced = "(SELECT path FROM photos JOIN gone USING (path) WHERE name IN (SELECT name FROM found))"
+    ledger.run(f"DELETE FROM rows WHERE path IN {replaced}")
+    ledger.run(f"DELETE FROM photos WHERE path IN {replaced}")
+
+
+def _drop_failures(ledger: Ledger, most: int, *, retry_failed: bool) -> None:
+    """Take back failures that are to be tried again, and forget those whose file changed."""
+    again = "1" if retry_failed else "sha256 IS NULL OR kind = ?"
+    failed = ledger.run(
+        "SELECT outcome FROM rows JOIN found USING (path) JOIN outcomes ON outcomes.id = outcome"
+        f" WHERE place < ? AND rows.recipe_key = ? AND sink = ? AND ({again})",
+        (most, ledger.recipe_key, FAILURES, *(() if retry_failed else (FailureKind.UNSUPPORTED.value,))),
+    ).fetchall()
+    ledger.run_many("DELETE FROM rows WHERE outcome = ?", failed)
+    ledger.run("DELETE FROM outcomes WHERE kind <> 'record' AND id NOT IN (SELECT outcome FROM rows)")
+
+
+def _count(ledger: Ledger, sink: str, most: int) -> int:
+    found = ledger.value(
+        "SELECT count(*) FROM rows JOIN found USING (path) WHERE place < ? AND recipe_key = ? AND sink = ?",
+        (most, ledger.recipe_key, sink),
+    )
+    return int(found)
