@@ -104,6 +104,7 @@ class Plugins:
         try:
             _check_hooks(module, name)
             self._manager.register(module, name)
+            self._manager.check_pending()
             for kind, registry in self.registries().items():
                 for items in self._manager.subset_hook_caller(f"register_{kind}", self._others(module))():
                     for item in items:

@@ -1,0 +1,76 @@
+"""Tiny generated photos, each with its four corners in colours of their own."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from olpipe.image import DecodedImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def quadrants(width: int = 48, height: int = 32) -> npt.NDArray[np.uint8]:
+    """Return a picture that looks different in every orientation: red, green over blue, white."""
+    import numpy as np
+
+    pixels = np.empty((height, width, 3), np.uint8)
+    top, left = slice(None, height // 2), slice(None, width // 2)
+    bottom, right = slice(height // 2, None), slice(width // 2, None)
+    pixels[top, left], pixels[top, right], pixels[bottom, left], pixels[bottom, right] = RED, GREEN, BLUE, WHITE
+    return pixels
+
+
+def corners(pixels: npt.NDArray[np.uint8]) -> str:
+    """Return which colours lie in the four quadrants, row by row; upright, `quadrants` is `RGBW`."""
+    import numpy as np
+
+    height, width, _ = pixels.shape
+    places = [(y, x) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
+    named = {"R": RED, "G": GREEN, "B": BLUE, "W": WHITE}
+    distances = [{name: np.abs(pixels[place].astype(int) - named[name]).sum() for name in named} for place in places]
+    return "".join(min(distance, key=lambda name: distance[name]) for distance in distances)
+
+
+def photo(
+    width: int = 48, height: int = 32, *, orientation: int = 1, file_format: str = "JPEG", quality: int = 95
+) -> bytes:
+    """Return a file that shows `quadrants(width, height)` once its EXIF orientation is applied.
+
+    Args:
+        width: Of the upright picture.
+        height: Of the upright picture.
+        orientation: As a camera writes it, 1 to 8; the pixels are stored turned the other way.
+        file_format: As Pillow calls it: `JPEG`, `PNG`, `WEBP`, …
+        quality: Of lossy formats.
+    """
+    from PIL import ExifTags, Image
+
+    turn = Image.Transpose
+    # what turns upright pixels into those a camera in that position stores (Exif 2.32, 4.6.4 A, Orientation)
+    stored = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_90,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_270,
+    }
+    image = Image.fromarray(quadrants(width, height))
+    if orientation in stored:
+        image = image.transpose(stored[orientation])
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, exif=exif, quality=quality)
+    return buffer.getvalue()
+
+
+def decoded(width: int = 48, height: int = 32, *, scale: int = 1) -> DecodedImage:
+    """Return a decoded picture, whose original was `scale` times larger."""
+    return DecodedImage(quadrants(width, height), width * scale, height * scale, 1, "JPEG")
