@@ -49,6 +49,7 @@ class _Display:
             self.close()
             self._bar = self._open(progress)
             self._status = progress.status
+        self._bar.bar_format = _layout(progress)
         self._bar.update(progress.completed - self._bar.n)
 
     def close(self) -> None:
@@ -59,16 +60,18 @@ class _Display:
     def _open(self, progress: Progress) -> Any:
         from tqdm import tqdm
 
-        if not progress.completed and progress.total is None and progress.unit != "B":
-            layout = "{desc}"
-        else:
-            layout = _COUNTER if progress.total is None else _BAR
         return tqdm(
             desc=progress.status,
             total=progress.total,
             unit=progress.unit if progress.unit == "B" else f" {progress.unit}",
             unit_scale=progress.unit == "B",
-            bar_format=layout,
+            bar_format=_layout(progress),
             file=self._stream,
             dynamic_ncols=True,
         )
+
+
+def _layout(progress: Progress) -> str:
+    if progress.total is not None:
+        return _BAR
+    return _COUNTER if progress.completed else "{desc}"

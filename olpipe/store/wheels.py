@@ -121,7 +121,10 @@ def _checked(archive: zipfile.ZipFile, member: str, wheel: Path) -> zipfile.ZipI
 def _check_space(target: Path, size: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < size:
-        raise DiskFull(f"no space left to write `{target}`: it takes {size} bytes, {free} are free")
+        raise DiskFull(
+            f"no space left to write `{target}`: it takes {size} bytes, {free} are free",
+            hint="free some space, then pull again: what is complete is kept",
+        )
 
 
 def _run_pip(requirement: str, folder: Path, progress: ProgressCallback) -> None:

@@ -182,3 +182,13 @@ def test_what_cannot_be_pulled_is_one_line_and_the_way_on(run, text, message, hi
     assert f"error: {message}" in err.splitlines()
     if hint:
         assert err.splitlines()[-1].startswith(f"hint: {hint}")
+
+
+def test_the_default_model_is_pulled_and_built_through_pip(run, photo_mini_home, monkeypatch):
+    monkeypatch.setenv("OLPIPE_HOME", str(photo_mini_home))
+    shown = json.loads(run("show", "photo-mini", "--json")[1])
+    assert shown["details"]["family"] == "llama"
+    assert shown["perceivers"] == ["photo-mini"]
+    assert "Apache License" in shown["license"]
+    library = Library(photo_mini_home / "models", cache=photo_mini_home / "cache")
+    assert list(library.get(ModelName.parse("photo-mini")).cache.rglob("genai_config.json"))

