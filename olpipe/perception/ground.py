@@ -59,13 +59,15 @@ def _perceive(image: DecodedImage, perceivers: Sequence[Perceiver]) -> Evidence:
 
 
 def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence]], *, keep_images: bool) -> Message:
-    """Put one line for each photo before the message's own text."""
-    if not seen:
-        return message
-    lines = tuple(TextPart(describe(evidence, image.width)) for image, evidence in seen)
-    texts = tuple(part for part in message.parts if isinstance(part, TextPart))
-    images: tuple[Part, ...] = tuple(part for part in message.parts if not isinstance(part, TextPart))
-    return replace(message, parts=(*(images if keep_images else ()), *lines, *texts))
+    """Put a line of text where each photo stands, or right behind it."""
+    lines = iter(TextPart(describe(evidence, image.width)) for image, evidence in seen)
+    parts: list[Part] = []
+    for part in message.parts:
+        if keep_images or isinstance(part, TextPart):
+            parts.append(part)
+        if not isinstance(part, TextPart):
+            parts.append(next(lines))
+    return replace(message, parts=tuple(parts))
 
 
 def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:

@@ -9,7 +9,7 @@ from olpipe.errors import UnknownName, UsageError
 from olpipe.generation import GenerateRequest, Guidance
 from olpipe.image import Box, DecodedImage
 from olpipe.interfaces import Perceiver
-from olpipe.messages import Message
+from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.model import ModelBundle, ModelConfig, ModelName
 from olpipe.perception.ground import ground
 from olpipe.record import Detection, Evidence, Label
@@ -74,6 +74,15 @@ def test_a_model_with_vision_keeps_the_photo_and_gets_the_evidence_too(perceiver
     grounded = ground(request(PHOTO), bundle("cats", capabilities=("completion", "vision")), perceivers)
     assert grounded.messages[0].images == (PHOTO,)
     assert grounded.messages[0].text == "photo: cat (left), tabby\nDescribe it."
+
+
+def test_evidence_stands_where_the_photo_stood(perceivers):
+    parts = (TextPart("Before."), ImagePart(PHOTO), TextPart("After."))
+    for capabilities, length in ((("completion",), 3), (("vision",), 4)):
+        asked = request(messages=(Message("user", parts),))
+        message = ground(asked, bundle("cats", capabilities=capabilities), perceivers).messages[0]
+        assert message.text == "Before.\nphoto: cat (left), tabby\nAfter."
+        assert len(message.parts) == length
 
 
 def test_the_request_overrules_the_manifest(perceivers):
