@@ -1,0 +1,16 @@
+"""The default backend: ONNX Runtime GenAI, on CPU, CUDA or DirectML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from olpipe.hookspecs import hookimpl
+from olpipe.interfaces import Backend
+
+
+@hookimpl
+def register_backends() -> Iterable[Backend]:
+    """Bring the backend; its runtime is imported when a model is loaded."""
+    from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
+
+    return (OrtGenaiBackend(),)

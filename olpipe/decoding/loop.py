@@ -1,0 +1,150 @@
+"""The decode loop: sampled and forced tokens together in one forward, always closed legally.
+
+The loop only ever appends. A step picks one token, takes what the grammar then forces, and runs both
+through the model at once; a document that the grammar completes, or that the budget ends, never runs
+its last tokens through the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from olpipe.decoding.closing import shortest_ending
+from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.logits_model import LogitsModel
+from olpipe.decoding.sampler import Sampler
+from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.errors import ContextExceeded, GenerationError
+from olpipe.generation import FinishReason
+
+# How far before the budget's end, beyond the last known ending, the loop starts to look for a new one.
+ENDING_MARGIN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Tokens of one step.
+
+    Attributes:
+        tokens: The sampled token, if there was one, then the forced ones.
+        sampled: How many of them the model picked: 0 or 1.
+        finish_reason: Set on the last run only.
+    """
+
+    tokens: tuple[int, ...]
+    sampled: int
+    finish_reason: FinishReason | None = None
+
+    @property
+    def forced(self) -> int:
+        """How many of the tokens the grammar left no choice about."""
+        return len(self.tokens) - self.sampled
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What is left of a guided text's budget, and what an ending costs.
+
+    `reserve` is the length of the last ending found: looking for one costs more than a token, so the
+    loop looks again only when the budget comes within reach of it.
+    """
+
+    limit: int
+    used: int = 0
+    reserve: int = 0
+
+    def ending(self, constraint: Constraint, vocabulary: Vocabulary) -> list[int] | None:
+        """Return the ending to take now, or None while there is room to go on."""
+        if self.used + self.reserve + ENDING_MARGIN < self.limit:
+            return None
+        ending = shortest_ending(constraint, vocabulary)
+        if ending is None:
+            return None
+        self.reserve = len(ending)
+        return ending if self.used + len(ending) >= self.limit else None
+
+
+def decode(
+    model: LogitsModel,
+    prompt: Sequence[int],
+    *,
+    vocabulary: Vocabulary,
+    sampler: Sampler,
+    max_tokens: int,
+    constraint: Constraint | None = None,
+) -> Iterator[Run]:
+    """Prefill the prompt and yield runs of tokens; the last run carries the finish reason.
+
+    Closing the generator ends the sequence.
+
+    Args:
+        model: An empty sequence.
+        prompt: Token ids; at least one.
+        vocabulary: The model's tokens.
+        sampler: Picks tokens.
+        max_tokens: Budget of sampled plus forced tokens; the context may allow fewer.
+        constraint: What the text is held to.
+
+    Raises:
+        ContextExceeded: The prompt leaves no room for a single token.
+    """
+    room = model.limits.max_length - len(prompt)
+    if room < 1:
+        raise ContextExceeded(
+            f"the prompt has {len(prompt)} tokens, and the model holds {model.limits.max_length}",
+            hint="shorten the prompt, or raise OLLAMA_CONTEXT_LENGTH",
+        )
+    if constraint is None:
+        return _decode_free(model, prompt, vocabulary, sampler, min(max_tokens, room))
+    return _decode_guided(model, prompt, vocabulary, sampler, _Budget(min(max_tokens, room)), constraint)
+
+
+def _decode_free(
+    model: LogitsModel, prompt: Sequence[int], vocabulary: Vocabulary, sampler: Sampler, limit: int
+) -> Iterator[Run]:
+    model.append(prompt)
+    for used in range(1, limit + 1):
+        token = sampler.pick(model.logits(), None)
+        if token in vocabulary.end_tokens:
+            yield Run((), 0, FinishReason.STOP)
+            return
+        yield Run((token,), 1, FinishReason.LENGTH if used == limit else None)
+        if used < limit:
+            model.append((token,))
+
+
+def _decode_guided(
+    model: LogitsModel,
+    prompt: Sequence[int],
+    vocabulary: Vocabulary,
+    sampler: Sampler,
+    budget: _Budget,
+    constraint: Constraint,
+) -> Iterator[Run]:
+    room = model.limits.max_length - len(prompt)
+    opening = shortest_ending(constraint, vocabulary)
+    budget.reserve = len(opening) if opening is not None else 0
+    tokens = constraint.take_forced()
+    sampled = 0
+    unseen: list[int] = list(prompt)
+    while True:
+        budget.used += len(tokens)
+        if constraint.complete:
+            yield Run(tuple(tokens), sampled, FinishReason.STOP)
+            return
+        ending = budget.ending(constraint, vocabulary)
+        if ending is None and budget.used >= room:
+            raise GenerationError("the context ended before the document could", hint="raise OLLAMA_CONTEXT_LENGTH")
+        if ending is not None:
+            yield Run((*tokens, *ending), sampled, FinishReason.LENGTH)
+            return
+        yield Run(tuple(tokens), sampled)
+        model.append([*unseen, *tokens])
+        unseen = []
+        token = sampler.pick(model.logits(), constraint)
+        constraint.consume(token)
+        if token in vocabulary.end_tokens:
+            yield Run((), 0, FinishReason.STOP)
+            return
+        tokens, sampled = [token, *constraint.take_forced()], 1

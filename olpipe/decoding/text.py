@@ -1,0 +1,50 @@
+"""Turn tokens into text that can be shown: complete UTF-8 only, and nothing past a stop text."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+from olpipe.decoding.vocabulary import Vocabulary
+
+
+class TextStream:
+    """The text of one sequence, piece by piece.
+
+    A piece that could be the beginning of a stop text is held back until it is known not to be.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, *, stop: Sequence[str] = ()) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._stop = tuple(text for text in stop if text)
+        self._held = ""
+        self.stopped = False
+
+    def feed(self, tokens: Sequence[int]) -> str:
+        """Take tokens and return what became showable; empty once a stop text was met."""
+        return self._take(self._decoder.decode(self._vocabulary.bytes_of(tokens)))
+
+    def finish(self) -> str:
+        """Return what was held back; a torn character at the end becomes U+FFFD."""
+        text = self._take(self._decoder.decode(b"", final=True))
+        rest, self._held = self._held, ""
+        return text if self.stopped else text + rest
+
+    def _take(self, text: str) -> str:
+        if self.stopped:
+            return ""
+        text = self._held + text
+        found = [index for index in (text.find(stop) for stop in self._stop) if index >= 0]
+        if found:
+            self.stopped, self._held = True, ""
+            return text[: min(found)]
+        keep = max((_overlap(text, stop) for stop in self._stop), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return the length of the longest end of `text` that begins `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)

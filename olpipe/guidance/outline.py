@@ -1,0 +1,49 @@
+"""Where a JSON text stands: inside a string or not, and how deep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Outline:
+    """The state after some JSON text; bytes beyond ASCII count as content.
+
+    Attributes:
+        depth: Objects and arrays that are open.
+        in_string: Whether a string is open.
+        escaped: Whether the last character was a backslash that awaits its partner.
+        strings: Strings that were closed, keys included.
+    """
+
+    depth: int = 0
+    in_string: bool = False
+    escaped: bool = False
+    strings: int = 0
+
+    @property
+    def open(self) -> int:
+        """How many things are still to be closed."""
+        return self.depth + self.in_string
+
+    def copy(self) -> Outline:
+        """Return an independent outline in the same state."""
+        return Outline(self.depth, self.in_string, self.escaped, self.strings)
+
+    def advance(self, text: str) -> None:
+        """Take more text."""
+        for character in text:
+            if self.in_string:
+                if self.escaped:
+                    self.escaped = False
+                elif character == "\\":
+                    self.escaped = True
+                elif character == '"':
+                    self.in_string = False
+                    self.strings += 1
+            elif character == '"':
+                self.in_string = True
+            elif character in "{[":
+                self.depth += 1
+            elif character in "}]":
+                self.depth -= 1

@@ -1,0 +1,42 @@
+"""Judge a finished document by the schema as given, not by the one it was decoded to."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from olpipe.errors import InvalidOutput
+from olpipe.guidance.schema import check_schema
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+def validate(source: str, text: str) -> Any:
+    """Return the document's value.
+
+    Args:
+        source: The schema's JSON text, as the user gave it.
+        text: The document.
+
+    Raises:
+        SchemaError: The schema itself is not valid.
+        InvalidOutput: The document is not JSON, or the schema refuses it; says where and why.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidOutput(f"the answer is not JSON: {error}") from error
+    error = next(iter(_validator(source).iter_errors(value)), None)
+    if error is not None:
+        raise InvalidOutput(f"the answer does not fit the schema at `{error.json_path}`: {error.message}")
+    return value
+
+
+@lru_cache(maxsize=64)
+def _validator(source: str) -> Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(check_schema(source))
