@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ class _Display:
     def _open(self, progress: Progress) -> Any:
         from tqdm import tqdm
 
+        # tqdm would believe a terminal that says it has no columns, and draw nothing.
+        size = shutil.get_terminal_size()
         return tqdm(
             desc=progress.status,
             total=progress.total,
@@ -67,7 +70,8 @@ class _Display:
             unit_scale=progress.unit == "B",
             bar_format=_layout(progress),
             file=self._stream,
-            dynamic_ncols=True,
+            ncols=size.columns,
+            nrows=size.lines,
         )
 
 
