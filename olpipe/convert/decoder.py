@@ -20,6 +20,7 @@ from olpipe.convert.gguf import GGUFFile
 from olpipe.convert.llama import LlamaConfig
 from olpipe.convert.quantize import BLOCK_SIZE, quantize
 from olpipe.convert.weights import WeightFile
+from olpipe.errors import ModelCorrupt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Order: TypeAlias = npt.NDArray[np.intp]
@@ -39,9 +40,7 @@ class LayerBits:
     vocabulary: int
 
 
-def write_decoder(
-    source: GGUFFile, config: LlamaConfig, path: Path, bits: LayerBits, done: Callable[[str], None]
-) -> None:
+def write_decoder(source: GGUFFile, config: LlamaConfig, path: Path, bits: LayerBits, done: Callable[[], None]) -> None:
     """Write `path` and, beside it, its weights as `<path>.data`.
 
     Args:
@@ -49,7 +48,7 @@ def write_decoder(
         config: Their sizes, as `read_config` checked them.
         path: The `.onnx` file to write.
         bits: How finely to quantise.
-        done: Called with each tensor's name when it is written.
+        done: Called after every tensor.
     """
     with WeightFile(path.with_name(path.name + ".data")) as weights:
         writer = _Writer(source, config, weights, bits, done)
@@ -72,7 +71,7 @@ class _Writer:
         config: LlamaConfig,
         weights: WeightFile,
         bits: LayerBits,
-        done: Callable[[str], None],
+        done: Callable[[], None],
     ) -> None:
         self._source = source
         self._config = config
@@ -121,8 +120,7 @@ class _Writer:
         frequencies = config.rope_base ** -(np.arange(0, config.head_size, 2) / config.head_size)
         factors = self._source.header.tensors.get("rope_freqs.weight")
         if factors is not None:
-            frequencies /= dequantize(self._source.rows(factors), factors.type)[0]
-            self._done(factors.name)
+            frequencies = frequencies / self._vector(factors.name)
         angles = np.outer(np.arange(config.context_length) / config.rope_scale, frequencies)
         self._weights.add("rotary.cosines", np.cos(angles).astype(np.float32))
         self._weights.add("rotary.sines", np.sin(angles).astype(np.float32))
@@ -157,9 +155,7 @@ class _Writer:
 
     def _norm(self, name: str, tensor: str, residual: str, added: str | None) -> tuple[str, str]:
         """Add to the residual stream and normalise it; returns both."""
-        info = self._source.header.tensors[tensor]
-        weight = self._weights.add(f"{name}.weight", dequantize(self._source.rows(info), info.type)[0])
-        self._done(tensor)
+        weight = self._weights.add(f"{name}.weight", self._vector(tensor))
         epsilon = self._config.epsilon
         if added is None:
             inputs, output = [residual, weight], f"{name}.output"
@@ -247,7 +243,7 @@ class _Writer:
                     packed, scale = quantize(values, bits)
                     scales.append(scale)
                     yield packed
-                self._done(tensor)
+                self._done()
 
         self._weights.stream(f"{name}.codes", np.uint8, (rows, blocks, BLOCK_SIZE * bits // 8), codes())
         self._weights.add(f"{name}.scales", np.concatenate(scales))
@@ -260,7 +256,18 @@ class _Writer:
         step = max(1, _CHUNK_VALUES // info.shape[1])
         for start in range(0, len(raw), step):
             chunk = raw[start : start + step] if order is None else raw[order[start : start + step]]
-            yield dequantize(chunk, info.type)
+            yield self._finite(dequantize(chunk, info.type), tensor)
+
+    def _vector(self, tensor: str) -> Floats:
+        info = self._source.header.tensors[tensor]
+        values = self._finite(dequantize(self._source.rows(info), info.type)[0], tensor)
+        self._done()
+        return values
+
+    def _finite(self, values: Floats, tensor: str) -> Floats:
+        if not np.isfinite(values).all():
+            raise ModelCorrupt(f"`{self._source.header.path}`: tensor `{tensor}` holds infinities or no numbers at all")
+        return values
 
 
 def _half_rotation(heads: int, head_size: int) -> Order:

@@ -38,7 +38,8 @@ def dequantize(raw: Bytes, kind: TensorType) -> Floats:
             f"tensors of type `{kind.name}` cannot be converted", hint=f"use a file of {', '.join(_FORMATS)} tensors"
         )
     rows = len(raw)
-    return decode(np.ascontiguousarray(raw).reshape(-1, kind.block_bytes)).reshape(rows, -1)
+    with np.errstate(all="ignore"):  # damaged scales give infinities: the caller sees them
+        return decode(np.ascontiguousarray(raw).reshape(-1, kind.block_bytes)).reshape(rows, -1)
 
 
 def _f32(blocks: Bytes) -> Floats:

@@ -29,6 +29,7 @@ MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 16
 MAX_ARRAY_ITEMS = 1 << 22  # over all arrays together
 MAX_NAME_BYTES = 1 << 16
+MAX_HEADER_BYTES = 1 << 28
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 16
 
@@ -165,6 +166,7 @@ class _Parser:
         self._path = path
         self._view = memoryview(data.data)
         self._size = len(self._view)
+        self._end = min(self._size, MAX_HEADER_BYTES)
         self._at = 0
         self._items_left = MAX_ARRAY_ITEMS
 
@@ -181,8 +183,8 @@ class _Parser:
         return GGUFHeader(self._path, version, metadata, self._tensors(tensor_count, _alignment(metadata)))
 
     def _take(self, size: int, what: str) -> memoryview:
-        if size > self._size - self._at:
-            raise _Malformed(f"it ends inside {what}, at byte {self._size}")
+        if size > self._end - self._at:
+            raise _Malformed(f"{what} reaches past byte {self._end}, where the header has to end")
         start, self._at = self._at, self._at + size
         return self._view[start : self._at]
 
@@ -193,7 +195,7 @@ class _Parser:
     def _count(self, limit: int, least_bytes: int, what: str) -> int:
         """Read a 64-bit count of things that take at least `least_bytes` each."""
         count = self._integer("Q", f"the number of {what}")
-        if count > limit or count * least_bytes > self._size - self._at:
+        if count > limit or count * least_bytes > self._end - self._at:
             raise _Malformed(f"it claims {count} {what} in {self._size} bytes")
         return count
 
@@ -217,7 +219,7 @@ class _Parser:
 
     def _value(self, kind: int, what: str) -> Any:
         if kind == _STRING:
-            return self._string(self._size, what)
+            return self._string(self._end, what)
         if kind == _ARRAY:
             return self._array(what)
         return self._scalars(kind, 1, what)[0]
@@ -228,7 +230,7 @@ class _Parser:
         count = self._count(self._items_left, least, f"items in {what}")
         self._items_left -= count
         if kind == _STRING:
-            return tuple(self._string(self._size, what) for _ in range(count))
+            return tuple(self._string(self._end, what) for _ in range(count))
         return self._scalars(kind, count, what)
 
     def _scalars(self, kind: int, count: int, what: str) -> tuple[Any, ...]:

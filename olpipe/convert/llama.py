@@ -10,7 +10,10 @@ from olpipe.errors import ModelCorrupt, ModelUnsupported
 
 # Above what real models have, so that a damaged file cannot ask for a graph of a billion layers.
 _MAX_LAYERS = 1024
-_MAX_CONTEXT = 1 << 20
+_MAX_HEAD_SIZE = 1024
+
+# Some files claim a million tokens; the rotary tables grow with the claim.
+_LONGEST_CONTEXT = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class LlamaConfig:
         heads: Query heads.
         kv_heads: Key and value heads, each shared by `heads / kv_heads` query heads.
         head_size: Width of one head.
-        context_length: Most tokens it was made for.
+        context_length: Most tokens it was made for, at most 131,072.
         vocabulary: Rows of the embedding.
         epsilon: Of the root-mean-square norms.
         rope_base: Base of the rotary frequencies.
@@ -58,7 +61,7 @@ def read_config(header: GGUFHeader) -> LlamaConfig:
         raise ModelCorrupt(f"`{header.path}` has no tensor `token_embd.weight`")
     heads = _size(header, "llama.attention.head_count")
     hidden_size = _size(header, "llama.embedding_length")
-    head_size = _size(header, "llama.attention.key_length", default=hidden_size // heads)
+    head_size = _size(header, "llama.attention.key_length", limit=_MAX_HEAD_SIZE, default=hidden_size // heads)
     config = LlamaConfig(
         layers=_size(header, "llama.block_count", limit=_MAX_LAYERS),
         hidden_size=hidden_size,
@@ -66,7 +69,7 @@ def read_config(header: GGUFHeader) -> LlamaConfig:
         heads=heads,
         kv_heads=_size(header, "llama.attention.head_count_kv", default=heads),
         head_size=head_size,
-        context_length=_size(header, "llama.context_length", limit=_MAX_CONTEXT),
+        context_length=min(_size(header, "llama.context_length"), _LONGEST_CONTEXT),
         vocabulary=embedding.shape[0],
         epsilon=_positive(header, "llama.attention.layer_norm_rms_epsilon", default=1e-5),
         rope_base=_positive(header, "llama.rope.freq_base", default=10000.0),

@@ -52,20 +52,20 @@ def convert_gguf(source: Path, destination: Path, *, precision: str = "int4", pr
 
     completed = 0
 
-    def count(_: str) -> None:
+    def count() -> None:
         nonlocal completed
         completed += 1
         progress(Progress("converting", completed, len(header.tensors), "tensors"))
 
     progress(Progress("converting", 0, len(header.tensors), "tensors"))
     write_decoder(model, config, destination / _DECODER, PRECISIONS[precision], count)
-    _write_json(destination / "tokenizer.json", tokenizer_json(vocabulary))
+    _write_json(destination / "tokenizer.json", tokenizer_json(vocabulary), indent=None)
     _write_json(destination / "tokenizer_config.json", tokenizer_config(vocabulary, config.context_length))
     _write_json(destination / "genai_config.json", _genai_config(config, vocabulary.special))
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def _write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8")
 
 
 def _genai_config(config: LlamaConfig, special: SpecialTokens) -> dict[str, Any]:

@@ -54,14 +54,17 @@ def quantize(values: Floats, bits: int) -> tuple[Codes, Floats]:
 def _encode(blocks: Floats, largest: Floats, largest_code: float, bits: int) -> tuple[Floats, Floats]:
     """Return the codes around zero, (blocks, BLOCK_SIZE), and the scales, (blocks, 1)."""
     scales = largest / np.float32(largest_code)
-    codes = blocks * np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)
+    # A scale too small to divide by belongs to a block of zeros, or nearly.
+    usable = np.abs(scales) >= np.finfo(np.float32).tiny
+    codes = blocks * np.divide(1, scales, out=np.zeros_like(scales), where=usable)
     np.rint(codes, out=codes)
     middle = 1 << bits - 1
     return np.clip(codes, -middle, middle - 1, out=codes), scales
 
 
 def _squared_errors(blocks: Floats, codes: Floats, scales: Floats) -> Floats:
-    off = codes * scales
-    off -= blocks
-    errors: Floats = np.einsum("ij,ij->i", off, off)
+    with np.errstate(over="ignore"):  # values near the end of float32 have infinite errors: no choice is better
+        off = codes * scales
+        off -= blocks
+        errors: Floats = np.einsum("ij,ij->i", off, off)
     return errors

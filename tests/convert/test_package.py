@@ -1,0 +1,223 @@
+"""Whole conversions of tiny models, run by ONNX Runtime GenAI and judged by a plain float32 implementation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from olpipe.convert.gguf import read_header
+from olpipe.convert.package import PRECISIONS, convert_gguf
+from olpipe.errors import ModelCorrupt, ModelUnsupported, OlpipeError
+from olpipe.testing.float_llama import FloatLlama
+from olpipe.testing.gguf import write_gguf
+from olpipe.testing.models import tiny_metadata, tiny_tensors, vocabulary, write_tiny_gguf
+
+TOKENS, MERGES = vocabulary()
+TEXT_IDS = np.random.default_rng(5).integers(0, len(TOKENS), 40)
+
+
+def write_variant(path, *, metadata=None, tensors=None, without=()):
+    """Write a tiny model with other metadata or tensors, or without some of them."""
+    all_metadata = tiny_metadata(TOKENS, MERGES, 256) | (metadata or {})
+    all_tensors = tiny_tensors(len(TOKENS), 3) | (tensors or {})
+    for name in without:
+        all_metadata.pop(name, None)
+        all_tensors.pop(name, None)
+    write_gguf(path, all_metadata, all_tensors)
+    return path
+
+
+def convert(gguf, folder, **options):
+    folder.mkdir()
+    convert_gguf(gguf, folder, progress=options.pop("progress", lambda _: None), **options)
+    return folder
+
+
+def stepwise_logits(package, ids, *, first=1):
+    """Return the logits after each token from the `first` on, appended one by one after a prefill."""
+    import onnxruntime_genai as og
+
+    model = og.Model(str(package))
+    parameters = og.GeneratorParams(model)
+    parameters.set_search_options(max_length=len(ids) + 1)
+    generator = og.Generator(model, parameters)
+    rows = []
+    for start, end in [(0, first), *((at, at + 1) for at in range(first, len(ids)))]:
+        generator.append_tokens(ids[start:end].astype(np.int32))
+        rows.append(generator.get_logits().reshape(-1))
+    return np.array(rows)
+
+
+def relative_error(measured, expected):
+    return np.linalg.norm(measured - expected) / np.linalg.norm(expected)
+
+
+ROPE_FACTORS = np.linspace(1, 4, 8).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"without": ["output.weight"]},
+        {"tensors": {"rope_freqs.weight": ROPE_FACTORS}},
+        {"metadata": {"llama.rope.freq_base": 500.0}},
+    ],
+    ids=["plain", "tied embeddings", "rotary factors", "another rotary base"],
+)
+def test_eight_bit_packages_say_what_the_float_model_says(tmp_path, variant):
+    gguf = write_variant(tmp_path / "tiny.gguf", **variant)
+    expected = FloatLlama(gguf).logits(TEXT_IDS)
+    measured = stepwise_logits(convert(gguf, tmp_path / "package", precision="int8"), TEXT_IDS)
+    assert relative_error(measured, expected) < 0.06
+    assert np.mean(measured.argmax(axis=1) == expected.argmax(axis=1)) >= 0.9
+
+
+def test_the_float_model_would_notice_a_wrong_rotary_base(tmp_path):
+    right = write_variant(tmp_path / "right.gguf", metadata={"llama.rope.freq_base": 500.0})
+    wrong = write_variant(tmp_path / "wrong.gguf")
+    measured = stepwise_logits(convert(wrong, tmp_path / "package", precision="int8"), TEXT_IDS)
+    assert relative_error(measured, FloatLlama(right).logits(TEXT_IDS)) > 0.06
+
+
+def test_linear_rotary_scaling_divides_positions(tmp_path):
+    scaling = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 2.0}
+    scaled = convert(write_variant(tmp_path / "scaled.gguf", metadata=scaling), tmp_path / "scaled", precision="int8")
+    factors = {"rope_freqs.weight": np.full(8, 2, np.float32)}
+    expected = FloatLlama(write_variant(tmp_path / "factors.gguf", tensors=factors)).logits(TEXT_IDS)
+    assert relative_error(stepwise_logits(scaled, TEXT_IDS), expected) < 0.06
+
+
+def test_four_bits_are_close_and_eight_bits_closer(tmp_path):
+    gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
+    expected = FloatLlama(gguf).logits(TEXT_IDS)
+    errors = {
+        precision: relative_error(
+            stepwise_logits(convert(gguf, tmp_path / precision, precision=precision), TEXT_IDS), expected
+        )
+        for precision in PRECISIONS
+    }
+    assert errors["int8"] < errors["int4"] / 3
+    assert errors["int4"] < 0.5
+
+
+def test_tokens_appended_together_give_the_logits_of_tokens_appended_one_by_one(tmp_path):
+    package = convert(write_tiny_gguf(tmp_path / "tiny.gguf"), tmp_path / "package")
+    np.testing.assert_allclose(
+        stepwise_logits(package, TEXT_IDS, first=30)[0], stepwise_logits(package, TEXT_IDS)[29], atol=1e-3
+    )
+
+
+def test_the_same_file_gives_the_same_package(tmp_path):
+    gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
+    first, again = (convert(gguf, tmp_path / name) for name in ("first", "again"))
+    names = sorted(path.name for path in first.iterdir())
+    assert names == [
+        "genai_config.json",
+        "model.onnx",
+        "model.onnx.data",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert all((first / name).read_bytes() == (again / name).read_bytes() for name in names)
+
+
+def test_progress_counts_every_tensor_of_the_file(tmp_path):
+    gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
+    seen = []
+    convert(gguf, tmp_path / "package", progress=seen.append)
+    total = len(read_header(gguf).tensors)
+    assert [step.completed for step in seen] == list(range(total + 1))
+    assert {(step.status, step.total, step.unit) for step in seen} == {("converting", total, "tensors")}
+
+
+def test_every_token_that_ends_an_answer_is_in_the_package(tmp_path):
+    gguf = write_variant(tmp_path / "tiny.gguf", metadata={"tokenizer.ggml.eot_token_id": 0})
+    config = json.loads((convert(gguf, tmp_path / "package") / "genai_config.json").read_text())
+    assert config["model"]["eos_token_id"] == [2, 0]
+    assert config["model"]["context_length"] == config["search"]["max_length"] == 256
+    assert config["search"]["past_present_share_buffer"] is True
+
+
+WIDE = np.ones((64, 64), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "variant"),
+    [
+        (
+            ModelUnsupported,
+            "has the architecture `mamba`, which is not converted",
+            {"metadata": {"general.architecture": "mamba"}},
+        ),
+        (ModelUnsupported, "is a mixture of experts", {"metadata": {"llama.expert_count": 8}}),
+        (ModelUnsupported, "positions by `yarn`", {"metadata": {"llama.rope.scaling.type": "yarn"}}),
+        (ModelUnsupported, "rotates 8 of 16 values of a head", {"metadata": {"llama.rope.dimension_count": 8}}),
+        (
+            ModelUnsupported,
+            "has a tensor `blk.0.attn_q.bias`, which a plain llama decoder does not have",
+            {"tensors": {"blk.0.attn_q.bias": np.ones(64, np.float32)}},
+        ),
+        (
+            ModelUnsupported,
+            "cuts texts by the rule `tekken`, which is not known",
+            {"metadata": {"tokenizer.ggml.pre": "tekken"}},
+        ),
+        (ModelUnsupported, "has a tokenizer of kind `llama`", {"metadata": {"tokenizer.ggml.model": "llama"}}),
+        (ModelCorrupt, "says `llama.block_count` is nothing", {"without": ["llama.block_count"]}),
+        (ModelCorrupt, "says `llama.block_count` is 4294967295", {"metadata": {"llama.block_count": 2**32 - 1}}),
+        (ModelCorrupt, "says `llama.embedding_length` is 'wide'", {"metadata": {"llama.embedding_length": "wide"}}),
+        (ModelCorrupt, "has 4 heads for 3 key/value heads", {"metadata": {"llama.attention.head_count_kv": 3}}),
+        (ModelCorrupt, "has no tensor `blk.1.ffn_up.weight`", {"without": ["blk.1.ffn_up.weight"]}),
+        (ModelCorrupt, "has no tensor `token_embd.weight`", {"without": ["token_embd.weight"]}),
+        (
+            ModelCorrupt,
+            r"tensor `blk.0.ffn_up.weight` is \(64, 64\), not \(128, 64\)",
+            {"tensors": {"blk.0.ffn_up.weight": WIDE}},
+        ),
+        (
+            ModelCorrupt,
+            "tensor `blk.0.attn_k.weight` holds infinities or no numbers at all",
+            {"tensors": {"blk.0.attn_k.weight": np.full((32, 64), np.nan, np.float32)}},
+        ),
+        (ModelCorrupt, "has the same token twice", {"metadata": {"tokenizer.ggml.tokens": ["a"] * len(TOKENS)}}),
+        (ModelCorrupt, "not as many token types", {"metadata": {"tokenizer.ggml.token_type": [1, 1]}}),
+        (ModelCorrupt, "merges `no such`", {"metadata": {"tokenizer.ggml.merges": ["no such"]}}),
+        (ModelCorrupt, "has no token 9999, its `eos` token", {"metadata": {"tokenizer.ggml.eos_token_id": 9999}}),
+        (ModelCorrupt, "does not say which token ends an answer", {"without": ["tokenizer.ggml.eos_token_id"]}),
+        (ModelCorrupt, "has no list of texts `tokenizer.ggml.tokens`", {"without": ["tokenizer.ggml.tokens"]}),
+    ],
+)
+def test_what_cannot_be_converted_is_named(tmp_path, error, message, variant):
+    gguf = write_variant(tmp_path / "tiny.gguf", **variant)
+    with pytest.raises(error, match=message) as caught:
+        convert(gguf, tmp_path / "package")
+    assert f"`{gguf}`" in caught.value.message
+
+
+def test_an_unknown_precision_is_the_callers_mistake(tmp_path):
+    with pytest.raises(ValueError, match="precision is `int3`, not one of int4, int8"):
+        convert(write_tiny_gguf(tmp_path / "tiny.gguf"), tmp_path / "package", precision="int3")
+
+
+@pytest.fixture(scope="module")
+def tiny_bytes(tmp_path_factory):
+    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf").read_bytes()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_damaged_file_converts_or_says_why_not(tmp_path_factory, tiny_bytes, changes):
+    data = bytearray(tiny_bytes)
+    for where, byte in changes:
+        data[int(where * 16_000)] = byte  # the header and the first weights
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "damaged.gguf").write_bytes(data)
+    try:
+        convert(folder / "damaged.gguf", folder / "package")
+    except OlpipeError as error:
+        assert isinstance(error, ModelCorrupt | ModelUnsupported), error.message
