@@ -1,0 +1,26 @@
+"""An example plugin: a perceiver of colours, and a sink that writes CSV files.
+
+This module is imported by every command, so it imports nothing heavy: what it brings does that where
+the work begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from olpipe.hookspecs import hookimpl
+from olpipe.interfaces import Perceiver, SinkFactory
+from olpipe_template.colours import Colours
+from olpipe_template.csv_sink import CsvSinkFactory
+
+
+@hookimpl
+def register_perceivers() -> Iterable[Perceiver]:
+    """Bring the perceiver `colours`."""
+    return (Colours(),)
+
+
+@hookimpl
+def register_sinks() -> Iterable[SinkFactory]:
+    """Bring the sink `csv`."""
+    return (CsvSinkFactory(),)
