@@ -1,0 +1,72 @@
+import hashlib
+
+import pytest
+
+from olpipe.generation import Usage
+from olpipe.image import ImageRef
+from olpipe.imaging.discover import discover
+from olpipe.pipeline.ledger import Ledger
+from olpipe.pipeline.survey import survey
+from olpipe.record import Failure, FailureKind, ImageInfo, Record
+
+
+class Folder:
+    """A folder of photos and an output folder, worked on with a real ledger and no model."""
+
+    def __init__(self, root):
+        self.photos = root / "photos"
+        self.photos.mkdir()
+        self.output = root / "out"
+        self.worked = []
+
+    def put(self, name, data=None):
+        path = self.photos / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() if data is None else data)
+
+    def images(self, *inputs):
+        return discover([str(path) for path in inputs or (self.photos,)], (".jpg",)).images
+
+    def describe(self, *inputs, key="k1", limit=None, retry_failed=False):
+        """Run once: survey, then work on each photo; bytes that say `bad` fail. Returns the names worked on."""
+        self.worked = []
+        with Ledger(self.output) as ledger:
+            self.others = ledger.begin(key)
+            self.found = survey(ledger, self.images(*inputs), limit=limit, retry_failed=retry_failed)
+            for image in self.found.todo:
+                self._work(ledger, image, key)
+        return self.worked
+
+    def _work(self, ledger, image, key):
+        data = image.path.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        if ledger.digest(image) is None and ledger.adopt(image, sha256):
+            return
+        self.worked.append(image.name)
+        ledger.commit(outcome(image, sha256, key, failed=data.startswith(b"bad")), [image])
+
+    def rows(self, sink="records", key="k1"):
+        with Ledger(self.output) as ledger:
+            ledger.begin(key)
+            return [row["file"] for _, row in ledger.rows_after(sink, 0)]
+
+    def state(self, sink="records"):
+        with Ledger(self.output) as ledger:
+            return ledger.state(sink)
+
+    def advance(self, state, sink="records", key="k1"):
+        with Ledger(self.output) as ledger:
+            ledger.begin(key)
+            ledger.advance(sink, state)
+
+
+def outcome(image: ImageRef, sha256, key, *, failed=False):
+    if failed:
+        return Failure(image.name, sha256, FailureKind.REFUSED, "bad")
+    info = ImageInfo(1, 1, 1, "JPEG")
+    return Record(image.name, sha256, info, {"title": key}, "m:latest", "sha256:0", "r", Usage(), truncated=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
