@@ -83,7 +83,8 @@ def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> i
 
     display = BatchDisplay()
     if found.links_skipped:
-        display.notice(f"not followed: {found.links_skipped} links to folders or out of what was given")
+        links = "1 link to a folder" if found.links_skipped == 1 else f"{found.links_skipped} links to folders"
+        display.notice(f"not followed: {links} or out of what was given")
     observer = Observer(display.progress, display.notice)
     explanation = f"getting `{recipe.model}` ready: this may take some minutes, once"
     try:

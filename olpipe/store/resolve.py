@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from olpipe.errors import ModelNotFound, nearest
 from olpipe.interfaces import ModelSource, ProgressCallback
-from olpipe.model import ModelBundle, ModelName
+from olpipe.model import DEFAULT_TAG, ModelBundle, ModelName
 from olpipe.plugins import Plugins
 from olpipe.store.library import Library
 from olpipe.store.pull import pull
@@ -44,7 +44,7 @@ def not_found(text: str, library: Library, plugins: Plugins) -> ModelNotFound:
     scheme = text.split(":")[0]
     if scheme in plugins.model_sources:
         hint = f"run `olpipe pull {text}`"
-    elif close := nearest(text, [*here, *pullable]):
+    elif close := _nearest(text, [*here, *pullable]):
         hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?"
         if close[0] in pullable and close[0] not in here:
             hint += f" run `olpipe pull {close[0]}`"
@@ -53,3 +53,10 @@ def not_found(text: str, library: Library, plugins: Plugins) -> ModelNotFound:
     else:
         hint = "run `olpipe pull file:PATH` for weights of yours; `olpipe list` shows what is here"
     return ModelNotFound(f"model `{text}` is not on this machine", hint=hint)
+
+
+def _nearest(text: str, names: list[str]) -> list[str]:
+    """Return the nearest names; a tag that goes without saying would outweigh a short name."""
+    usual = f":{DEFAULT_TAG}"
+    shortened = {name.removesuffix(usual): name for name in names}
+    return [shortened[match] for match in nearest(text.removesuffix(usual), shortened)]

@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from olpipe.cli.main import main
+from olpipe.model import ModelConfig, ModelName
+from olpipe.pipeline.ledger import LEDGER_PATH
+from olpipe.store.library import Library
+from olpipe.testing.fixtures import echo_plugin, plugin_folder
+from olpipe.testing.images import photo
+
+__all__ = ["echo_plugin", "plugin_folder"]
+
+CLI = (sys.executable, "-P", "-m", "olpipe")
+
+
+class Batch:
+    """A folder of photos, the echo model, and the command line over both."""
+
+    def __init__(self, root, home, capsys):
+        self.photos = root / "photos"
+        self.photos.mkdir()
+        self.output = root / "out"
+        self._library = Library(home / "models", cache=home / "cache")
+        self._capsys = capsys
+        self.model()
+
+    def model(self, **options):
+        """Make the model `echo` behave as the options say."""
+        layer = replace(self._library.add_bytes(json.dumps(options).encode()), name="echo.json")
+        config = ModelConfig(model_format="echo", capabilities=("completion", "vision"))
+        self._library.commit(ModelName.parse("echo"), config, [layer])
+
+    def put(self, *names, data=None):
+        """Write photos, each with bytes of its own unless they are given."""
+        for name in names:
+            path = self.photos / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(photo() + name.encode() if data is None else data)
+
+    def arguments(self, *more, inputs=None):
+        given = [self.photos] if inputs is None else inputs
+        return ["batch", *map(str, given), "-o", str(self.output), "--model", "echo", *map(str, more)]
+
+    def run(self, *more, inputs=None):
+        """Run in this process; return exit code and stderr. Nothing may go to stdout."""
+        with pytest.raises(SystemExit) as ended:
+            main(self.arguments(*more, inputs=inputs))
+        captured = self._capsys.readouterr()
+        assert captured.out == ""
+        return ended.value.code, captured.err
+
+    def start(self, *more, environment=None, **options):
+        """Start in a process of its own."""
+        environment = {**os.environ, **(environment or {})}
+        return subprocess.Popen([*CLI, *self.arguments(*more)], env=environment, **options)
+
+    def _lines(self, name):
+        with open(self.output / name, encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+
+    @property
+    def records(self):
+        return self._lines("records.jsonl")
+
+    @property
+    def failures(self):
+        return self._lines("failures.jsonl")
+
+    @property
+    def files(self):
+        return [record["file"] for record in self.records]
+
+    @property
+    def report(self):
+        return json.loads((self.output / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def ledger(self):
+        return self.output / LEDGER_PATH
+
+
+@pytest.fixture
+def batch(tmp_path, isolated_home, echo_plugin, capsys):
+    return Batch(tmp_path, isolated_home, capsys)
