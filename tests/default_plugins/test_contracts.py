@@ -1,17 +1,23 @@
 """Everything that ships keeps the contract of its kind."""
 
+import io
 import json
 
 import pytest
 
 from olpipe.default_plugins.executors.local import LocalExecutor
+from olpipe.default_plugins.loaders.heif import HeifLoader
 from olpipe.default_plugins.loaders.pillow import PillowLoader
+from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
 from olpipe.default_plugins.sinks.jsonl import JsonlSinkFactory
 from olpipe.default_plugins.sources.file import FileSource
+from olpipe.default_plugins.sources.pip import PipSource
 from olpipe.default_plugins.tasks.data import DataTask
 from olpipe.default_plugins.tasks.photo import PhotoTask
+from olpipe.model import ModelBundle, ModelConfig, ModelName
 from olpipe.plugins import DEFAULT_PLUGINS
 from olpipe.testing.contracts import (
+    BackendContract,
     ExecutorContract,
     ImageLoaderContract,
     ModelSourceContract,
@@ -19,7 +25,9 @@ from olpipe.testing.contracts import (
     SinkContract,
     TaskContract,
 )
-from olpipe.testing.models import write_tiny_gguf
+from olpipe.testing.images import photo
+from olpipe.testing.models import build_tiny_package, write_tiny_gguf
+from olpipe.testing.wheels import write_wheel
 
 
 @pytest.mark.parametrize("module", DEFAULT_PLUGINS)
@@ -27,6 +35,22 @@ class TestDefaultPlugins(PluginContract):
     @pytest.fixture(autouse=True)
     def take_module(self, module):
         self.module = module
+
+
+@pytest.fixture(scope="session")
+def tiny_package(tmp_path_factory):
+    return build_tiny_package(tmp_path_factory.mktemp("tiny") / "package")
+
+
+class TestOrtGenaiRunsPackages(BackendContract):
+    @pytest.fixture
+    def backend(self):
+        return OrtGenaiBackend()
+
+    @pytest.fixture
+    def bundle(self, tiny_package, tmp_path):
+        config = ModelConfig("onnx", "llama")
+        return ModelBundle(ModelName.parse("tiny"), "sha256:0", tiny_package, tmp_path / "cache", config)
 
 
 class TestPillowReadsJpeg(ImageLoaderContract):
@@ -45,6 +69,25 @@ class TestPillowReadsWebp(TestPillowReadsJpeg):
     file_format, suffix = "WEBP", ".webp"
 
 
+class TestHeifReadsHeic(ImageLoaderContract):
+    file_format, suffix = "HEIF", ".heic"
+
+    @pytest.fixture
+    def loader(self):
+        pytest.importorskip("pillow_heif", reason="needs the extra `heif`")
+        return HeifLoader()
+
+    def photo(self, *, orientation: int = 1) -> bytes:
+        import pillow_heif
+        from PIL import Image
+
+        pillow_heif.register_heif_opener()  # Pillow writes HEIF from here on
+        turned = Image.open(io.BytesIO(photo(orientation=orientation, file_format="PNG")))
+        buffer = io.BytesIO()
+        turned.save(buffer, "HEIF", quality=95, exif=turned.getexif().tobytes())
+        return buffer.getvalue()
+
+
 class TestFileSource(ModelSourceContract):
     @pytest.fixture
     def source(self):
@@ -53,6 +96,23 @@ class TestFileSource(ModelSourceContract):
     @pytest.fixture
     def reference(self, tmp_path):
         return str(write_tiny_gguf(tmp_path / "tiny.gguf"))
+
+
+class TestPipSource(ModelSourceContract):
+    @pytest.fixture(autouse=True)
+    def own_registry(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "registry"))
+
+    @pytest.fixture
+    def source(self):
+        return PipSource()
+
+    @pytest.fixture
+    def reference(self, tmp_path):
+        gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
+        write_wheel(tmp_path / "registry", "tiny-weights", "1.0", {"tiny_weights/tiny.gguf": gguf.read_bytes()})
+        return "tiny-weights"
 
 
 class TestPhotoTask(TaskContract):
