@@ -33,25 +33,27 @@ _FAST_INT8 = 4  # MatMulNBits' accuracy level: activations are quantised to int8
 
 
 @dataclass(frozen=True, slots=True)
-class LayerBits:
+class Precision:
     """Bits of the quantised weights: of the layers, and of embedding and output projection."""
 
     layers: int
     vocabulary: int
 
 
-def write_decoder(source: GGUFFile, config: LlamaConfig, path: Path, bits: LayerBits, done: Callable[[], None]) -> None:
+def write_decoder(
+    source: GGUFFile, config: LlamaConfig, path: Path, precision: Precision, done: Callable[[], None]
+) -> None:
     """Write `path` and, beside it, its weights as `<path>.data`.
 
     Args:
         source: The weights.
         config: Their sizes, as `read_config` checked them.
         path: The `.onnx` file to write.
-        bits: How finely to quantise.
+        precision: How finely to quantise.
         done: Called after every tensor.
     """
     with WeightFile(path.with_name(path.name + ".data")) as weights:
-        writer = _Writer(source, config, weights, bits, done)
+        writer = _Writer(source, config, weights, precision, done)
         graph = writer.graph()
     model = helper.make_model(
         graph,
@@ -70,13 +72,13 @@ class _Writer:
         source: GGUFFile,
         config: LlamaConfig,
         weights: WeightFile,
-        bits: LayerBits,
+        precision: Precision,
         done: Callable[[], None],
     ) -> None:
         self._source = source
         self._config = config
         self._weights = weights
-        self._bits = bits
+        self._precision = precision
         self._done = done
         self._nodes: list[onnx.NodeProto] = []
 
@@ -128,15 +130,15 @@ class _Writer:
     def _embed(self) -> str:
         """Look tokens up in the quantised embedding, which is the output projection too where they are tied."""
         config = self._config
-        self._matrix("embedding", ["token_embd.weight"], self._bits.vocabulary)
-        flat = (config.vocabulary, config.hidden_size * self._bits.vocabulary // 8)
+        self._matrix("embedding", ["token_embd.weight"], self._precision.vocabulary)
+        flat = (config.vocabulary, config.hidden_size * self._precision.vocabulary // 8)
         codes = self._weights.alias("embedding.rows", "embedding.codes", flat)
         return self._node(
             "GatherBlockQuantized",
             [codes, "input_ids", "embedding.scales"],
             ["embedding.output"],
             domain=_CONTRIB,
-            bits=self._bits.vocabulary,
+            bits=self._precision.vocabulary,
             block_size=BLOCK_SIZE,
             gather_axis=0,
             quantize_axis=1,
@@ -149,9 +151,9 @@ class _Writer:
         normed = self._node("Gather", [normed, last], ["last.output"], axis=1)
         weight = "embedding"
         if not config.tied_embeddings:
-            weight = self._matrix("output", ["output.weight"], self._bits.vocabulary)
+            weight = self._matrix("output", ["output.weight"], self._precision.vocabulary)
         shape = (config.hidden_size, config.vocabulary)
-        self._multiply(normed, weight, shape, self._bits.vocabulary, output="logits")
+        self._multiply(normed, weight, shape, self._precision.vocabulary, output="logits")
 
     def _norm(self, name: str, tensor: str, residual: str, added: str | None) -> tuple[str, str]:
         """Add to the residual stream and normalise it; returns both."""
@@ -178,10 +180,10 @@ class _Writer:
         weight = self._matrix(
             f"{name}.qkv",
             [f"blk.{layer}.attn_{part}.weight" for part in "qkv"],
-            self._bits.layers,
+            self._precision.layers,
             [_half_rotation(config.heads, config.head_size), _half_rotation(config.kv_heads, config.head_size), None],
         )
-        packed = self._multiply(normed, weight, (config.hidden_size, width), self._bits.layers)
+        packed = self._multiply(normed, weight, (config.hidden_size, width), self._precision.layers)
         self._node(
             "GroupQueryAttention",
             [
@@ -203,11 +205,11 @@ class _Writer:
             do_rotary=1,
             rotary_interleaved=0,
         )
-        weight = self._matrix(f"{name}.projection", [f"blk.{layer}.attn_output.weight"], self._bits.layers)
-        return self._multiply(f"{name}.output", weight, (inner, config.hidden_size), self._bits.layers)
+        weight = self._matrix(f"{name}.projection", [f"blk.{layer}.attn_output.weight"], self._precision.layers)
+        return self._multiply(f"{name}.output", weight, (inner, config.hidden_size), self._precision.layers)
 
     def _feed_forward(self, layer: int, normed: str) -> str:
-        config, name, bits = self._config, f"layers.{layer}.feed_forward", self._bits.layers
+        config, name, bits = self._config, f"layers.{layer}.feed_forward", self._precision.layers
         outward = (config.hidden_size, config.feed_forward_size)
         gate = self._matrix(f"{name}.gate", [f"blk.{layer}.ffn_gate.weight"], bits)
         up = self._matrix(f"{name}.up", [f"blk.{layer}.ffn_up.weight"], bits)

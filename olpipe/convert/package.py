@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION
-from olpipe.convert.decoder import LayerBits, write_decoder
+from olpipe.convert.decoder import Precision, write_decoder
 from olpipe.convert.gguf import open_gguf
 from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.tokenizer import SpecialTokens, read_vocabulary, tokenizer_config, tokenizer_json
@@ -17,7 +17,7 @@ from olpipe.interfaces import Progress, ProgressCallback
 __all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
 
 # Embedding and output projection keep eight bits: they cost little time and most of the loss at four.
-PRECISIONS = {"int4": LayerBits(layers=4, vocabulary=8), "int8": LayerBits(layers=8, vocabulary=8)}
+PRECISIONS = {"int4": Precision(layers=4, vocabulary=8), "int8": Precision(layers=8, vocabulary=8)}
 
 _DECODER = "model.onnx"
 

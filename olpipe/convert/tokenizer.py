@@ -20,7 +20,7 @@ _QWEN2 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_REST}"
 
 # `tokenizer.ggml.pre` -> the expressions that cut a text before merging, applied one after the other.
 # Source: https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp, `llm_tokenizer_bpe`
-_PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
+PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     "default": (
         r"[\p{P}\$\+<=>\^~\|]+",
         r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
@@ -91,10 +91,10 @@ def read_vocabulary(header: GGUFHeader) -> Vocabulary:
             hint="use a model with a byte-level BPE tokenizer (`gpt2` in GGUF files)",
         )
     pre_tokenizer = metadata.get("tokenizer.ggml.pre", "default")
-    if pre_tokenizer not in _PRE_TOKENIZERS:
+    if pre_tokenizer not in PRE_TOKENIZERS:
         raise ModelUnsupported(
             f"`{header.path}` cuts texts by the rule `{pre_tokenizer}`, which is not known",
-            hint=f"known rules are {', '.join(_PRE_TOKENIZERS)}",
+            hint=f"known rules are {', '.join(PRE_TOKENIZERS)}",
         )
     tokens = _texts(header, "tokenizer.ggml.tokens")
     kinds = metadata.get("tokenizer.ggml.token_type", (_NORMAL,) * len(tokens))
@@ -121,7 +121,7 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN)
         ],
         "normalizer": None,
-        "pre_tokenizer": _pre_tokenizer(_PRE_TOKENIZERS[vocabulary.pre_tokenizer]),
+        "pre_tokenizer": _pre_tokenizer(PRE_TOKENIZERS[vocabulary.pre_tokenizer]),
         "post_processor": _post_processor(vocabulary),
         "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": {

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olpipe.convert.gguf import read_header
-from olpipe.convert.tokenizer import _PRE_TOKENIZERS, read_vocabulary, tokenizer_config, tokenizer_json
+from olpipe.convert.tokenizer import PRE_TOKENIZERS, read_vocabulary, tokenizer_config, tokenizer_json
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import CHAT_TEMPLATE, tiny_metadata, vocabulary
 
@@ -50,7 +50,7 @@ def both(tokenizer_text):
     )
 
 
-@pytest.mark.parametrize("pre", _PRE_TOKENIZERS)
+@pytest.mark.parametrize("pre", PRE_TOKENIZERS)
 def test_llguidance_finds_it_canonical_and_encodes_as_the_tokenizers_library(pre):
     ours, theirs = both(texts(pre)[0])
     assert ours.is_canonical
