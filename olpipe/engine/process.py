@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -25,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 POLITE_S = 5.0
 """How long a process may take to end after its pipe was closed, and again after it was told to terminate."""
-
-LAST_LINES = 20
 
 # -P keeps the working folder off the module path: photos may lie beside a file that is called like a module
 COMMAND = (sys.executable, "-P", "-m", "olpipe.engine.child")
@@ -52,7 +49,7 @@ class RunnerProcess:
         self._loaded: SimpleQueue[RunnerInfo | OlpipeError] = SimpleQueue()
         self._deliveries: dict[int, Delivery] = {}
         self._outbox: SimpleQueue[frames.Frame | None] = SimpleQueue()
-        self._stderr: deque[str] = deque(maxlen=LAST_LINES)
+        self._last_words = ""
         self._outbox.put(codec.encode(load))
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -135,17 +132,17 @@ class RunnerProcess:
         with cast(BinaryIO, self._process.stderr) as pipe:
             for line in pipe:
                 text = line.decode(errors="replace").rstrip()
-                self._stderr.append(text)
+                self._last_words = text or self._last_words
                 logger.debug("%s: %s", self._model, text)
 
     def _read(self) -> None:
         """Route answers until the pipe closes; then fail whatever is still open."""
-        problem = None
+        problem: ValueError | None = None
         with cast(BinaryIO, self._process.stdout) as pipe:
             try:
                 while (frame := frames.read(pipe)) is not None:
                     self._route(cast(Answer, codec.decode(frame)))
-            except frames.FrameError as error:
+            except ValueError as error:  # no frame, no message, or no error of ours
                 problem = error
         self._outbox.put(None)
         self._end(problem)
@@ -168,7 +165,7 @@ class RunnerProcess:
         if delivery is not None:
             delivery.put(item)
 
-    def _end(self, problem: frames.FrameError | None) -> None:
+    def _end(self, problem: ValueError | None) -> None:
         """Say of everything still open why it will not be answered."""
         crash = ErrorValue.of(self._autopsy(problem))
         with self._lock:
@@ -178,7 +175,7 @@ class RunnerProcess:
             delivery.put(CANCELLED if self._closing else crash.to_error())
         self._loaded.put(crash.to_error())
 
-    def _autopsy(self, problem: frames.FrameError | None) -> BackendCrashed:
+    def _autopsy(self, problem: ValueError | None) -> BackendCrashed:
         """Find out how the process died."""
         try:
             code = self._process.wait(POLITE_S)
@@ -190,7 +187,7 @@ class RunnerProcess:
             how = f"broke off: {problem}"
         else:
             how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        said = f"it said last: `{self._stderr[-1]}`; " if self._stderr else ""
+        said = f"it said last: `{self._last_words}`; " if self._last_words else ""
         memory = "the machine may have run out of memory; " if code == -9 else ""
         hint = f"{said}{memory}run again with OLPIPE_DEBUG=1 to see everything it says"
         return BackendCrashed(f"the process that runs `{self._model}` {how}", hint=hint)

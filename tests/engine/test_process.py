@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
@@ -194,3 +195,19 @@ def test_closing_ends_a_process_that_hangs_and_its_streams_as_cancelled(start, p
     assert stream.completion().finish_reason is FinishReason.CANCELLED
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_a_process_that_speaks_something_else_is_a_crash_that_shows_it(start, monkeypatch):
+    monkeypatch.setattr("olpipe.engine.process.COMMAND", (sys.executable, "-c", "print('Loading model...')"))
+    with pytest.raises(BackendCrashed, match=r"`echo:latest` broke off: expected a frame, got b'Loading mode'$"):
+        start().wait_loaded()
+
+
+def test_a_file_of_the_working_folder_is_never_taken_for_a_module(start, tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "orjson.py").write_text("raise RuntimeError('imported from the working folder')")
+    monkeypatch.chdir(folder)
+    process = start()
+    process.wait_loaded()
+    assert process.submit(ask("a b")).completion().text == "a b"
