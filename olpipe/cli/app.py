@@ -9,6 +9,7 @@ from olpipe.settings import Settings
 
 if TYPE_CHECKING:
     from olpipe.engine.manager import Engine
+    from olpipe.interfaces import ProgressCallback
     from olpipe.plugins import Plugins
     from olpipe.store.library import Library
 
@@ -33,8 +34,12 @@ class App:
 
         return Library(self.settings.models_folder, cache=self.settings.home / "cache")
 
-    def engine(self) -> Engine:
-        """Make an engine; use it as a context manager, so that no runner outlives it."""
+    def engine(self, progress: ProgressCallback) -> Engine:
+        """Make an engine; use it as a context manager, so that no runner outlives it.
+
+        Args:
+            progress: Told how far pulling and building a model is.
+        """
         from olpipe.engine.manager import Engine
 
-        return Engine(self.library, self.plugins, self.settings)
+        return Engine(self.library, self.plugins, self.settings, progress=progress)

@@ -57,7 +57,7 @@ def shortest_ending(constraint: Constraint, vocabulary: Vocabulary) -> list[int]
         tokens = (*way.tokens, *_follow(way.state))
         if way.state.complete or way.state.acceptable:
             return list(tokens)
-        if way.state.outline is None or way.state.outline.in_string:
+        if way.state.outline is None or way.state.in_string:
             out = _way_out(way.state, vocabulary)
             steps = iter(()) if out is None else iter((out,))
         else:
@@ -68,6 +68,16 @@ def shortest_ending(constraint: Constraint, vocabulary: Vocabulary) -> list[int]
     return None
 
 
+def leave_string(constraint: Constraint, vocabulary: Vocabulary) -> list[int]:
+    """Take and return the shortest tokens that end the string the text is in; none when there is no short way."""
+    out = _way_out(constraint, vocabulary)
+    if out is None:
+        return []
+    for token in out[0]:
+        constraint.consume(token)
+    return list(out[0])
+
+
 def _way_out(start: Constraint, vocabulary: Vocabulary) -> tuple[tuple[int, ...], Constraint] | None:
     """Return the shortest tokens that leave the string (or end the text), and the state after them."""
     serial = count()
@@ -75,8 +85,7 @@ def _way_out(start: Constraint, vocabulary: Vocabulary) -> tuple[tuple[int, ...]
     seen: set[tuple[int, bytes]] = set()
     while frontier and len(seen) < MOST_WAYS:
         _, _, tokens, state = heapq.heappop(frontier)
-        left = state.outline is not None and start.outline is not None and state.outline.strings > start.outline.strings
-        if left or state.complete or state.acceptable:
+        if state.strings > start.strings or state.complete or state.acceptable:
             return tokens, state
         if (len(tokens), state.mask()) in seen:
             continue

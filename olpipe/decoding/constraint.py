@@ -48,6 +48,16 @@ class Constraint:
         """Whether the text could end here."""
         return bool(self._matcher.is_accepting())
 
+    @property
+    def in_string(self) -> bool:
+        """Whether the text is JSON and stands inside a string."""
+        return self.outline is not None and self.outline.in_string
+
+    @property
+    def strings(self) -> int:
+        """How many strings of the JSON text are closed."""
+        return self.outline.strings if self.outline is not None else 0
+
     def allows(self, token: int) -> bool:
         """Say whether a token may come next, without computing a mask."""
         return bool(self._matcher.validate_tokens([token]) == 1)

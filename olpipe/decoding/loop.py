@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from olpipe.decoding.closing import shortest_ending
+from olpipe.decoding.closing import leave_string, shortest_ending
 from olpipe.decoding.constraint import Constraint
 from olpipe.decoding.logits_model import LogitsModel
+from olpipe.decoding.repetition import Repetition
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ContextExceeded, GenerationError
@@ -128,6 +129,7 @@ def _decode_guided(
     tokens = constraint.take_forced()
     sampled = 0
     unseen: list[int] = list(prompt)
+    repetition = Repetition()
     while True:
         budget.used += len(tokens)
         if constraint.complete:
@@ -147,4 +149,7 @@ def _decode_guided(
         if token in vocabulary.end_tokens:
             yield Run((), 0, FinishReason.STOP)
             return
-        tokens, sampled = [token, *constraint.take_forced()], 1
+        tokens, sampled = [token], 1
+        if constraint.in_string and repetition.loops(token, constraint.strings):
+            tokens += leave_string(constraint, vocabulary)
+        tokens += constraint.take_forced()

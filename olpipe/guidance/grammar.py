@@ -40,7 +40,7 @@ class Grammars:
         Raises:
             SchemaError: The grammar cannot be compiled, or no text satisfies it.
         """
-        key = (guidance.kind, guidance.source, tuple(name for name, _ in guidance.constants))
+        key = _key(guidance)
         compiled = self._compiled.get(key)
         if compiled is None:
             compiled = self._compile(guidance)
@@ -49,6 +49,12 @@ class Grammars:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return compiled.deep_copy()
+
+    def __len__(self) -> int:
+        return len(self._compiled)
+
+    def __contains__(self, guidance: Guidance) -> bool:
+        return _key(guidance) in self._compiled
 
     def _compile(self, guidance: Guidance) -> llguidance.LLMatcher:
         try:
@@ -62,12 +68,20 @@ class Grammars:
         return matcher
 
 
+def _key(guidance: Guidance) -> tuple[str, str, tuple[str, ...]]:
+    """Return what decides a grammar: constants' names matter, their values do not."""
+    return (guidance.kind, guidance.source, tuple(name for name, _ in guidance.constants))
+
+
 def _grammar(guidance: Guidance) -> str:
+    grammar: str
     if guidance.kind == "regex":
-        return llguidance.LLMatcher.grammar_from_regex(guidance.source)
-    if guidance.kind == "lark":
-        return llguidance.LLMatcher.grammar_from_lark(guidance.source)
-    schema: Mapping[str, Any] = {"type": "object"}
-    if guidance.kind == "json_schema":
-        schema = wire_schema(read_schema(guidance.source), without=[name for name, _ in guidance.constants])
-    return llguidance.LLMatcher.grammar_from_json_schema(dict(schema), overrides=_COMPACT)
+        grammar = llguidance.LLMatcher.grammar_from_regex(guidance.source)
+    elif guidance.kind == "lark":
+        grammar = llguidance.LLMatcher.grammar_from_lark(guidance.source)
+    else:
+        schema: Mapping[str, Any] = {"type": "object"}
+        if guidance.kind == "json_schema":
+            schema = wire_schema(read_schema(guidance.source), without=[name for name, _ in guidance.constants])
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(dict(schema), overrides=_COMPACT)
+    return grammar

@@ -29,9 +29,9 @@ def validate(source: str, text: str) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidOutput(f"the answer is not JSON: {error}") from error
-    error = next(iter(_validator(source).iter_errors(value)), None)
-    if error is not None:
-        raise InvalidOutput(f"the answer does not fit the schema at `{error.json_path}`: {error.message}")
+    refusal = next(iter(_validator(source).iter_errors(value)), None)
+    if refusal is not None:
+        raise InvalidOutput(f"the answer does not fit the schema at `{refusal.json_path}`: {refusal.message}")
     return value
 
 

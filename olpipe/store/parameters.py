@@ -1,0 +1,38 @@
+"""A manifest's `params` layer, in Ollama's spelling, as sampling parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from olpipe.errors import StoreError
+from olpipe.generation import SamplingParams
+
+_SPELLINGS: dict[str, tuple[str, type]] = {
+    "temperature": ("temperature", float),
+    "top_k": ("top_k", int),
+    "top_p": ("top_p", float),
+    "seed": ("seed", int),
+    "num_predict": ("max_tokens", int),
+}
+
+
+def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingParams:
+    """Return `base` with what a model's own parameters say; those that are not about sampling are left out.
+
+    Raises:
+        StoreError: A parameter is not a number, or not a text, where it must be.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name == "stop":
+            changes["stop"] = (value,) if isinstance(value, str) else tuple(value)
+        elif name in _SPELLINGS:
+            field, kind = _SPELLINGS[name]
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise StoreError(f"the model's parameter `{name}` cannot be `{value}`", hint="it must be a number")
+            changes[field] = kind(value)
+    if changes.get("max_tokens", 1) < 1:  # Ollama's «no limit»
+        del changes["max_tokens"]
+    return replace(base, **changes)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from olpipe.decoding.sampler import Sampler
+from olpipe.generation import SamplingParams
+
+DRAWS = 6000
+
+
+class Only:
+    """A constraint that allows some tokens, and counts how often its mask was asked for."""
+
+    def __init__(self, size, allowed):
+        self._bias = np.full(size, -np.inf, dtype=np.float32)
+        self._bias[list(allowed)] = 0
+        self.masks = 0
+
+    def allows(self, token):
+        return self._bias[token] == 0
+
+    def bias(self):
+        self.masks += 1
+        return self._bias
+
+
+def naive(logits, *, temperature, top_k=0, top_p=1.0, allowed=None):
+    """Return the target distribution: mask, temperature, top-k, then top-p."""
+    logits = np.array(logits, dtype=np.float64)
+    if allowed is not None:
+        logits[[token for token in range(len(logits)) if token not in allowed]] = -np.inf
+    order = sorted(range(len(logits)), key=lambda token: -logits[token])
+    if top_k:
+        logits[order[top_k:]] = -np.inf
+    probabilities = np.exp(logits / temperature)
+    probabilities /= probabilities.sum()
+    mass = 0.0
+    for token in order:
+        if mass >= top_p:
+            probabilities[token] = 0
+        mass += probabilities[token]
+    return probabilities / probabilities.sum()
+
+
+def frequencies(logits, params, constraint=None):
+    sampler = Sampler(params)
+    counts = Counter(sampler.pick(np.array(logits, dtype=np.float32), constraint) for _ in range(DRAWS))
+    return np.array([counts[token] / DRAWS for token in range(len(logits))])
+
+
+LOGITS = [2.0, 1.5, 1.0, 0.5, 0.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.0},
+        {"temperature": 0.6},
+        {"temperature": 1.5, "top_k": 3},
+        {"temperature": 1.0, "top_p": 0.7},
+        {"temperature": 0.8, "top_k": 4, "top_p": 0.8},
+        {"temperature": 1.0, "top_k": 99},
+    ],
+)
+@pytest.mark.parametrize("allowed", [None, {1, 3, 5}])
+def test_draws_follow_the_masked_then_truncated_distribution(options, allowed):
+    constraint = None if allowed is None else Only(len(LOGITS), allowed)
+    found = frequencies(LOGITS, SamplingParams(seed=3, **options), constraint)
+    np.testing.assert_allclose(found, naive(LOGITS, allowed=allowed, **options), atol=0.025)
+
+
+def test_greedy_takes_the_best_legal_token_and_masks_only_when_it_must():
+    constraint = Only(6, {2, 4})
+    assert Sampler(SamplingParams()).pick(np.array(LOGITS, dtype=np.float32), constraint) == 2
+    assert constraint.masks == 1
+    legal = Only(6, {0, 4})
+    assert Sampler(SamplingParams()).pick(np.array(LOGITS, dtype=np.float32), legal) == 0
+    assert legal.masks == 0
+
+
+def test_a_single_legal_token_survives_every_truncation():
+    params = SamplingParams(temperature=1.0, top_k=1, top_p=0.01, seed=0)
+    assert Sampler(params).pick(np.array(LOGITS, dtype=np.float32), Only(6, {5})) == 5
+
+
+def test_seeds_repeat():
+    params = SamplingParams(temperature=1.0, seed=11)
+    assert (frequencies(LOGITS, params) == frequencies(LOGITS, params)).all()
