@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
@@ -14,6 +16,9 @@ from olpipe.errors import ModelUnsupported
 STRUCTURE = '"]},:[{'
 # One of each class first: a pattern that takes one digit mostly takes any, and 1111-11-11 is a date.
 _FILLERS = "1aA-.@: /_+tfn0T23456789bcdeghijklmopqrsuvwxyzBCDEFGHIJKLMNOPQRSUVWXYZ"
+
+# A noncharacter, so no text that is meant to be exchanged contains it.
+_QUOTE = "\ufdd0"
 
 
 class Vocabulary:
@@ -32,6 +37,9 @@ class Vocabulary:
         """
         self.size = size
         self.end_tokens = frozenset(end_tokens)
+        added = json.loads(tokenizer_json).get("added_tokens", ())
+        spellings = sorted((token["content"] for token in added), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, spellings)) or "(?!)")
         self.tokenizer: Any = llguidance.LLTokenizer(
             tokenizer_json, n_vocab=size, eos_token=list(end_tokens), slices=llguidance.LLTokenizer.json_slices()
         )
@@ -41,8 +49,16 @@ class Vocabulary:
             )
 
     def encode(self, text: str) -> list[int]:
-        """Tokenise plain text; what looks like a special token stays text."""
-        return list(self.tokenizer.tokenize_str(text))
+        """Tokenise text; special tokens that it spells out become those tokens, but for `quote`d ones."""
+        pieces = (self.tokenizer.tokenize_str(piece, parse_special=True) for piece in text.split(_QUOTE))
+        return [token for piece in pieces for token in piece]
+
+    def quote(self, text: str) -> str:
+        """Mark what looks like a special token, so that `encode` takes it for the text it is.
+
+        Whoever writes a prompt must not be able to end a turn or to begin another's.
+        """
+        return self._special.sub(lambda match: match[0][0] + _QUOTE + match[0][1:], text.replace(_QUOTE, ""))
 
     def bytes_of(self, tokens: Sequence[int]) -> bytes:
         """Return the bytes of plain tokens; special tokens give none."""

@@ -85,7 +85,7 @@ class TextRunner(SingleSequenceRunner):
         started = time.perf_counter_ns()
         if any(message.images for message in request.messages):
             raise UsageError(f"model `{request.model}` cannot see images", hint="name perceivers with `--evidence`")
-        tokens = tuple(int(token) for token in self._tokenizer.encode(self._render(request.messages)))
+        tokens = tuple(self._vocabulary.encode(self._render(request.messages)))
         if len(tokens) >= self.info.context_length:
             raise ContextExceeded(
                 f"the prompt has {len(tokens)} tokens, and `{request.model}` holds {self.info.context_length}",
@@ -100,7 +100,7 @@ class TextRunner(SingleSequenceRunner):
         return TextPrompt(len(tokens), tokens, request, constraint, splicer, elapsed)
 
     def _render(self, messages: Sequence[Message]) -> str:
-        turns = [{"role": message.role, "content": message.text} for message in messages]
+        turns = [{"role": message.role, "content": self._vocabulary.quote(message.text)} for message in messages]
         if self._system and all(turn["role"] != "system" for turn in turns):
             turns.insert(0, {"role": "system", "content": self._system})
         return str(self._tokenizer.apply_chat_template(orjson.dumps(turns).decode(), add_generation_prompt=True))
