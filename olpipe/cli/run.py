@@ -129,14 +129,17 @@ def _names(evidence: str | None) -> tuple[str, ...] | None:
 
 
 def _show(stream: Stream) -> Completion:
+    shown = False
     try:
         for chunk in stream:
             click.echo(chunk.text, nl=False)
+            shown = True
     except KeyboardInterrupt:
         stream.cancel()
         raise
     finally:
-        click.echo()
+        if shown:
+            click.echo()
     return stream.completion()
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Self
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import ErrorValue, Load
 from olpipe.engine.stream import Stream
-from olpipe.errors import BackendCrashed, ModelUnsupported
+from olpipe.errors import BackendCrashed
 from olpipe.generation import GenerateRequest
-from olpipe.interfaces import Backend, Progress, ProgressCallback
+from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
+from olpipe.store.build import backend_for, build
 
 if TYPE_CHECKING:
     from olpipe.store.library import Library
@@ -112,9 +113,9 @@ class _LoadedModel:
     """One model's process, started when first needed and again after a crash."""
 
     def __init__(self, bundle: ModelBundle, plugins: Plugins, settings: Settings, progress: ProgressCallback) -> None:
-        self._backend = choose_backend(bundle, plugins)
+        self._backends = plugins.backends
         options = LoadOptions(threads=settings.threads, context_length=settings.context_length)
-        self._load = Load(self._backend.name, bundle, options, settings)
+        self._load = Load(backend_for(bundle, plugins.backends).name, bundle, options, settings)
         self._progress = progress
         self._lock = threading.Lock()
         self._process: RunnerProcess | None = None
@@ -134,7 +135,7 @@ class _LoadedModel:
             if self._crash is not None and self._crashes >= MOST_CRASHES:
                 raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
             if self._process is None or self._info is None:
-                self._backend.build(self._load.bundle, self._progress)
+                build(self._load.bundle, self._backends, self._progress)
                 self._process = process = RunnerProcess(self._load)
                 self._info = self._wait_loaded(process)
             return self._process, self._info
@@ -162,21 +163,6 @@ class _LoadedModel:
         self._process, self._info = None, None
         self._crash = crash
         self._crashes = 1 if process.served else self._crashes + 1
-
-
-def choose_backend(bundle: ModelBundle, plugins: Plugins) -> Backend:
-    """Return the first registered backend that can load a model.
-
-    Raises:
-        ModelUnsupported: None can.
-    """
-    for backend in plugins.backends:
-        if backend.can_load(bundle):
-            return backend
-    package = bundle.config.model_format or "unknown"
-    known = ", ".join(f"`{name}`" for name in plugins.backends.names()) or "none"
-    hint = f"its format is {package}; backends here: {known}; `olpipe plugins` shows what is installed"
-    raise ModelUnsupported(f"no backend can load `{bundle.name}`", hint=hint)
 
 
 def _silent(progress: Progress) -> None:

@@ -21,9 +21,10 @@ def backend_for(bundle: ModelBundle, backends: Registry[Backend]) -> Backend:
         if backend.can_load(bundle):
             return backend
     kind, family = bundle.config.model_format or "unknown", bundle.config.model_family or "unknown"
+    known = ", ".join(f"`{name}`" for name in backends.names()) or "none"
     raise ModelUnsupported(
         f"no backend can load `{bundle.name}` (format `{kind}`, architecture `{family}`)",
-        hint="`olpipe plugins` shows the backends that are installed",
+        hint=f"backends here: {known}; `olpipe plugins` shows what is installed",
     )
 
 

@@ -1,0 +1,125 @@
+"""`olpipe run`, with a real model of random weights in a real process."""
+
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+from olpipe.testing.images import photo
+from olpipe.testing.models import write_tiny_gguf
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"title": {"type": "string", "maxLength": 30}},
+    "required": ["title"],
+    "additionalProperties": False,
+}
+
+
+def olpipe(*arguments, stdin=""):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "olpipe", *map(str, arguments)], input=stdin, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def tiny(tmp_path, isolated_home):
+    gguf = write_tiny_gguf(tmp_path / "weights.gguf")
+    code, _, said = olpipe("pull", f"file:{gguf}", "--name", "tiny")
+    assert code == 0, said
+    return "tiny"
+
+
+def test_an_answer_goes_to_stdout_and_statistics_to_stderr(tiny):
+    code, out, said = olpipe("run", tiny, "hello", "--max-tokens", 8, "--temperature", 0, "--verbose")
+    assert code == 0
+    assert out.endswith("\n")
+    assert len(out) > 1
+    rows = {line.split(":")[0]: line.split(":", 1)[1].strip() for line in said.splitlines()}
+    assert rows["eval count"] == "8 token(s): 8 sampled, 0 forced"
+    assert rows["done reason"] == "length"
+    assert rows["eval rate"].endswith("tokens/s")
+
+
+def test_a_seed_repeats_an_answer(tiny):
+    first = olpipe("run", tiny, "hello", "--max-tokens", 20, "--seed", 4)[1]
+    assert olpipe("run", tiny, "hello", "--max-tokens", 20, "--seed", 4)[1] == first
+    assert olpipe("run", tiny, "hello", "--max-tokens", 20, "--seed", 5)[1] != first
+
+
+def test_json_is_json(tiny):
+    code, out, _ = olpipe("run", tiny, "hello", "--format", "json", "--max-tokens", 40)
+    assert code == 0
+    assert isinstance(json.loads(out), dict)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_schema_is_taken_as_text_or_from_a_file(tiny, tmp_path, as_file):
+    source = json.dumps(SCHEMA)
+    if as_file:
+        path = tmp_path / "schema.json"
+        path.write_text(source)
+        source = path
+    code, out, _ = olpipe("run", tiny, "hello", "--format", source, "--max-tokens", 60)
+    assert code == 0
+    jsonschema.validate(json.loads(out), SCHEMA)
+
+
+def test_what_is_piped_in_comes_before_the_prompt(tiny):
+    alone = olpipe("run", tiny, "one two", "--temperature", 0, "--max-tokens", 9)[1]
+    assert olpipe("run", tiny, "two", "--temperature", 0, "--max-tokens", 9, stdin="one\n")[1] == alone
+
+
+def test_a_photo_is_refused_by_a_model_that_cannot_see(tiny, tmp_path):
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(photo())
+    code, out, said = olpipe("run", tiny, f"what is in {path}?")
+    assert (code, out) == (2, "")
+    assert said.splitlines()[1:] == [
+        "error: model `tiny:latest` cannot see images",
+        "hint: give it what a detector sees: `--evidence photo-mini`",
+    ]
+
+
+def test_any_model_can_be_given_evidence(tiny, tmp_path):
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(photo())
+    code, out, said = olpipe(
+        "run", tiny, f"what is in {path}?", "--evidence", "photo-mini", "--max-tokens", 5, "--verbose"
+    )
+    assert code == 0
+    assert out
+    assert f"Added image '{path}'" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "lines"),
+    [
+        (["tiny"], 2, ["error: there is no prompt", 'hint: run `olpipe run MODEL "your question"`, or pipe it in']),
+        (["tinny", "hi"], 1, ["error: model `tinny` is not on this machine", "hint: did you mean `tiny:latest`?"]),
+        (
+            ["tiny", "hi", "--format", "nowhere.json"],
+            2,
+            ["error: `--format nowhere.json` is neither `json`, nor a schema, nor a file that holds one"],
+        ),
+        (
+            ["tiny", "hi", "--format", '{"type":"strin"}'],
+            2,
+            ["error: the schema is not valid at `$.type`: 'strin' is not valid under any of the given schemas"],
+        ),
+        (
+            ["tiny", "hi", "--format", '{"type":"integer","minimum":3,"maximum":2}'],
+            2,
+            ["error: the schema cannot be decoded to: Unsatisfiable schema: minimum (3) is greater than maximum (2)"],
+        ),
+        (["tiny", "hi", "--temperature", "-1"], 2, None),
+    ],
+)
+def test_bad_requests_are_one_clear_line(tiny, arguments, code, lines):
+    found, out, said = olpipe("run", *arguments)
+    assert (found, out) == (code, "")
+    if lines is not None:
+        assert said.splitlines() == lines
