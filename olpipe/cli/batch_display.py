@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -67,14 +68,16 @@ class BatchDisplay:
 def _bar(counts: Counts) -> Any:
     from tqdm import tqdm
 
+    size = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that says it has no columns
     return tqdm(
+        desc="photos",
         total=counts.wanted,
         initial=counts.done,
         unit=" images",
-        desc="photos",
-        file=sys.stderr,
-        dynamic_ncols=True,
         smoothing=0.1,
+        file=sys.stderr,
+        ncols=size.columns,
+        nrows=size.lines,
     )
 
 
@@ -114,8 +117,7 @@ def summarise(result: BatchResult, output: Path) -> None:
         click.echo(f"interrupted with {_plural(counts.left, 'photo')} left", err=True)
         click.echo("hint: run the same command again to go on", err=True)
     elif counts.failures_before:
-        before = _plural(counts.failures_before, "photo")
-        click.echo(f"hint: {before} failed before and were not tried again; `--retry-failed` tries them", err=True)
+        click.echo("hint: `--retry-failed` tries again what failed before", err=True)
 
 
 def _plural(number: int, noun: str) -> str:

@@ -37,7 +37,7 @@ class LocalExecutor(Executor):
                 try:
                     for image in chain((first,), images):
                         window.append(pool.submit(session.work, image))
-                        if len(window) > threads:
+                        while len(window) > threads or (window and window[0].done()):
                             yield window.popleft().result()
                     while window:
                         yield window.popleft().result()
