@@ -85,7 +85,7 @@ def test_threads_that_start_together_all_see_what_one_sees():
 def test_the_version_follows_the_thresholds(monkeypatch):
     before = PhotoMini().version
     assert PhotoMini().version == before
-    monkeypatch.setattr("olpipe_photo_mini.perceiver.TAG_SCORE", 0.5)
+    monkeypatch.setattr("olpipe_photo_mini.thresholds.TAG_SCORE", 0.5)
     assert PhotoMini().version != before
 
 

@@ -12,10 +12,11 @@ from olpipe.perception.classifier import Classifier
 from olpipe.perception.detector import Detector
 from olpipe.record import Label
 from olpipe_photo_mini.labels import ClassifierLabels, detector_labels, sums
-from olpipe_photo_mini.perceiver import BREED_SCORE, GROUP_SCORE, NAME_SCORE
+from olpipe_photo_mini.thresholds import BREED_SCORE, GROUP_SCORE, NAME_SCORE
 from olpipe_photo_mini.weights import CLASSIFIER, DETECTOR
 
 THREADS = 1
+"""For one photo: photos go side by side, and the language model wants its share; a second saves an eighth."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from olpipe.image import Box, DecodedImage
 from olpipe.interfaces import Perceiver
 from olpipe.record import Evidence, Label
+from olpipe_photo_mini import thresholds
 from olpipe_photo_mini.weights import CLASSIFIER, DATA, DETECTOR
 
 if TYPE_CHECKING:
@@ -19,30 +20,6 @@ if TYPE_CHECKING:
     from olpipe_photo_mini.networks import Networks
 
     Pixels = npt.NDArray[np.uint8]
-
-TAG_SCORE = 0.22
-"""A detection this sure is worth a tag."""
-
-OBJECT_SCORE = 0.26
-"""A detection this sure is worth a box: a wrong box costs more trust than a wrong word."""
-
-MAX_OVERLAP = 0.5
-"""Two boxes of one class that overlap by more than this are taken for one thing."""
-
-MAX_OVERLAP_ANY = 0.8
-"""Two boxes of any classes that overlap by more than this are taken for one thing with two names."""
-
-NAME_SCORE = 0.5
-"""A class of the classifier this sure is worth a tag."""
-
-GROUP_SCORE = 0.4
-"""A kind or a place this sure is worth a tag; it rests on several classes."""
-
-BREED_SCORE = 0.5
-"""In the crop of a box, where the kind is known, a class this sure is worth a tag."""
-
-CROPS = 3
-"""Boxes that the classifier looks at: the largest."""
 
 
 class PhotoMini(Perceiver):
@@ -64,10 +41,13 @@ class PhotoMini(Perceiver):
         """
         networks = self._open()
         found = networks.detector.detect(
-            image, min_score=TAG_SCORE, max_overlap=MAX_OVERLAP, max_overlap_any=MAX_OVERLAP_ANY
+            image,
+            min_score=thresholds.TAG_SCORE,
+            max_overlap=thresholds.MAX_OVERLAP,
+            max_overlap_any=thresholds.MAX_OVERLAP_ANY,
         )
-        objects = [detection for detection in found if detection.score >= OBJECT_SCORE]
-        largest = sorted(range(len(objects)), key=lambda index: -objects[index].box.area)[:CROPS]
+        objects = [detection for detection in found if detection.score >= thresholds.OBJECT_SCORE]
+        largest = sorted(range(len(objects)), key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
         crops = [crop(image, objects[index].box) for index in largest]
         probabilities = networks.classifier.classify([image.pixels, centre_square(image.pixels), *crops])
         tags = [Label(detection.label, detection.score) for detection in found]
@@ -94,7 +74,8 @@ def crop(image: DecodedImage, box: Box) -> Pixels:
     across, down = width / image.width, height / image.height
     left, top = min(int(box.x * across), width - 1), min(int(box.y * down), height - 1)
     right, bottom = max(left + 1, round((box.x + box.w) * across)), max(top + 1, round((box.y + box.h) * down))
-    return image.pixels[top:bottom, left:right]
+    inside: Pixels = image.pixels[top:bottom, left:right]
+    return inside
 
 
 def centre_square(pixels: Pixels) -> Pixels:
@@ -116,7 +97,7 @@ def best_first(labels: list[Label]) -> tuple[Label, ...]:
 
 def _version() -> str:
     """Digest everything that decides what is seen."""
-    thresholds = (TAG_SCORE, OBJECT_SCORE, MAX_OVERLAP, MAX_OVERLAP_ANY, NAME_SCORE, GROUP_SCORE, BREED_SCORE, CROPS)
+    values = sorted((name, value) for name, value in vars(thresholds).items() if name.isupper())
     tables = [(DATA / file).read_bytes() for file in ("coco.txt", "imagenet.tsv")]
-    text = f"{DETECTOR.sha256} {CLASSIFIER.sha256} {thresholds}".encode()
+    text = f"{DETECTOR.sha256} {CLASSIFIER.sha256} {values}".encode()
     return hashlib.sha256(b"\0".join([text, *tables])).hexdigest()[:16]

@@ -1,0 +1,31 @@
+"""How sure is sure enough; measured with `benchmarks/quality.py`, where each lies on a plateau.
+
+All values here are part of the perceiver's version.
+"""
+
+REVISION = 1
+"""Goes up when code, not a value, changes what is seen."""
+
+TAG_SCORE = 0.22
+"""A detection this sure is worth a tag."""
+
+OBJECT_SCORE = 0.26
+"""A detection this sure is worth a box: a wrong box costs more trust than a wrong word."""
+
+MAX_OVERLAP = 0.5
+"""Two boxes of one class that overlap by more than this are taken for one thing."""
+
+MAX_OVERLAP_ANY = 0.8
+"""Two boxes of any classes that overlap by more than this are taken for one thing with two names."""
+
+NAME_SCORE = 0.5
+"""A class of the classifier this sure is worth a tag."""
+
+GROUP_SCORE = 0.4
+"""A kind or a place this sure is worth a tag; it rests on several classes."""
+
+BREED_SCORE = 0.5
+"""In the crop of a box, where the kind is known, a class this sure is worth a tag."""
+
+CROPS = 3
+"""Boxes that the classifier looks at: the largest."""
