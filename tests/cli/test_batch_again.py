@@ -306,7 +306,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(batch, terminal
     batch.model(delay_s=0.1)
     batch.put(*NAMES)
     screen = terminal()
-    screen.read_until(b"| 2/24")
+    screen.read_until(b"failed=0")
     screen.interrupt()
     screen.read_until(None)
     assert screen.process.wait() == 130
@@ -315,10 +315,8 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(batch, terminal
     assert "hint: run the same command again to go on" in said
     assert batch.report["status"] == "interrupted"
     done = len(batch.records)
-    assert 2 <= done < 24
+    assert 1 <= done < 24
     assert f"interrupted with {24 - done} photos left" in said
-    assert committed(batch) == done
-    batch.model(delay_s=0)
     assert committed(batch) == done
 
 
@@ -328,7 +326,7 @@ def test_a_second_ctrl_c_quits_at_once_and_loses_nothing_that_is_done(batch, ter
     batch.put("b.jpg", data=photo(50, 40))
     two_words = ("--schema", '{"type": "object", "properties": {"text": {"const": "two words"}}}')
     screen = terminal(*two_words)
-    screen.read_until(b"| 1/4")
+    screen.read_until(b"failed=0")
     screen.interrupt()
     screen.read_until(b"press Ctrl-C again")
     screen.interrupt()
