@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,3 +22,48 @@ def installed(group: str) -> list[EntryPoint]:
     for entry_point in entry_points(group=group):
         found.setdefault(entry_point.name, entry_point)
     return [found[name] for name in sorted(found)]
+
+
+def names(group: str) -> list[str]:
+    """Return the names alone of a group's entry points, sorted.
+
+    `importlib.metadata` would take as long to import as click, and `olpipe --help` needs no more than
+    names. So this looks where installers put metadata, in the folders of the module path; what is
+    zipped goes without a line of help, though `installed` finds it.
+    """
+    projects: set[str] = set()
+    found: set[str] = set()
+    for folder in sys.path:
+        for project, path in _metadata(folder or os.curdir):
+            if project not in projects:  # the first on the path hides others of its name
+                projects.add(project)
+                found.update(_names(path, group))
+    return sorted(found)
+
+
+def _metadata(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield the project and the entry-points file of every distribution in a folder."""
+    try:
+        entries = os.listdir(folder)
+    except OSError:  # a path that is a zip file, or that is not there
+        return
+    for entry in sorted(entries):
+        stem, suffix = os.path.splitext(entry)
+        if suffix in (".dist-info", ".egg-info"):
+            project = stem.partition("-")[0].lower().replace(".", "_")
+            yield project, os.path.join(folder, entry, "entry_points.txt")
+
+
+def _names(path: str, group: str) -> Iterator[str]:
+    """Yield the names under a group's heading of one file."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:  # most distributions announce nothing
+        return
+    heading = ""
+    for line in map(str.strip, lines):
+        if line.startswith("["):
+            heading = line.strip("[]")
+        elif heading == group and "=" in line and not line.startswith("#"):
+            yield line.partition("=")[0].strip()

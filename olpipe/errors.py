@@ -34,7 +34,6 @@ A message says what happened and with which value; a hint says what to do next. 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -171,6 +170,8 @@ class DiskFull(MachineError):
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     """Return the names most like `name`, nearest first, for «did you mean»."""
+    import difflib  # only a misspelt name has to wait for it
+
     candidates = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), candidates, n=limit, cutoff=0.5)
     return [candidates[match] for match in close]

@@ -7,7 +7,6 @@ lower-case name without its prefix (`OLPIPE_THREADS` -> `threads`), then takes i
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -93,12 +92,26 @@ class Settings:
         return self.models or self.home / "models"
 
 
+def debugging() -> bool:
+    """Say whether tracebacks are wanted, even where the other settings cannot be read."""
+    try:
+        return Settings.read().debug
+    except UsageError:
+        return _switch(os.environ.get("OLPIPE_DEBUG", ""))
+
+
 def _config_values(path: Path) -> dict[str, str]:
     """Return the config file's top-level values as texts, as the environment would hold them."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    import tomllib  # most machines have no config file
+
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     return {key: ",".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in table.items()}

@@ -27,7 +27,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return our commands in the order of the table, then plugins' by name."""
-        return [*COMMANDS, *(name for name in self._plugin_commands() if name not in COMMANDS)]
+        return [*COMMANDS, *(name for name in entry_points.names(entry_points.COMMANDS) if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or ask the plugin that names it."""
@@ -58,11 +58,9 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
-    def _plugin_commands(self) -> dict[str, str]:
-        return {found.name: found.module for found in entry_points.installed(entry_points.COMMANDS)}
-
     def _plugin_command(self, name: str) -> click.Command | None:
-        module_name = self._plugin_commands().get(name)
+        modules = {found.name: found.module for found in entry_points.installed(entry_points.COMMANDS)}
+        module_name = modules.get(name)
         if module_name is None:
             return None
         try:

@@ -7,11 +7,9 @@ import sys
 
 import click
 
-from olpipe import __version__, logs
-from olpipe.cli.app import App
+from olpipe import __version__
 from olpipe.cli.group import LazyGroup
 from olpipe.errors import OlpipeError
-from olpipe.settings import Settings
 
 INTERRUPTED = 130
 
@@ -21,22 +19,27 @@ INTERRUPTED = 130
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Run vision-language models on your own machine: a folder of photos in, good JSON out."""
-    ctx.obj = App(Settings.read())
+    # Not imported above: `olpipe --help` ends before this line, and would pay half its time for them.
+    from olpipe import logs
+    from olpipe.cli.app import App
+    from olpipe.settings import Settings
+
+    settings = Settings.read()
+    logs.configure(debug=settings.debug)
+    ctx.obj = App(settings)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    debug = os.environ.get("OLPIPE_DEBUG", "") not in ("", "0")
-    logs.configure(debug=debug)
     try:
         code = cli.main(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except OlpipeError as error:
-        code = _fail(error.message, error.hint, error.exit_code, debug=debug)
+        code = _fail(error.message, error.hint, error.exit_code)
     except click.ClickException as error:
         usage = getattr(error, "ctx", None)
         hint = f"run `{usage.command_path} --help`" if usage is not None else None
-        code = _fail(_first_lower(error.format_message()), hint, error.exit_code, debug=debug)
+        code = _fail(_first_lower(error.format_message()), hint, error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
@@ -45,8 +48,10 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, hint: str | None, code: int, *, debug: bool) -> int:
-    if debug:
+def _fail(message: str, hint: str | None, code: int) -> int:
+    from olpipe.settings import debugging
+
+    if debugging():
         import traceback
 
         traceback.print_exc()
