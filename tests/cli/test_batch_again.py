@@ -321,9 +321,9 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(batch, terminal
 
 
 def test_a_second_ctrl_c_quits_at_once_and_loses_nothing_that_is_done(batch, terminal):
-    batch.model(delay_s=0.3, hang_on="50x40")
-    batch.put("a.jpg", "c.jpg", "d.jpg")
-    batch.put("b.jpg", data=photo(50, 40))
+    batch.model(delay_s=0.1, hang_on="50x40")
+    batch.put(*NAMES[:3])
+    batch.put("z.jpg", data=photo(50, 40))  # begun when another is done, and never finished
     two_words = ("--schema", '{"type": "object", "properties": {"text": {"const": "two words"}}}')
     screen = terminal(*two_words)
     screen.read_until(b"failed=0")
@@ -331,7 +331,7 @@ def test_a_second_ctrl_c_quits_at_once_and_loses_nothing_that_is_done(batch, ter
     screen.read_until(b"press Ctrl-C again")
     screen.interrupt()
     assert screen.process.wait() == -signal.SIGINT
-    (batch.photos / "b.jpg").unlink()
+    (batch.photos / "z.jpg").unlink()
     assert batch.run(*two_words)[0] == 0
-    assert sorted(batch.files) == ["a.jpg", "c.jpg", "d.jpg"]
+    assert batch.files == NAMES[:3]
     assert batch.report["photos"]["records_before"] >= 1
