@@ -5,5 +5,8 @@ from __future__ import annotations
 ARCHITECTURES = ("llama",)
 """Those that can be converted, as `general.architecture` names them."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Changes whenever the same file is converted to another package."""
+
+LAST_LOGITS = "last_logits"
+"""Output of a converted decoder: logits of the last two tokens, of one when only one was given; oldest first."""

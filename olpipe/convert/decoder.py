@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from olpipe.convert.architectures import LAST_LOGITS
 from olpipe.convert.dequantize import dequantize
 from olpipe.convert.gguf import GGUFFile
 from olpipe.convert.llama import LlamaConfig
@@ -29,6 +30,7 @@ _OPSET = 21
 _IR_VERSION = 10
 _CONTRIB = "com.microsoft"
 _CHUNK_VALUES = 1 << 22  # float32 values worked on at once
+_FAR = np.iinfo(np.int64).max
 _FAST_INT8 = 4  # MatMulNBits' accuracy level: activations are quantised to int8
 
 
@@ -145,15 +147,24 @@ class _Writer:
         )
 
     def _project(self, normed: str) -> None:
-        """Give logits for the last token only: those of a prompt or of forced tokens are never asked for."""
-        config = self._config
-        last = self._weights.add("constants.last", np.array([-1]))
-        normed = self._node("Gather", [normed, last], ["last.output"], axis=1)
+        """Give logits for the last two tokens only: those of a prompt or of forced tokens are never asked for.
+
+        The last one's go by the name that the runtime looks for, where it takes one row or as many as there were
+        tokens, never two. Both go by a name of our own: who drafts a token verifies it with the row before.
+        """
+        config, add = self._config, self._weights.add
+        start, end, axis = (
+            add("constants.start", np.array([-2])),
+            add("constants.end", np.array([_FAR])),
+            "constants.axis",
+        )
+        normed = self._node("Slice", [normed, start, end, axis], ["last.output"])
         weight = "embedding"
         if not config.tied_embeddings:
             weight = self._matrix("output", ["output.weight"], self._precision.vocabulary)
         shape = (config.hidden_size, config.vocabulary)
-        self._multiply(normed, weight, shape, self._precision.vocabulary, output="logits")
+        rows = self._multiply(normed, weight, shape, self._precision.vocabulary, output=LAST_LOGITS)
+        self._node("Gather", [rows, add("constants.last", np.array([-1]))], ["logits"], axis=1)
 
     def _norm(self, name: str, tensor: str, residual: str, added: str | None) -> tuple[str, str]:
         """Add to the residual stream and normalise it; returns both."""
@@ -296,5 +307,8 @@ def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onn
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
         helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "total_length"]),
     ]
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, config.vocabulary])
-    return inputs + cache_inputs, [logits, *cache_outputs]
+    logits = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", rows, config.vocabulary])
+        for name, rows in (("logits", 1), (LAST_LOGITS, "rows"))
+    ]
+    return inputs + cache_inputs, logits + cache_outputs
