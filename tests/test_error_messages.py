@@ -1,0 +1,174 @@
+"""What people and programs are told when something goes wrong: words, exit code, HTTP status."""
+
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from olpipe import errors
+from olpipe.cli.main import cli, main
+from olpipe.errors import OlpipeError, nearest
+
+# Class, the class above it, exit code, HTTP status: the tree at the top of `errors.py` as data.
+TREE = [
+    ("OlpipeError", "Exception", 1, 500),
+    ("UsageError", "OlpipeError", 2, 400),
+    ("InvalidName", "UsageError", 2, 400),
+    ("RecipeError", "UsageError", 2, 400),
+    ("SchemaError", "UsageError", 2, 400),
+    ("UnknownName", "UsageError", 2, 400),
+    ("ModelError", "OlpipeError", 1, 400),
+    ("ModelNotFound", "ModelError", 1, 404),
+    ("ModelUnsupported", "ModelError", 1, 400),
+    ("ModelCorrupt", "ModelError", 1, 400),
+    ("StoreError", "OlpipeError", 1, 500),
+    ("DigestMismatch", "StoreError", 1, 500),
+    ("PullFailed", "StoreError", 1, 500),
+    ("ImageError", "OlpipeError", 1, 400),
+    ("ImageUnreadable", "ImageError", 1, 400),
+    ("ImageTooLarge", "ImageError", 1, 400),
+    ("ImageUnsupported", "ImageError", 1, 400),
+    ("GenerationError", "OlpipeError", 1, 500),
+    ("ContextExceeded", "GenerationError", 1, 400),
+    ("InvalidOutput", "GenerationError", 1, 500),
+    ("PluginError", "OlpipeError", 1, 500),
+    ("MachineError", "OlpipeError", 4, 503),
+    ("BackendMissing", "MachineError", 4, 503),
+    ("BackendCrashed", "MachineError", 4, 503),
+    ("OutputUnavailable", "MachineError", 4, 503),
+    ("OutputBusy", "MachineError", 4, 503),
+    ("DiskFull", "MachineError", 4, 503),
+]
+CLASSES: dict[str, type[OlpipeError]] = {
+    name: found for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, OlpipeError)
+}
+OLPIPE = str(Path(sysconfig.get_path("scripts")) / "olpipe")
+
+
+def test_the_table_holds_every_error():
+    assert [name for name, *_ in TREE] == list(CLASSES)
+
+
+@pytest.mark.parametrize(("name", "above", "exit_code", "http_status"), TREE)
+def test_an_error_has_its_place_its_exit_code_and_its_status(name, above, exit_code, http_status):
+    found = CLASSES[name]
+    assert found.__base__ is not None
+    assert (found.__base__.__name__, found.exit_code, found.http_status) == (above, exit_code, http_status)
+    assert re.search(rf"^ +[├│└─ ]*{name}\b", errors.__doc__ or "", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "exit_code"), [(name, exit_code) for name, _, exit_code, _ in TREE])
+@pytest.mark.parametrize("hint", [None, "look again"])
+def test_the_command_line_says_what_happened_and_ends_with_its_code(name, exit_code, hint, monkeypatch, capsys):
+    def fail(**_):
+        raise CLASSES[name]("`this` went wrong", hint=hint)
+
+    monkeypatch.setattr(cli, "main", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == exit_code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "error: `this` went wrong\n" + (f"hint: {hint}\n" if hint else "")
+
+
+COMMANDS = [
+    (
+        ["bacth"],
+        2,
+        "error: no such command `bacth`. Did you mean `batch`?\nhint: run `olpipe --help`\n",
+    ),
+    (
+        ["pull"],
+        2,
+        "error: missing argument 'SOURCE'\nhint: run `olpipe pull --help`\n",
+    ),
+    (
+        ["batch", "photos", "--output", "out", "--limit", "0"],
+        2,
+        "error: invalid value for '--limit': 0 is not in the range x>=1\nhint: run `olpipe batch --help`\n",
+    ),
+    (
+        ["batch", "nowhere", "--output", "out"],
+        2,
+        "error: `nowhere` is not there\n",
+    ),
+    (
+        ["batch", "photos", "-o", "out", "--recipe", "photo-tag"],
+        2,
+        "error: there is no recipe `photo-tag`\nhint: did you mean `photo-tags`?\n",
+    ),
+    (
+        ["batch", "photos", "-o", "out", "--schema", "none.json"],
+        2,
+        "error: schema `none.json` cannot be read: No such file or directory\nhint: give a file, or JSON in quotes\n",
+    ),
+    (
+        ["run", "photo-mini", "hello", "--format", '{"type": "objekt"}'],
+        2,
+        "error: the schema is not valid at `$.type`: 'objekt' is not valid under any of the given schemas\n",
+    ),
+    (
+        ["run", "photo-mimi", "hello"],
+        1,
+        "error: model `photo-mimi` is not on this machine\n"
+        "hint: did you mean `photo-mini:latest`? run `olpipe pull photo-mini:latest`\n",
+    ),
+    (
+        ["rm", "../up"],
+        2,
+        "error: `../up` is not a model name\nhint: names look like `namespace/model:tag`\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "exit_code", "said"), COMMANDS, ids=lambda value: str(value)[:40])
+def test_a_mistake_on_the_command_line_is_one_line_and_a_hint(arguments, exit_code, said, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    ended = subprocess.run(
+        [OLPIPE, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (exit_code, "", said)
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("OLPIPE_DEBUG", "1")
+    ended = subprocess.run([OLPIPE, "rm", "../up"], capture_output=True, text=True)
+    assert ended.stderr.startswith("Traceback (most recent call last):\n")
+    assert ended.stderr.endswith("error: `../up` is not a model name\nhint: names look like `namespace/model:tag`\n")
+
+
+def test_settings_that_cannot_be_read_stop_a_command_but_not_its_help(isolated_home):
+    isolated_home.mkdir()
+    (isolated_home / "config.toml").write_text("threads = ")
+    failed = subprocess.run([OLPIPE, "list"], capture_output=True, text=True)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith(f"error: {isolated_home / 'config.toml'} is not valid TOML: ")
+    helped = subprocess.run([OLPIPE, "--help"], capture_output=True, text=True)
+    assert (helped.returncode, helped.stderr) == (0, "")
+
+
+def test_an_error_keeps_its_message_and_its_hint():
+    error = OlpipeError("it broke", hint="mend it")
+    assert (str(error), error.message, error.hint) == ("it broke", "it broke", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "close"),
+    [
+        ("photo-mimi", ["photo-mini", "other"], ["photo-mini"]),
+        ("CSV", ["csv", "jsonl"], ["csv"]),
+        ("csv", ["CSV"], ["CSV"]),
+        ("zebra", ["csv", "jsonl"], []),
+        ("model", ["model1", "model2", "model3", "model4"], ["model4", "model3", "model2"]),
+    ],
+)
+def test_names_like_a_misspelt_one_are_offered(name, known, close):
+    assert nearest(name, known) == close

@@ -1,0 +1,96 @@
+"""Registries: things by name, each remembered with the plugin that brought it."""
+
+import pytest
+
+from olpipe.errors import PluginError, UnknownName
+from olpipe.registry import Registry
+
+
+class Shape:
+    def __init__(self, name: object) -> None:
+        self.name = name
+
+
+class Square(Shape):
+    """A kind of shape."""
+
+
+class Coloured(Shape):
+    def __init__(self, colour: str) -> None:
+        self.colour = colour
+
+
+@pytest.fixture
+def shapes():
+    """A registry with three shapes of two plugins."""
+    registry = Registry("shape", Shape)
+    for name, plugin in [("circle", "round"), ("square", "straight"), ("ring", "round")]:
+        registry.register(Shape(name), plugin)
+    return registry
+
+
+def test_things_come_in_the_order_they_were_registered(shapes):
+    assert shapes.names() == ("circle", "square", "ring")
+    assert [shape.name for shape in shapes] == ["circle", "square", "ring"]
+    assert (len(shapes), "ring" in shapes, "cube" in shapes) == (3, True, False)
+
+
+def test_a_thing_is_found_by_its_name(shapes):
+    square = Square("cube")
+    shapes.register(square, "straight")
+    assert shapes.get("cube") is square
+
+
+def test_the_plugin_of_a_thing_is_known(shapes):
+    assert shapes.from_plugin("round") == ("circle", "ring")
+    assert shapes.from_plugin("other") == ()
+
+
+def test_what_a_plugin_brought_can_be_forgotten(shapes):
+    shapes.discard("round")
+    assert shapes.names() == ("square",)
+    shapes.register(Shape("circle"), "other")
+    assert shapes.from_plugin("other") == ("circle",)
+
+
+def test_things_can_go_by_another_attribute_than_their_name():
+    registry = Registry("shape", Shape, key="colour")
+    registry.register(Coloured("red"), "paint")
+    assert registry.names() == ("red",)
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (3, "plugin `bad` registered a int where a shape is expected"),
+        (Shape, "plugin `bad` registered a type where a shape is expected"),
+        (Shape(""), "plugin `bad` registered a shape without a `name`"),
+        (Shape(None), "plugin `bad` registered a shape without a `name`"),
+        (Coloured("red"), "plugin `bad` registered a shape without a `name`"),
+        (Shape("circle"), "plugins `round` and `bad` both register the shape `circle`"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused_with_the_plugins_name(shapes, thing, message):
+    with pytest.raises(PluginError) as caught:
+        shapes.register(thing, "bad")
+    assert caught.value.message == message
+    assert shapes.names() == ("circle", "square", "ring")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("circel", "did you mean `circle`"),
+        ("zzz", "known: circle, square, ring"),
+    ],
+)
+def test_a_name_that_nothing_has_is_answered_with_those_there_are(shapes, name, hint):
+    with pytest.raises(UnknownName) as caught:
+        shapes.get(name)
+    assert (caught.value.message, caught.value.hint) == (f"no shape is called `{name}`", hint)
+
+
+def test_an_empty_registry_says_that_nothing_brings_such_things():
+    with pytest.raises(UnknownName) as caught:
+        Registry("shape", Shape).get("circle")
+    assert caught.value.hint == "no plugin brings one"

@@ -1,0 +1,131 @@
+"""Settings: the environment first, then the config file, then what is usual."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from olpipe.errors import UsageError
+from olpipe.settings import Settings, debugging
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write the config file of a home folder and return that folder."""
+
+    def write(text: str | bytes) -> Path:
+        (tmp_path / "config.toml").write_bytes(text.encode() if isinstance(text, str) else text)
+        return tmp_path
+
+    return write
+
+
+def read(home: Path, **environment: str) -> Settings:
+    return Settings.read({"OLPIPE_HOME": str(home), **environment})
+
+
+def test_without_anything_set_every_setting_takes_its_default(tmp_path):
+    assert read(tmp_path) == Settings(home=tmp_path)
+    assert Settings.read({}).home == Path.home() / ".olpipe"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "setting", "value"),
+    [
+        ("OLLAMA_MODELS", "/data/models", "models", Path("/data/models")),
+        ("OLLAMA_MODELS", " '/data/models' ", "models", Path("/data/models")),
+        ("OLLAMA_MODELS", "~/models", "models", Path.home() / "models"),
+        ("OLPIPE_DEBUG", "1", "debug", True),
+        ("OLPIPE_DEBUG", "TRUE", "debug", True),
+        ("OLPIPE_DEBUG", "False", "debug", False),
+        ("OLPIPE_DEBUG", "0", "debug", False),
+        ("OLPIPE_DEBUG", "off", "debug", False),
+        ("OLPIPE_DEBUG", "", "debug", False),
+        ("OLPIPE_PLUGINS", "", "plugins_allow", ()),
+        ("OLPIPE_PLUGINS", "echo, 'photo-mini',", "plugins_allow", ("echo", "photo-mini")),
+        ("OLPIPE_DISABLE_PLUGINS", "echo", "plugins_deny", ("echo",)),
+        ("OLPIPE_THREADS", "3", "threads", 3),
+        ("OLPIPE_THREADS", '"3"', "threads", 3),
+        ("OLLAMA_CONTEXT_LENGTH", "4096", "context_length", 4096),
+    ],
+)
+def test_the_environment_is_read_by_type(tmp_path, name, text, setting, value):
+    assert getattr(read(tmp_path, **{name: text}), setting) == value
+
+
+def test_the_config_file_names_settings_without_their_prefix(config):
+    home = config(
+        'models = "/data/models"\ndebug = true\nplugins = ["echo", "photo-mini"]\n'
+        'disable_plugins = "other"\nthreads = 3\ncontext_length = 4096\n'
+    )
+    assert read(home) == Settings(home, Path("/data/models"), True, ("echo", "photo-mini"), ("other",), 3, 4096)
+
+
+def test_the_environment_outranks_the_config_file(config):
+    home = config("threads = 3\ndebug = true")
+    assert read(home, OLPIPE_THREADS="4", OLPIPE_DEBUG="") == Settings(home, threads=4)
+
+
+def test_the_config_file_cannot_move_the_folder_that_it_lies_in(config):
+    home = config('home = "/elsewhere"')
+    assert read(home).home == home
+
+
+def test_the_config_file_may_hold_what_plugins_read(config):
+    home = config('threads = 3\n[my-plugin]\ncolour = "red"')
+    assert read(home) == Settings(home, threads=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("OLPIPE_THREADS", "many", "OLPIPE_THREADS cannot be `many`"),
+        ("OLPIPE_THREADS", "-1", "OLPIPE_THREADS cannot be `-1`"),
+        ("OLPIPE_THREADS", "", "OLPIPE_THREADS cannot be ``"),
+        ("OLLAMA_CONTEXT_LENGTH", "4k", "OLLAMA_CONTEXT_LENGTH cannot be `4k`"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(tmp_path, name, text, message):
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, **{name: text})
+    assert caught.value.message == message
+    assert caught.value.hint == next(
+        found.metadata["help"] for found in fields(Settings) if found.metadata["env"] == name
+    )
+
+
+def test_a_value_of_the_config_file_is_refused_in_the_same_words(config):
+    with pytest.raises(UsageError) as caught:
+        read(config('threads = "many"'))
+    assert caught.value.message == "OLPIPE_THREADS cannot be `many`"
+
+
+@pytest.mark.parametrize("text", ["threads = ", "threads", b"threads = '\xff'"])
+def test_a_config_file_that_is_not_toml_is_refused_with_its_path(config, text):
+    home = config(text)
+    with pytest.raises(UsageError) as caught:
+        read(home)
+    assert caught.value.message.startswith(f"{home / 'config.toml'} is not valid TOML: ")
+
+
+def test_a_config_file_that_cannot_be_read_is_refused_with_its_path(tmp_path):
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path)
+    assert caught.value.message == f"{tmp_path / 'config.toml'} cannot be read: Is a directory"
+
+
+def test_models_lie_in_the_home_folder_unless_told_otherwise(tmp_path):
+    assert read(tmp_path).models_folder == tmp_path / "models"
+    assert read(tmp_path, OLLAMA_MODELS="/data/models").models_folder == Path("/data/models")
+
+
+def test_debugging_needs_no_sound_settings(monkeypatch, isolated_home):
+    assert not debugging()
+    isolated_home.mkdir()
+    (isolated_home / "config.toml").write_text("debug = true")
+    assert debugging()
+    (isolated_home / "config.toml").write_text("debug = ")
+    assert not debugging()
+    monkeypatch.setenv("OLPIPE_DEBUG", "1")
+    assert debugging()
