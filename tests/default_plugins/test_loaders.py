@@ -13,9 +13,9 @@ from olpipe.default_plugins.loaders.heif import HeifLoader
 from olpipe.default_plugins.loaders.pillow import PillowLoader
 from olpipe.errors import ImageTooLarge, ImageUnreadable, ImageUnsupported
 from olpipe.imaging.decode import decode, load
+from olpipe.testing.images import BLUE, GREEN, RED, WHITE, corners, quadrants
 
 LOADERS = (PillowLoader(), HeifLoader())
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def encode(image, file_format, **options):
@@ -24,23 +24,9 @@ def encode(image, file_format, **options):
     return buffer.getvalue()
 
 
-def quadrants(width=48, height=32):
+def picture(width=48, height=32):
     """Red, green over blue, white: every orientation of it looks different."""
-    image = Image.new("RGB", (width, height), WHITE)
-    image.paste(RED, (0, 0, width // 2, height // 2))
-    image.paste(GREEN, (width // 2, 0, width, height // 2))
-    image.paste(BLUE, (0, height // 2, width // 2, height))
-    return image
-
-
-def corner_colours(pixels):
-    height, width, _ = pixels.shape
-    places = ((height // 4, width // 4), (height // 4, 3 * width // 4))
-    places += ((3 * height // 4, width // 4), (3 * height // 4, 3 * width // 4))
-    named = {"R": RED, "G": GREEN, "B": BLUE, "W": WHITE}
-    return "".join(
-        min(named, key=lambda name: np.abs(pixels[place].astype(int) - named[name]).sum()) for place in places
-    )
+    return Image.fromarray(quadrants(width, height))
 
 
 # The stored picture is what a camera held so would have written for R G / B W upright:
@@ -60,28 +46,28 @@ STORED_AS = {
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_comes_out_upright(orientation, file_format):
-    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](np.asarray(quadrants()))))
+    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](quadrants())))
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = decode(encode(stored, file_format, exif=exif), ".jpg", LOADERS)
     assert (image.width, image.height) == (48, 32)
     assert image.pixels.shape == (32, 48, 3)
-    assert corner_colours(image.pixels) == "RGBW"
+    assert corners(image.pixels) == "RGBW"
     assert (image.orientation, image.format) == (orientation, file_format)
 
 
 def test_a_photo_scaled_down_keeps_its_upright_original_size():
-    stored = Image.fromarray(np.ascontiguousarray(np.rot90(np.asarray(quadrants(1200, 800)), 1)))
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(quadrants(1200, 800), 1)))
     exif = Image.Exif()
     exif[0x0112] = 6
     image = decode(encode(stored, "JPEG", exif=exif), ".jpg", LOADERS, fit_pixels=60_000)
     assert (image.width, image.height) == (1200, 800)
     assert image.pixels.shape == (200, 300, 3)
-    assert corner_colours(image.pixels) == "RGBW"
+    assert corners(image.pixels) == "RGBW"
 
 
 def test_a_small_photo_is_never_enlarged():
-    image = decode(encode(quadrants(7, 5), "PNG"), ".png", LOADERS, fit_pixels=10_000)
+    image = decode(encode(picture(7, 5), "PNG"), ".png", LOADERS, fit_pixels=10_000)
     assert image.pixels.shape == (5, 7, 3)
 
 
@@ -89,13 +75,13 @@ def test_a_small_photo_is_never_enlarged():
 def test_an_orientation_that_does_not_exist_is_taken_as_upright(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert decode(encode(quadrants(), "JPEG", exif=exif), ".jpg", LOADERS).orientation == 1
+    assert decode(encode(picture(), "JPEG", exif=exif), ".jpg", LOADERS).orientation == 1
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_cost_the_photo():
-    image = decode(encode(quadrants(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f"), ".jpg", LOADERS)
-    assert (image.orientation, corner_colours(image.pixels)) == (1, "RGBW")
+    image = decode(encode(picture(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f"), ".jpg", LOADERS)
+    assert (image.orientation, corners(image.pixels)) == (1, "RGBW")
 
 
 def grey(value, mode):
@@ -181,8 +167,8 @@ def test_an_embedded_profile_is_applied():
 
 @pytest.mark.parametrize("profile", [b"junk" * 50, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()])
 def test_a_profile_that_does_not_fit_costs_nothing(profile):
-    data = encode(quadrants(), "PNG", icc_profile=profile)
-    assert np.array_equal(decode(data, ".png", LOADERS).pixels, np.asarray(quadrants()))
+    data = encode(picture(), "PNG", icc_profile=profile)
+    assert np.array_equal(decode(data, ".png", LOADERS).pixels, quadrants())
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -193,9 +179,9 @@ def test_an_animation_gives_its_first_frame(file_format):
 
 
 def test_a_wrong_suffix_does_not_matter():
-    assert decode(encode(quadrants(), "PNG"), ".heic", LOADERS).format == "PNG"
-    assert decode(encode(quadrants(), "WEBP"), ".jpg", LOADERS).format == "WEBP"
-    assert decode(encode(quadrants(), "AVIF"), ".jpg", LOADERS).format == "AVIF"
+    assert decode(encode(picture(), "PNG"), ".heic", LOADERS).format == "PNG"
+    assert decode(encode(picture(), "WEBP"), ".jpg", LOADERS).format == "WEBP"
+    assert decode(encode(picture(), "AVIF"), ".jpg", LOADERS).format == "AVIF"
 
 
 def bomb(width, height):
@@ -255,11 +241,11 @@ def test_a_heic_is_read_where_the_extra_is_installed():
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
-    stored = Image.fromarray(np.ascontiguousarray(np.rot90(np.asarray(quadrants(96, 64)), 1)))
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(quadrants(96, 64), 1)))
     pillow_heif.from_pillow(stored).save(buffer, quality=90, exif=exif.tobytes())
     image = decode(buffer.getvalue(), ".heic", LOADERS)
     assert (image.width, image.height, image.format) == (96, 64, "HEIF")
-    assert corner_colours(image.pixels) == "RGBW"
+    assert corners(image.pixels) == "RGBW"
     with pytest.raises(ImageUnreadable):
         decode(buffer.getvalue()[:300], ".heic", LOADERS)
     with pytest.raises(ImageTooLarge, match="96 x 64 pixels"):

@@ -1,7 +1,5 @@
 """The ledger: one writer, all or nothing, and errors in words."""
 
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -23,13 +21,14 @@ with Ledger(Path(sys.argv[1])):
 
 def test_a_second_run_is_refused_at_once_and_let_in_when_the_first_is_killed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"locked\n"
-        with pytest.raises(OutputBusy) as caught:
-            Ledger(tmp_path)
-        assert caught.value.message == f"another run is writing to `{tmp_path}`"
-        assert caught.value.hint == "wait until it ends, or give another folder with `-o`"
-        os.kill(holder.pid, signal.SIGKILL)
-        holder.wait()
+        try:
+            assert holder.stdout.readline() == b"locked\n"
+            with pytest.raises(OutputBusy) as caught:
+                Ledger(tmp_path)
+        finally:
+            holder.kill()
+    assert caught.value.message == f"another run is writing to `{tmp_path}`"
+    assert caught.value.hint == "wait until it ends, or give another folder with `-o`"
     with Ledger(tmp_path) as ledger:
         assert ledger.begin("k") == 0
 

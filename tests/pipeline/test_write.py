@@ -30,10 +30,13 @@ def test_rows_are_appended_and_never_twice(folder, written):
     folder.put("a.jpg")
     folder.describe()
     assert written() == ["a.jpg"]
+    first = (folder.output / "records.jsonl").stat()
     folder.put("b.jpg")
     folder.describe()
     assert written() == ["a.jpg", "b.jpg"]
     assert written() == ["a.jpg", "b.jpg"]
+    assert (folder.output / "records.jsonl").stat().st_ino == first.st_ino  # grown, not written again
+    assert folder.state().position > first.st_size
 
 
 def test_without_rows_the_file_is_there_and_empty(folder, written):
