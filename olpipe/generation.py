@@ -109,23 +109,28 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a request's time went, in nanoseconds.
+    """Where a request's time went, in nanoseconds, and what was spared.
+
+    None of this is part of a record: it depends on the machine and on what the runner did before.
 
     Attributes:
         queue_ns: Waiting for a free slot of the runner.
         prompt_ns: Preparing and prefilling the prompt.
         decode_ns: Everything after the prefill.
+        reused_tokens: Tokens of the prompt that an earlier request had prefilled.
     """
 
     queue_ns: int = 0
     prompt_ns: int = 0
     decode_ns: int = 0
+    reused_tokens: int = 0
 
     def __add__(self, other: Timings) -> Timings:
         return Timings(
             self.queue_ns + other.queue_ns,
             self.prompt_ns + other.prompt_ns,
             self.decode_ns + other.decode_ns,
+            self.reused_tokens + other.reused_tokens,
         )
 
 

@@ -46,7 +46,7 @@ def run(
     verbose: bool,
     **sampling: float | tuple[str, ...] | None,
 ) -> None:
-    r"""Ask MODEL something and stream its answer.
+    """Ask MODEL something and stream its answer.
 
     Paths of images in the PROMPT are taken out of it and shown to the model. What comes in on stdin
     is put before the PROMPT.
@@ -54,7 +54,7 @@ def run(
     \b
     olpipe run photo-mini "what is in samples/photos/cat.jpg?"
     olpipe run photo-mini --format json "describe cat.jpg"
-    """
+    """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
     from olpipe.cli.progress import shown
     from olpipe.perception.ground import ground
 
@@ -149,7 +149,7 @@ def _report(completion: Completion) -> None:
     seconds = timings.decode_ns / 1e9
     rows = {
         "queue duration": f"{timings.queue_ns / 1e9:.3f} s",
-        "prompt eval count": f"{usage.prompt_tokens} token(s)",
+        "prompt eval count": f"{usage.prompt_tokens} token(s), {timings.reused_tokens} reused",
         "prompt eval duration": f"{timings.prompt_ns / 1e9:.3f} s",
         "eval count": f"{decoded} token(s): {usage.sampled_tokens} sampled, {usage.forced_tokens} forced",
         "spliced count": f"{usage.spliced_tokens} token(s)",

@@ -91,7 +91,9 @@ class Tally:
         seconds = (time.monotonic_ns() - self.started_ns) / 1e9
         generated = self.usage.sampled_tokens + self.usage.forced_tokens
         stages = {"read": self.read_ns, "image": self.image_ns, "ground": self.ground_ns}
-        stages |= {name.removesuffix("_ns"): value for name, value in asdict(self.timings).items()}
+        spent = asdict(self.timings)
+        reused = spent.pop("reused_tokens")
+        stages |= {name.removesuffix("_ns"): value for name, value in spent.items()}
         return {
             "status": status,
             "started": datetime.fromtimestamp(self.started_s, UTC).isoformat(timespec="seconds"),
@@ -100,8 +102,9 @@ class Tally:
             "failure_kinds": dict(self.kinds),
             "images_per_second": round(self.worked / seconds, 3) if seconds else 0.0,
             "stage_seconds": {name: round(value / 1e9, 3) for name, value in {**stages, "write": write_ns}.items()},
-            "tokens": asdict(self.usage),
+            "tokens": {**asdict(self.usage), "reused_tokens": reused},
             "forced_share": round(self.usage.forced_tokens / generated, 4) if generated else 0.0,
+            "reused_share": round(reused / self.usage.prompt_tokens, 4) if self.usage.prompt_tokens else 0.0,
         }
 
 

@@ -16,6 +16,7 @@ from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.text import TextStream
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
+from olpipe.default_plugins.ort_genai.prefixes import Prefixes
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
 from olpipe.errors import ContextExceeded, ModelCorrupt, ModelUnsupported, UsageError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, Timings, Usage
@@ -68,6 +69,10 @@ class TextRunner(SingleSequenceRunner):
             end_tokens=end_tokens if isinstance(end_tokens, list) else [end_tokens],
         )
         self._grammars = Grammars(self._vocabulary.tokenizer)
+        self._prefixes = Prefixes(self._open, context_length=self.info.context_length)
+
+    def _open(self, length: int) -> GeneratorLogits:
+        return GeneratorLogits(self._runtime, self._model, max_length=length)
 
     def _load(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> tuple[Any, Any]:
         try:
@@ -108,24 +113,29 @@ class TextRunner(SingleSequenceRunner):
     def generate(self, prepared: Prepared) -> Iterator[Chunk]:
         """Decode, yielding a chunk whenever text becomes showable."""
         assert isinstance(prepared, TextPrompt)
+        started = time.perf_counter_ns()
         sampling = prepared.request.sampling
         length = min(prepared.prompt_tokens + sampling.max_tokens + _SLACK, self.info.context_length)
-        runs = decode(
-            GeneratorLogits(self._runtime, self._model, max_length=length),
-            prepared.tokens,
-            vocabulary=self._vocabulary,
-            sampler=Sampler(sampling),
-            max_tokens=sampling.max_tokens,
-            constraint=prepared.constraint,
-        )
-        # A stop text would cut a document in two, so a guided text has none.
-        text = TextStream(self._vocabulary, stop=() if prepared.constraint else sampling.stop)
-        return self._chunks(runs, text, prepared)
+        sequence, reused = self._prefixes.begin(prepared.tokens, length)
+        try:
+            runs = decode(
+                sequence,
+                prepared.tokens,
+                vocabulary=self._vocabulary,
+                sampler=Sampler(sampling),
+                max_tokens=sampling.max_tokens,
+                constraint=prepared.constraint,
+            )
+            yield from self._chunks(runs, prepared, started, reused)
+        finally:
+            self._prefixes.keep(sequence)
 
-    def _chunks(self, runs: Iterator[Run], text: TextStream, prepared: TextPrompt) -> Iterator[Chunk]:
+    def _chunks(self, runs: Iterator[Run], prepared: TextPrompt, started: int, reused: int) -> Iterator[Chunk]:
+        # A stop text would cut a document in two, so a guided text has none.
+        text = TextStream(self._vocabulary, stop=() if prepared.constraint else prepared.request.sampling.stop)
         splice = prepared.splicer.feed if prepared.splicer else str
         usage = Usage(prompt_tokens=prepared.prompt_tokens)
-        started = prefilled = time.perf_counter_ns()
+        prefilled = started
         reason: FinishReason | None = None
         for run in runs:
             if usage.sampled_tokens == 0 and run.sampled:
@@ -141,12 +151,15 @@ class TextRunner(SingleSequenceRunner):
         if prepared.splicer:
             usage = replace(usage, spliced_tokens=len(self._vocabulary.encode(prepared.splicer.spliced)))
         timings = Timings(
-            prompt_ns=prepared.prepare_ns + prefilled - started, decode_ns=time.perf_counter_ns() - prefilled
+            prompt_ns=prepared.prepare_ns + prefilled - started,
+            decode_ns=time.perf_counter_ns() - prefilled,
+            reused_tokens=reused,
         )
         yield Chunk(rest, reason, usage, timings)
 
     def close(self) -> None:
         """Free the model."""
+        self._prefixes.close()
         self._model = self._tokenizer = None
 
 

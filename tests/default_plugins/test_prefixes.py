@@ -1,0 +1,211 @@
+"""Prompts that begin alike are prefilled once, and no answer depends on it."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
+from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
+from olpipe.default_plugins.ort_genai.prefixes import MOST_KEPT, Prefixes
+from olpipe.default_plugins.ort_genai.runtime import import_runtime
+from olpipe.generation import GenerateRequest, Guidance, SamplingParams
+from olpipe.messages import Message
+from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
+from olpipe.testing.models import build_tiny_package
+
+CONTEXT = 2048
+RECIPE = "Describe the photo as JSON. Say what it shows, and where. "
+SCHEMA = {"type": "object", "properties": {"alt": {"type": "string", "maxLength": 30}}, "required": ["alt"]}
+GUIDANCE = Guidance("json_schema", json.dumps(SCHEMA))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    package = build_tiny_package(folder / "package", context_length=CONTEXT)
+    return ModelBundle(ModelName.parse("tiny"), "sha256:0", package, folder / "cache", ModelConfig("onnx"))
+
+
+@pytest.fixture(scope="module")
+def open_sequence(bundle):
+    runtime = import_runtime()
+    model = runtime.Model(runtime.Config(str(bundle.path)))
+    return lambda length: GeneratorLogits(runtime, model, max_length=length)
+
+
+@pytest.fixture
+def load(bundle):
+    runners = []
+
+    def load():
+        runners.append(OrtGenaiBackend().load(bundle, LoadOptions(threads=1)))
+        return runners[-1]
+
+    yield load
+    for runner in runners:
+        runner.close()
+
+
+def ask(text, *, guidance=None, **sampling):
+    params = SamplingParams(**{"max_tokens": 24, **sampling})
+    return GenerateRequest("tiny", (Message.of("user", RECIPE + text),), params, guidance)
+
+
+def answer(runner, request):
+    runner.start(1, runner.prepare(request))
+    chunks = []
+    while not chunks or chunks[-1].finish_reason is None:
+        chunks += [chunk for _, chunk in runner.step()]
+    return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+def tokens(seed, count):
+    return tuple(int(token) for token in np.random.default_rng(seed).integers(3, 250, count))
+
+
+def run(prefixes, prompt, length=200):
+    """Prefill a prompt, decode a little, hand the sequence back; return the logits and what was reused."""
+    sequence, present = prefixes.begin(prompt, length)
+    sequence.append(prompt)
+    logits = sequence.logits()
+    for token in tokens(7, 3):
+        sequence.append((token,))
+    prefixes.keep(sequence)
+    return logits, present
+
+
+def test_the_common_beginning_of_prompts_is_computed_once(load):
+    runner = load()
+    prompts = [runner.prepare(ask(text)).tokens for text in ("a dog", "a cat", "a street")]
+    shared = [
+        next(at for at, (one, two) in enumerate(zip(*pair, strict=False)) if one != two) for pair in pairwise(prompts)
+    ]
+    spent = [answer(runner, ask(text))[1] for text in ("a dog", "a cat", "a street")]
+    assert [last.timings.reused_tokens for last in spent] == [0, *shared]
+    assert min(shared) > len(prompts[0]) / 2
+
+
+@pytest.mark.parametrize("guidance", [None, GUIDANCE])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.0, "seed": 5}])
+def test_answers_are_the_same_with_and_without_reuse(load, guidance, sampling):
+    requests = [ask(text, guidance=guidance, **sampling) for text in ("a dog", "a cat", "a dog on a street", "a dog")]
+    runner = load()
+    together = [answer(runner, request) for request in requests]
+    alone = [answer(load(), request) for request in requests]
+    assert [text for text, _ in together] == [text for text, _ in alone]
+    assert [last.usage for _, last in together] == [last.usage for _, last in alone]
+    assert [last.timings.reused_tokens > 0 for _, last in together] == [False, True, True, True]
+
+
+def test_a_cancelled_answer_leaves_its_prompt_to_the_next(load):
+    runner = load()
+    expected = answer(load(), ask("a cat"))[0]
+    runner.start(1, runner.prepare(ask("a dog", max_tokens=500)))
+    runner.step()
+    runner.stop(1)
+    text, last = answer(runner, ask("a cat"))
+    assert (text, last.timings.reused_tokens > 0) == (expected, True)
+
+
+def test_prompts_give_the_same_logits_wherever_they_part(open_sequence):
+    prompt = tokens(0, 60)
+    expected, _ = run(Prefixes(open_sequence, context_length=CONTEXT), prompt)
+    for at in (1, 2, 7, 16, 31, 57, 58):
+        prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+        run(prefixes, prompt[:at] + tokens(1, 9))
+        logits, present = run(prefixes, prompt)
+        assert present in (at, 0)
+        assert np.array_equal(logits, expected)
+
+
+def test_the_same_prompt_again_is_computed_from_its_last_two_tokens(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    first, _ = run(prefixes, tokens(0, 40))
+    for _ in range(3):
+        logits, present = run(prefixes, tokens(0, 40))
+        assert present == 38
+        assert np.array_equal(logits, first)
+
+
+def test_what_was_decoded_is_not_shared(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    run(prefixes, tokens(0, 40))
+    conversation = tokens(0, 40) + tokens(7, 3) + tokens(2, 20)
+    logits, present = run(prefixes, conversation)
+    assert present == 40
+    assert np.array_equal(logits, run(Prefixes(open_sequence, context_length=CONTEXT), conversation)[0])
+
+
+def test_requests_of_two_kinds_in_turns_keep_their_own_prefixes(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    one, two = tokens(0, 40), tokens(1, 40)
+    reused = [run(prefixes, prompt + tokens(number, 5))[1] for number in range(3) for prompt in (one, two)]
+    assert reused == [0, 0, 40, 40, 40, 40]
+
+
+def test_the_number_of_sequences_kept_is_bounded(open_sequence):
+    opened = []
+    prefixes = Prefixes(lambda length: opened.append(length) or open_sequence(length), context_length=CONTEXT)
+    for seed in range(12):
+        run(prefixes, tokens(seed, 40))
+    assert opened == [256] * MOST_KEPT
+
+
+def test_all_that_is_kept_fits_one_full_context(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    for length in (200, 300, 1000, CONTEXT):
+        run(prefixes, tokens(length, 40), length)
+    assert [sequence.capacity for sequence in prefixes._kept] == [CONTEXT]
+
+
+def test_a_sequence_without_room_for_the_answer_is_not_used(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    run(prefixes, tokens(0, 40), 256)
+    assert run(prefixes, tokens(0, 40), 257)[1] == 0
+    assert run(prefixes, tokens(0, 40), 500)[1] == 38
+
+
+def test_a_roomier_sequence_promises_no_more_than_was_asked_for(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    run(prefixes, tokens(0, 40), 1000)
+    sequence, _ = prefixes.begin(tokens(0, 40), 100)
+    assert (sequence.capacity, sequence.limits.max_length) == (1024, 100)
+
+
+def test_a_sequence_that_failed_is_not_used_again(open_sequence):
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    sequence, _ = prefixes.begin(tokens(0, 40), 200)
+    sequence.append(tokens(0, 40))
+    with pytest.raises(RuntimeError):
+        sequence.append(tokens(1, 250))
+    prefixes.keep(sequence)
+    assert run(prefixes, tokens(0, 40))[1] == 0
+
+
+@pytest.mark.parametrize("trouble", ["inexact", "refused"])
+def test_where_rewinding_is_not_exact_every_prompt_is_computed_whole(bundle, open_sequence, trouble, caplog):
+    runtime = import_runtime()
+    model = runtime.Model(runtime.Config(str(bundle.path)))
+
+    class Forgetful(GeneratorLogits):
+        """Loses a token, as a provider with a bug would, or cannot rewind at all."""
+
+        def restart(self, present: int, *, max_length: int) -> None:
+            if self._used and trouble == "refused":
+                raise RuntimeError("RewindTo is not supported")
+            super().restart(present, max_length=max_length)
+            if self._used:
+                self._generator.rewind_to(present - 1)
+
+    caplog.set_level("DEBUG", "olpipe")
+    prefixes = Prefixes(lambda length: Forgetful(runtime, model, max_length=length), context_length=CONTEXT)
+    expected, _ = run(Prefixes(open_sequence, context_length=CONTEXT), tokens(0, 40))
+    for _ in range(3):
+        logits, present = run(prefixes, tokens(0, 40))
+        assert present == 0
+        assert np.array_equal(logits, expected)
+    assert caplog.text.count("rewinding is not exact: every prompt is computed whole") == 1
