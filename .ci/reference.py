@@ -1,0 +1,251 @@
+"""Write the reference pages of `docs/` from the code: `python .ci/reference.py` (`--check` writes nothing)."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pluggy
+
+from olpipe import errors, hookspecs, interfaces
+from olpipe.cli.group import ALIASES, COMMANDS
+from olpipe.cli.main import cli
+from olpipe.settings import Settings
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def main(arguments: list[str]) -> int:
+    """Write every page, or name those that are not what they should be."""
+    stale = []
+    for name, write in PAGES.items():
+        path, text = DOCS / name, "\n".join(write()).rstrip() + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if arguments != ["--check"]:
+                path.write_text(text, encoding="utf-8")
+    if arguments == ["--check"]:
+        print(*(f"{name} is stale: run `python .ci/reference.py`" for name in stale), sep="\n", end="")
+        return 1 if stale else 0
+    return 0
+
+
+def commands() -> Iterator[str]:
+    """Write the page on commands and their options."""
+    yield "# Commands\n"
+    yield "stdout is data, stderr is talk. Every command knows `--help`; `python -m olpipe` is the same as `olpipe`.\n"
+    context = click.Context(cli, info_name="olpipe")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        aliases = [alias for alias, known in ALIASES.items() if known == name]
+        yield f"## olpipe {name}\n"
+        arguments = [_argument(given) for given in command.params if isinstance(given, click.Argument)]
+        yield f"```\n{' '.join(['olpipe', name, '[OPTIONS]', *arguments])}\n```\n"
+        yield inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n"
+        if aliases:
+            yield f"Also as `olpipe {aliases[0]}`.\n"
+        options = [given for given in command.params if isinstance(given, click.Option)]
+        yield from _table("option meaning", [(_option(given), _escaped(given.help or "")) for given in options])
+
+
+def settings() -> Iterator[str]:
+    """Write the page on settings."""
+    yield "# Settings\n"
+    yield inspect.cleandoc(
+        """
+        Each setting is looked up in the environment, then in `config.toml` in olpipe's home, then takes its default.
+        A list is a list in TOML, and separated by commas in the environment.
+
+        ```toml
+        # ~/.olpipe/config.toml
+        threads = 4
+        disable_plugins = ["other"]
+        ```
+        """
+    )
+    yield ""
+    rows = []
+    for setting in fields(Settings):
+        name, default = setting.metadata["env"], setting.default
+        key = "" if setting.name == "home" else f"`{name.split('_', 1)[1].lower()}`"
+        shown = "" if default is None or default == () else f"`{str(default).lower()}`"
+        rows.append((f"`{name}`", key, shown, _escaped(setting.metadata["help"])))
+    yield from _table("environment|config.toml|default|meaning", rows)
+
+
+def error_classes() -> Iterator[str]:
+    """Write the page on errors."""
+    yield "# Errors\n"
+    yield inspect.cleandoc(
+        """
+        An error is one line that says what happened and with which value, and a hint that says what to do next:
+
+        ```
+        error: model `photo-mimi` is not on this machine
+        hint: did you mean `photo-mini:latest`? run `olpipe pull photo-mini:latest`
+        ```
+
+        `OLPIPE_DEBUG=1` shows the traceback before it.
+
+        ## Exit codes
+
+        | code | meaning |
+        |---|---|
+        | 0 | done |
+        | 1 | failed |
+        | 2 | the command, a recipe or a setting is wrong |
+        | 3 | some photos have no record; `failures.jsonl` says why |
+        | 4 | the machine failed: runtime gone, disk full, output busy |
+        | 130 | interrupted |
+
+        ## Classes
+
+        All stand in `olpipe.errors`. The HTTP status is what a server answers with.
+        """
+    )
+    yield ""
+    rows = [
+        (
+            f"`{found.__name__}`",
+            f"`{found.__base__.__name__}`",
+            str(found.exit_code),
+            str(found.http_status),
+            _line(found),
+        )
+        for found in vars(errors).values()
+        if isinstance(found, type) and issubclass(found, errors.OlpipeError) and found.__base__ is not None
+    ]
+    yield from _table("class|is a|exit code|HTTP|meaning", rows)
+
+
+def hooks() -> Iterator[str]:
+    """Write the page on hooks and interfaces."""
+    yield "# Hooks and interfaces\n"
+    yield "How to use them: [writing a plugin](plugins.md). Everything here stands in two modules,"
+    yield "`olpipe.hookspecs` and `olpipe.interfaces`.\n"
+    yield "## Hooks\n"
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    for name, hook in vars(hookspecs).items():
+        if manager.parse_hookspec_opts(hookspecs, name) is not None:
+            yield f"### {name}\n"
+            yield f"```python\n{_signature(name, hook)}\n```\n"
+            yield inspect.cleandoc(hook.__doc__ or "") + "\n"
+    yield "## Interfaces\n"
+    for name, found in vars(interfaces).items():
+        if not inspect.isclass(found) or found.__module__ != interfaces.__name__:
+            continue
+        yield f"### {name}\n"
+        yield _prose(found) + "\n"
+        methods = [method for method in vars(found).values() if inspect.isfunction(method) and method.__doc__]
+        public = [
+            method for method in methods if not method.__name__.startswith("_") and "<" not in method.__qualname__
+        ]
+        rows = [
+            (f"`{_signature(method.__name__, method).removeprefix('def ').removesuffix(': ...')}`", _needed(method))
+            for method in public
+        ]
+        yield from _table("method|meaning", [(_escaped(code), _escaped(text)) for code, text in rows])
+
+
+def record() -> Iterator[str]:
+    """Write the page on records."""
+    schema = json.loads((DOCS / "record.schema.json").read_text(encoding="utf-8"))
+    yield "# Records\n"
+    yield inspect.cleandoc(
+        """
+        `records.jsonl` holds one JSON object a line, one line a photo. Its JSON Schema is
+        [record.schema.json](record.schema.json). The keys stand in this order:
+        """
+    )
+    yield ""
+    rows = [(f"`{name}`", *_member(name, member, schema)) for name, member in schema["properties"].items()]
+    yield from _table("key|in every record|type|meaning", rows)
+    for name in ("image", "objects", "usage"):
+        yield f"## {name}\n"
+        member = schema["properties"][name]
+        member = member.get("items", member)
+        yield from _table(
+            "key|always|type|meaning",
+            [(f"`{key}`", *_member(key, value, member)) for key, value in member["properties"].items()],
+        )
+    yield "Boxes are integer pixels of the photo as it is seen: upright, at full size, origin top-left, as in COCO.\n"
+    yield "A recipe with a schema of its own puts its whole answer under `data`, so that no key of it can collide.\n"
+
+
+def _argument(given: click.Argument) -> str:
+    name = given.metavar or (given.name or "").upper() + ("..." if given.nargs == -1 else "")
+    return name if given.required else f"[{name}]"
+
+
+def _option(given: click.Option) -> str:
+    names = ", ".join(f"`{name}`" for name in given.opts)
+    value = "" if given.is_flag else f" `{given.metavar or given.type.name.split()[0].upper()}`".replace("|", "\\|")
+    return names + value + (" (required)" if given.required else "")
+
+
+def _signature(name: str, function: Callable[..., Any]) -> str:
+    return f"def {name}{inspect.signature(function)}: ...".replace("'", "")
+
+
+def _needed(method: Callable[..., Any]) -> str:
+    return ("**needed** " if getattr(method, "__isabstractmethod__", False) else "") + _line(method)
+
+
+def _line(thing: Any) -> str:
+    return str(inspect.cleandoc(thing.__doc__ or "").splitlines()[0])
+
+
+def _prose(found: type) -> str:
+    """Return a class's docstring, its list of attributes as a list."""
+    text = inspect.cleandoc(found.__doc__ or "")
+    head, heading, attributes = text.partition("\n\nAttributes:\n")
+    if not heading:
+        return head
+    lines: list[str] = []
+    for line in inspect.cleandoc(attributes).splitlines():
+        if line.startswith(" ") and lines:
+            lines[-1] += " " + line.strip()
+        else:
+            name, _, meaning = line.partition(": ")
+            lines.append(f"- `{name}`: {meaning}")
+    return "\n".join([head, "", *lines])
+
+
+def _member(name: str, member: dict[str, Any], schema: dict[str, Any]) -> tuple[str, str, str]:
+    reference = member.get("$ref", "").rpartition("/")[2]
+    kind = "array" if reference else member.get("type", "any" if "const" not in member else f"`{member['const']}`")
+    return "yes" if name in schema.get("required", ()) else "", kind, _escaped(member.get("description", ""))
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _table(heading: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Write a table with its heading's columns, or nothing where there is no row."""
+    if not rows:
+        return
+    columns = heading.split("|" if "|" in heading else " ")
+    yield "| " + " | ".join(columns) + " |"
+    yield "|" + "---|" * len(columns)
+    yield from ("| " + " | ".join(row) + " |" for row in rows)
+    yield ""
+
+
+PAGES = {
+    "commands.md": commands,
+    "settings.md": settings,
+    "errors.md": error_classes,
+    "hooks.md": hooks,
+    "record.md": record,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
