@@ -75,13 +75,18 @@ class Engine:
         """
         return self._loaded(model).running()[1]
 
-    def submit(self, request: GenerateRequest) -> Stream:
+    def submit(self, request: GenerateRequest, *, client: str = "") -> Stream:
         """Send a grounded request to its model, loading that first where needed.
+
+        Args:
+            request: What is asked.
+            client: Who asks. Clients whose requests wait for the same model are served in turns, so that
+                one who sends many at once does not shut out another.
 
         Raises:
             OlpipeError: As `load`; what befalls the request itself is raised by the stream.
         """
-        return self._loaded(request.model).running()[0].submit(request)
+        return self._loaded(request.model).running()[0].submit(request, client)
 
     def close(self) -> None:
         """End all processes; streams still open end as cancelled."""

@@ -76,8 +76,8 @@ class RunnerProcess:
             raise loaded
         return loaded
 
-    def submit(self, request: GenerateRequest) -> Stream:
-        """Send a request and return its answer's stream.
+    def submit(self, request: GenerateRequest, client: str = "") -> Stream:
+        """Send a client's request and return its answer's stream.
 
         Raises:
             BackendCrashed: The process died since it was loaded.
@@ -85,7 +85,7 @@ class RunnerProcess:
         """
         sequence_id = next(self._ids)
         try:
-            frame = codec.encode(Submit(sequence_id, request))
+            frame = codec.encode(Submit(sequence_id, request, client))
         except frames.FrameError as error:
             raise UsageError(f"the request cannot be sent: {error}", hint="send less text or smaller images") from error
         delivery: Delivery = SimpleQueue()

@@ -30,10 +30,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Answer a request."""
+    """Answer a request.
+
+    Attributes:
+        sequence_id: Names it from here on.
+        request: What is asked.
+        client: Who asks: clients whose requests wait get slots in turns.
+    """
 
     sequence_id: int
     request: GenerateRequest
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The loop around a runner: admit requests in order of arrival, step, route chunks, cancel.
+"""The loop around a runner: admit requests, clients in turns, step, route chunks, cancel.
 
 It is the same in a runner's process and, for tests, in a thread of this one.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from olpipe.engine.protocol import Answer, Answered, Cancel, ErrorValue, Refused, Submit
+from olpipe.engine.waiting import Waiting, WaitingRoom
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Timings
 from olpipe.interfaces import Runner
@@ -25,25 +25,19 @@ class Close:
     """End the loop; what waits or runs is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    submit: Submit
-    arrived_ns: int
-
-
 class Worker:
     """Feeds one runner from one thread; `post` may be called from any."""
 
     def __init__(self, send: Callable[[Answer], None]) -> None:
         """Make a worker that answers through `send`, which it calls from the thread of `run` only."""
         self._send = send
-        self._inbox: SimpleQueue[_Waiting | Cancel | Close] = SimpleQueue()
-        self._waiting: deque[_Waiting] = deque()
+        self._inbox: SimpleQueue[Waiting | Cancel | Close] = SimpleQueue()
+        self._waiting = WaitingRoom()
         self._queue_ns: dict[int, int] = {}  # the sequences that run, and how long each waited for its slot
 
     def post(self, command: Submit | Cancel | Close) -> None:
         """Hand a command over and return at once."""
-        self._inbox.put(_Waiting(command, time.monotonic_ns()) if isinstance(command, Submit) else command)
+        self._inbox.put(Waiting(command, time.monotonic_ns()) if isinstance(command, Submit) else command)
 
     def run(self, runner: Runner) -> None:
         """Work until `Close` is posted; the runner is left open."""
@@ -66,12 +60,12 @@ class Worker:
             if isinstance(command, Cancel):
                 self._cancel(runner, command.sequence_id)
             else:
-                self._waiting.append(command)
+                self._waiting.add(command)
 
     def _admit(self, runner: Runner) -> None:
         """Start waiting requests while there are free slots."""
         while self._waiting and len(self._queue_ns) < runner.info.slots:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting.take()
             sequence_id = waiting.submit.sequence_id
             queue_ns = time.monotonic_ns() - waiting.arrived_ns
             try:
@@ -105,7 +99,7 @@ class Worker:
         if sequence_id in self._queue_ns:
             self._stop(runner, sequence_id)
         else:
-            self._waiting = deque(one for one in self._waiting if one.submit.sequence_id != sequence_id)
+            self._waiting.drop(sequence_id)
 
     def _stop(self, runner: Runner, sequence_id: int) -> None:
         del self._queue_ns[sequence_id]

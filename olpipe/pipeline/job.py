@@ -93,6 +93,7 @@ class DescribeSession(Session):
         self._engine = engine
         self._bundle = engine.bundle(recipe.model)
         self._alone = threading.Lock()
+        self._client = f"recipe {recipe.name}"
         self.slots = engine.load(recipe.model).slots
 
     def work(self, image: ImageFile) -> Outcome:
@@ -145,11 +146,11 @@ class DescribeSession(Session):
         So a photo that its neighbour took down gets its record, and one that does it again is named.
         """
         try:
-            completion = self._engine.submit(request).completion()
+            completion = self._engine.submit(request, client=self._client).completion()
         except BackendCrashed:
             with self._alone:
                 try:
-                    completion = self._engine.submit(request).completion()
+                    completion = self._engine.submit(request, client=self._client).completion()
                 except BackendCrashed as error:
                     hint = f"it happened at `{name}`, twice; {error.hint or 'run the same command again to go on'}"
                     raise BackendCrashed(error.message, hint=hint) from error

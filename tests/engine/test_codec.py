@@ -56,13 +56,13 @@ settings = st.builds(
     Settings, paths, st.none() | paths, st.booleans(), st.none() | tuples, tuples, threads=counts, context_length=counts
 )
 usages = st.builds(Usage, counts, counts, counts, counts)
-timings = st.builds(Timings, counts, counts, counts)
+timings = st.builds(Timings, counts, counts, counts, counts)
 reasons = st.none() | st.sampled_from(FinishReason)
 chunks = st.builds(Chunk, texts, reasons, st.none() | usages, st.none() | timings)
 failures = st.builds(ErrorValue, texts, texts, st.none() | texts)
 everything = st.one_of(
     st.builds(Load, texts, bundles, st.builds(LoadOptions, counts, counts), settings),
-    st.builds(Submit, counts, requests),
+    st.builds(Submit, counts, requests, texts),
     st.builds(Cancel, counts),
     st.builds(Loaded, st.builds(RunnerInfo, counts, counts, tuples, st.booleans())),
     st.builds(Answered, counts, chunks),

@@ -102,7 +102,9 @@ def test_a_model_that_crashes_while_it_loads_is_given_up(engine, library):
 def test_a_model_that_no_backend_can_load_is_refused_with_the_backends_that_are_here(engine, library):
     layer = replace(library.add_bytes(b"?"), name="model.bin")
     library.commit(ModelName.parse("odd"), ModelConfig(model_format="odd"), [layer])
-    with pytest.raises(ModelUnsupported, match=r"^no backend can load `odd:latest` \(format `odd`, architecture `unknown`\)$") as caught:
+    with pytest.raises(
+        ModelUnsupported, match=r"^no backend can load `odd:latest` \(format `odd`, architecture `unknown`\)$"
+    ) as caught:
         engine.load("odd")
     assert caught.value.hint == "backends here: `ort-genai`, `echo`; `olpipe plugins` shows what is installed"
     assert "`echo`" in caught.value.hint

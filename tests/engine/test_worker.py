@@ -48,8 +48,9 @@ class Bench:
         self.thread = threading.Thread(target=self.worker.run, args=(runner,))
         self.thread.start()
 
-    def submit(self, sequence_id: int, text: str, guidance: Guidance | None = None) -> None:
-        self.worker.post(Submit(sequence_id, GenerateRequest("m", (Message.of("user", text),), guidance=guidance)))
+    def submit(self, sequence_id: int, text: str, guidance: Guidance | None = None, *, client: str = "") -> None:
+        request = GenerateRequest("m", (Message.of("user", text),), guidance=guidance)
+        self.worker.post(Submit(sequence_id, request, client))
 
     def until_last(self, *sequence_ids: int) -> list[Answered | Refused]:
         """Take answers until the last of every sequence given is there."""
@@ -83,12 +84,61 @@ def spoken(answers, sequence_id):
     return "".join(answer.chunk.text for answer in answers if answer.sequence_id == sequence_id)
 
 
-def test_requests_are_answered_in_order_of_arrival_when_there_is_one_slot(bench):
+def test_a_clients_requests_are_answered_in_order_of_arrival_when_there_is_one_slot(bench):
     one = bench()
     for sequence_id, text in enumerate(("a b", "c d", "e f")):
         one.submit(sequence_id, text)
     answers = one.until_last(0, 1, 2)
     assert [answer.sequence_id for answer in answers] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def started(runner):
+    return [sequence_id for call, sequence_id in runner.calls if call == "start"]
+
+
+def test_clients_take_turns_however_many_requests_one_of_them_sends(bench):
+    runner = NotingRunner(EchoOptions())
+    one = bench(runner)
+    for sequence_id in range(1, 6):
+        one.submit(sequence_id, "a", client="batch")
+    runner.stepping.get(timeout=60)
+    for sequence_id, client in ((11, "alice"), (12, "alice"), (21, "bob")):
+        one.submit(sequence_id, "a", client=client)
+    runner.permits.release(1000)
+    one.until_last(5, 12, 21)
+    assert started(runner) == [1, 2, 11, 21, 3, 12, 4, 5]
+
+
+def test_a_client_who_asks_one_by_one_waits_for_one_request_of_another_at_most(bench):
+    runner = NotingRunner(EchoOptions())
+    one = bench(runner)
+    for sequence_id in range(1, 9):
+        one.submit(sequence_id, "a", client="batch")
+    runner.stepping.get(timeout=60)
+    for sequence_id in (11, 12, 13):
+        one.submit(sequence_id, "a", client="alice")
+        while started(runner)[-1] != sequence_id:
+            runner.permits.release()
+            runner.stepping.get(timeout=60)
+    runner.permits.release(1000)
+    one.until_last(8)
+    served = started(runner)
+    assert [served.index(sequence_id) for sequence_id in (11, 12, 13)] == [2, 4, 6]
+    assert [sequence_id for sequence_id in served if sequence_id < 10] == list(range(1, 9))
+
+
+def test_a_cancelled_request_does_not_cost_its_client_the_turn(bench):
+    runner = NotingRunner(EchoOptions())
+    one = bench(runner)
+    one.submit(1, "a", client="batch")
+    runner.stepping.get(timeout=60)
+    for sequence_id, client in ((11, "alice"), (12, "alice"), (21, "bob"), (31, "carol")):
+        one.submit(sequence_id, "a", client=client)
+    for sequence_id in (11, 21):
+        one.worker.post(Cancel(sequence_id))
+    runner.permits.release(1000)
+    one.until_last(12, 31)
+    assert started(runner) == [1, 12, 31]
 
 
 def test_as_many_requests_run_side_by_side_as_the_runner_has_slots(bench):
@@ -123,7 +173,7 @@ def test_a_request_cancelled_while_it_waits_is_never_started(bench):
     one.submit(3, "c")
     runner.permits.release(1000)
     one.until_last(1, 3)
-    assert [call for call in runner.calls if call[0] == "start"] == [("start", 1), ("start", 3)]
+    assert started(runner) == [1, 3]
 
 
 def test_a_request_cancelled_while_it_runs_is_stopped_and_nothing_more_is_said_about_it(bench):
