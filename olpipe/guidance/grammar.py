@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 import llguidance
 
 from olpipe.errors import SchemaError
 from olpipe.generation import Guidance
-from olpipe.guidance.schema import read_schema, wire_schema
+from olpipe.guidance import limits
+from olpipe.guidance.schema import valid_schema
+from olpipe.guidance.wire import wire_schema
 
 MOST_GRAMMARS = 64
 
 # Fixed, compact separators: flexible white space is what makes constrained JSON slow and endless.
 _COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
-
-# What one schema may cost: about 20 ms to begin with, 15 ms and 2.5 ms for a token, and bounded memory.
-_LIMITS = {
-    "initial_lexer_fuel": 1_000_000,
-    "step_lexer_fuel": 200_000,
-    "step_max_items": 50_000,
-    "max_grammar_size": 200_000,
-    "verbose_errors": False,
-}
 
 
 class Grammars:
@@ -61,8 +52,8 @@ class Grammars:
             grammar = _grammar(guidance)
         except ValueError as error:
             raise SchemaError(f"the schema cannot be decoded to: {error}") from error
-        limits = llguidance.LLParserLimits(**_LIMITS)
-        matcher = llguidance.LLMatcher(self._tokenizer, grammar, limits=limits, log_level=0)
+        bounds = llguidance.LLParserLimits(**limits.PARSER)
+        matcher = llguidance.LLMatcher(self._tokenizer, grammar, limits=bounds, log_level=0)
         if matcher.is_error():
             raise SchemaError(f"the schema cannot be decoded to: {matcher.get_error().splitlines()[0]}")
         return matcher
@@ -80,8 +71,7 @@ def _grammar(guidance: Guidance) -> str:
     elif guidance.kind == "lark":
         grammar = llguidance.LLMatcher.grammar_from_lark(guidance.source)
     else:
-        schema: Mapping[str, Any] = {"type": "object"}
-        if guidance.kind == "json_schema":
-            schema = wire_schema(read_schema(guidance.source), without=[name for name, _ in guidance.constants])
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(dict(schema), overrides=_COMPACT)
+        schema = valid_schema(guidance.source) if guidance.kind == "json_schema" else {"type": "object"}
+        wire = wire_schema(schema, without=[name for name, _ in guidance.constants])
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(wire, overrides=_COMPACT)
     return grammar

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from olpipe.errors import InvalidOutput
-from olpipe.guidance.schema import check_schema
+from olpipe.guidance.judge import judge
+from olpipe.guidance.repair import repaired
+from olpipe.guidance.schema import valid_schema
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 
 def validate(source: str, text: str) -> Any:
-    """Return the document's value.
+    """Return the document's value, with what a grammar cannot hold put right where that is possible.
 
     Args:
         source: The schema's JSON text, as the user gave it.
@@ -29,7 +31,9 @@ def validate(source: str, text: str) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidOutput(f"the answer is not JSON: {error}") from error
-    refusal = next(iter(_validator(source).iter_errors(value)), None)
+    validator = _validator(source)
+    value = repaired(value, validator)
+    refusal = next(validator.iter_errors(value), None)
     if refusal is not None:
         raise InvalidOutput(f"the answer does not fit the schema at `{refusal.json_path}`: {refusal.message}")
     return value
@@ -37,6 +41,4 @@ def validate(source: str, text: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _validator(source: str) -> Validator:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(check_schema(source))
+    return judge(valid_schema(source))

@@ -7,7 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from olpipe.engine.manager import Engine
 from olpipe.errors import (
@@ -124,7 +127,8 @@ class DescribeSession(Session):
         grounded_ns = time.monotonic_ns()
         completion = self._complete(request, image.ref.name)
         if request.guidance is not None:
-            validate(request.guidance.source, completion.text)
+            value = validate(request.guidance.source, completion.text)
+            completion = replace(completion, text=orjson.dumps(value).decode())
         return Record(
             file=image.ref.name,
             sha256=image.sha256,

@@ -21,7 +21,7 @@ ENDINGS = [
     ({"enum": ["north", "south"]}, '{"value":"north"}'),
     ({"const": {"a": [1, None]}}, '{"value":{"a":[1,null]}}'),
     ({"type": "string", "format": "date"}, '{"value":"1111-11-11"}'),
-    ({"type": "string", "format": "email"}, '{"value":"1@1"}'),
+    ({"type": "string", "format": "email"}, '{"value":"1@a.a"}'),
     ({"type": "string", "pattern": "^[A-Z]{3}-[0-9]{4}$"}, '{"value":"AAA-1111"}'),
     ({"type": "string", "pattern": "^(foo|quux)+z$"}, '{"value":"fooz"}'),
     ({"anyOf": [{"type": "object", "properties": {"k": {"const": "a"}}, "required": ["k"]}, {"type": "null"}]}, None),

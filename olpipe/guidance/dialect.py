@@ -1,0 +1,64 @@
+"""JSON Schema's drafts: which one a schema is written in, and how to read the older as the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from olpipe.errors import SchemaError
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+_DRAFTS = {
+    "http://json-schema.org/draft-04/schema": "Draft4Validator",
+    "http://json-schema.org/draft-06/schema": "Draft6Validator",
+    "http://json-schema.org/draft-07/schema": "Draft7Validator",
+    "https://json-schema.org/draft/2019-09/schema": "Draft201909Validator",
+    "https://json-schema.org/draft/2020-12/schema": "Draft202012Validator",
+}
+_OLD = "http://json-schema.org/draft-"
+_NEWEST = "Draft202012Validator"
+_REF_STANDS_ALONE = ("Draft4Validator", "Draft6Validator", "Draft7Validator")
+
+
+def draft(schema: Mapping[str, Any]) -> str:
+    """Return the name of the validator of the draft that a schema names; the newest when it names none or its own.
+
+    Raises:
+        SchemaError: The draft is too old.
+    """
+    named = str(schema.get("$schema", "")).rstrip("#").replace("https://json-schema.org/draft-", _OLD)
+    if named in {f"{_OLD}0{number}/schema" for number in range(4)}:
+        raise SchemaError(f"the schema is written in `{named}`", hint="JSON Schema is understood from draft 4 on")
+    return _DRAFTS.get(named, _NEWEST)
+
+
+def validator_class(schema: Mapping[str, Any]) -> type[Validator]:
+    """Return jsonschema's validator for the draft of a schema."""
+    import jsonschema
+
+    found: type[Validator] = getattr(jsonschema, draft(schema))
+    return found
+
+
+def modern(schema: Mapping[str, Any], named: str) -> dict[str, Any]:
+    """Return one schema of a draft, not those within, in the keywords of 2020-12."""
+    if "$ref" in schema and named in _REF_STANDS_ALONE:
+        return {"$ref": schema["$ref"]}
+    result = dict(schema)
+    if named != _NEWEST and isinstance(result.get("items"), list):
+        result["prefixItems"] = result.pop("items")
+        if "additionalItems" in result:
+            result["items"] = result["additionalItems"]
+    for keyword, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(result.get(keyword), bool):
+            exclusive = result.pop(keyword)
+            if exclusive and bound in result:
+                result[keyword] = result.pop(bound)
+    if named in _REF_STANDS_ALONE and isinstance(result.get("dependencies"), Mapping):
+        dependencies = result.pop("dependencies")
+        names = {name: part for name, part in dependencies.items() if isinstance(part, list)}
+        result["dependentRequired"] = names
+        result["dependentSchemas"] = {name: part for name, part in dependencies.items() if name not in names}
+    return result

@@ -1,0 +1,213 @@
+"""Take apart what combines schemas: each place becomes alternatives, each a plain list of conditions.
+
+`anyOf`, `oneOf`, `if`, dependencies and `not` become alternatives; `allOf` and `$ref` join their parts to the
+conditions of one alternative. Alternatives that cannot hold are dropped as soon as that shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from olpipe.errors import SchemaError
+from olpipe.guidance import limits
+from olpipe.guidance.disjoint import disjoint
+from olpipe.guidance.negate import negate
+from olpipe.guidance.places import Place
+
+TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
+
+
+@dataclass(slots=True)
+class Branch:
+    """One alternative of a place: every schema in it holds.
+
+    Attributes:
+        parts: The schemas whose own keywords apply, those that combine others aside.
+        types: Types that are left; `number` stands for those that are not integers too.
+        required: Names that an object must have.
+        forbidden: Names that an object must not have.
+        excluded: Values that must not be.
+        pending: Schemas still to be taken apart, each with the keys of those it came from.
+        choices: Lists of alternatives still to be combined.
+        seen: Keys of all schemas taken apart.
+    """
+
+    parts: list[Place] = field(default_factory=list)
+    types: frozenset[str] = TYPES
+    required: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
+    excluded: tuple[Any, ...] = ()
+    pending: list[tuple[Place, frozenset[int]]] = field(default_factory=list)
+    choices: list[tuple[list[Place], ...]] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+    dead: str = ""
+
+    def copy(self) -> Branch:
+        """Return an independent branch in the same state."""
+        return Branch(
+            list(self.parts),
+            self.types,
+            self.required,
+            self.forbidden,
+            self.excluded,
+            list(self.pending),
+            list(self.choices),
+            set(self.seen),
+            self.dead,
+        )
+
+
+class Expander:
+    """Takes places apart, within a bounded effort for a whole document."""
+
+    def __init__(self) -> None:
+        self._effort = 0
+
+    def branches(self, places: Iterable[Place]) -> tuple[list[Branch], str]:
+        """Return the alternatives of schemas that apply to one place, and why there are none.
+
+        Raises:
+            SchemaError: There are too many, or a keyword cannot be held; names its path.
+        """
+        first = Branch(pending=[(place, frozenset()) for place in places])
+        where = first.pending[0][0].path if first.pending else "$"
+        waiting, done, reason = [first], [], ""
+        while waiting:
+            branch = waiting.pop()
+            self._settle(branch)
+            if branch.dead:
+                reason = reason or branch.dead
+            elif branch.choices:
+                options = branch.choices.pop()
+                waiting += [_chosen(branch, option) for option in reversed(options)]
+            else:
+                done.append(branch)
+            if len(waiting) + len(done) > limits.MOST_ALTERNATIVES:
+                raise SchemaError(f"`{where}` has more than {limits.MOST_ALTERNATIVES} alternatives")
+        return done, reason
+
+    def _settle(self, branch: Branch) -> None:
+        """Take apart everything of a branch that leaves no choice."""
+        while branch.pending and not branch.dead:
+            self._effort += 1
+            if self._effort > limits.MOST_EFFORT:
+                raise SchemaError("the schema combines too many schemas", hint="use fewer `anyOf`, `allOf` and `not`")
+            place, above = branch.pending.pop(0)
+            if place.schema is True:
+                continue
+            if place.schema is False:
+                branch.dead = f"`{place.path}` allows nothing"
+                continue
+            if place.key in above:
+                raise SchemaError(f"`{place.path}` refers to itself and says nothing else")
+            if place.key not in branch.seen:
+                branch.seen.add(place.key)
+                _narrow(branch, place)
+                _take(branch, place, above | {place.key})
+
+
+def _chosen(branch: Branch, option: Sequence[Place]) -> Branch:
+    branch = branch.copy()
+    branch.pending += [(place, frozenset()) for place in option]
+    return branch
+
+
+def _narrow(branch: Branch, place: Place) -> None:
+    """Note what shows early that a branch cannot hold."""
+    schema = place.schema
+    if "type" in schema:
+        types = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
+        branch.types &= types | {"integer"} if "number" in types else types
+        if not branch.types:
+            branch.dead = f"no type is left at `{place.path}`"
+    branch.required |= set(schema.get("required", ()))
+    properties = schema.get("properties", {})
+    branch.forbidden |= {name for name, part in properties.items() if part is False}
+    if branch.required & branch.forbidden:
+        branch.types -= {"object"}
+        if not branch.types:
+            name = min(branch.required & branch.forbidden)
+            branch.dead = f"`{name}` is required and not allowed at `{place.path}`"
+
+
+def _take(branch: Branch, place: Place, above: frozenset[int]) -> None:
+    """Queue what a schema is combined of, and keep the schema for its own keywords."""
+    schema = place.schema
+    for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+        if keyword in schema:
+            branch.pending.append((place.target(keyword), above))
+    for number, part in enumerate(schema.get("allOf", ())):
+        branch.pending.append((place.within(f"allOf[{number}]", part), above))
+    if "anyOf" in schema:
+        options = [place.within(f"anyOf[{number}]", part) for number, part in enumerate(schema["anyOf"])]
+        branch.choices.append(tuple([option] for option in options))
+    if "oneOf" in schema:
+        branch.choices.append(tuple(_one_of(place)))
+    if "if" in schema and ("then" in schema or "else" in schema):
+        branch.choices.append(tuple(_condition(place)))
+    if "not" in schema:
+        _take_not(branch, place.within("not", schema["not"]))
+    for name, names in schema.get("dependentRequired", {}).items():
+        branch.choices.append(_dependency(place, "dependentRequired", name, {"required": [name, *names]}))
+    for name, part in schema.get("dependentSchemas", {}).items():
+        together = {"required": [name], "allOf": [part]}
+        branch.choices.append(_dependency(place, "dependentSchemas", name, together))
+    branch.parts.append(place)
+
+
+def _one_of(place: Place) -> list[list[Place]]:
+    """Return the options of `oneOf`, each with the contrary of those it might overlap with.
+
+    Where a grammar cannot hold the contrary, the overlap is left to the judge of the finished document.
+    """
+    options = [place.within(f"oneOf[{number}]", part) for number, part in enumerate(place.schema["oneOf"])]
+    alternatives = []
+    for option in options:
+        others = [other for other in options if other is not option and not disjoint(option, other)]
+        contraries = [_not(other) for other in others if negate(other)]
+        if prod(len(negate(other)) for other in others) * len(options) > limits.MOST_ALTERNATIVES:
+            contraries = []
+        alternatives.append([option, *contraries])
+    return alternatives
+
+
+def _condition(place: Place) -> list[list[Place]]:
+    condition = place.within("if", place.schema["if"])
+    then = place.within("then", place.schema.get("then", True))
+    otherwise = place.within("else", place.schema.get("else", True))
+    alternatives = [[condition, then]]
+    if negate(condition):
+        alternatives.append([_not(condition), otherwise])
+    return alternatives
+
+
+def _not(place: Place) -> Place:
+    """Return the schema that `place` does not hold; `negate` must know one."""
+    return place.derive("contrary", lambda: [("not", {"not": place.raw})])[0]
+
+
+def _take_not(branch: Branch, place: Place) -> None:
+    schema = place.schema
+    if schema is True or schema == {}:
+        branch.dead = f"`{place.path}` allows nothing"
+        return
+    if schema is False:
+        return
+    if set(schema) <= {"enum", "const"}:
+        branch.excluded += (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ()))
+        return
+    contraries = negate(place)
+    if not contraries:
+        words = ", ".join(f"`{keyword}`" for keyword in schema)
+        raise SchemaError(f"`{place.path}` cannot be decoded to: nothing holds the contrary of {words}")
+    branch.choices.append(tuple([contrary] for contrary in contraries))
+
+
+def _dependency(place: Place, keyword: str, name: str, together: dict[str, Any]) -> tuple[list[Place], ...]:
+    """Return the two ways to satisfy a dependency: with everything, or without the name."""
+    without = {"properties": {name: False}}
+    made = place.derive(f"{keyword}.{name}", lambda: [(f"{keyword}.{name}", together), (f"{keyword}.{name}", without)])
+    return [made[0]], [made[1]]

@@ -1,0 +1,40 @@
+"""Jsonschema's validators, with formats, exact steps, and expressions that cannot take for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from olpipe.guidance.dialect import draft
+from olpipe.guidance.patterns import contains
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+def judge(schema: Mapping[str, Any]) -> Validator:
+    """Return the validator that decides whether a document fits a schema; nothing is ever fetched."""
+    import jsonschema_specifications
+
+    kind = _kind(draft(schema))
+    return kind(schema, format_checker=kind.FORMAT_CHECKER, registry=jsonschema_specifications.REGISTRY)
+
+
+@cache
+def _kind(name: str) -> Any:
+    import jsonschema
+    from jsonschema.exceptions import ValidationError
+
+    def multiple_of(validator: Validator, step: float, value: Any, schema: Any) -> Iterator[ValidationError]:
+        # As it is written: 0.07 is a multiple of 0.01, though not of its float
+        if validator.is_type(value, "number") and Fraction(str(value)) % Fraction(str(step)):
+            yield ValidationError(f"{value!r} is not a multiple of {step}")
+
+    def pattern(validator: Validator, expression: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if validator.is_type(value, "string") and not contains(expression, value):
+            yield ValidationError(f"{value!r} does not match {expression!r}")
+
+    own = {"multipleOf": multiple_of, "pattern": pattern}
+    return jsonschema.validators.extend(getattr(jsonschema, name), own)

@@ -1,0 +1,63 @@
+"""What one schema, expression or grammar may cost. Beyond it the schema is refused, never the process slowed."""
+
+from __future__ import annotations
+
+LARGEST_SOURCE = 2**20
+"""Bytes of a schema's, expression's or grammar's text."""
+
+DEEPEST_SCHEMA = 64
+"""Levels of schemas within schemas."""
+
+MOST_SUBSCHEMAS = 5_000
+"""Schemas within one schema: checking one against the rules of JSON Schema costs about 0.3 ms."""
+
+MOST_PROPERTIES = 2_000
+"""Named properties of one object: the grammar engine's effort grows with their square."""
+
+MOST_VALUES = 10_000
+"""Values of one `enum`."""
+
+MOST_ALTERNATIVES = 256
+"""Alternatives that `anyOf`, `oneOf` and conditions make of one place, all combinations counted."""
+
+MOST_DEFINITIONS = 5_000
+"""Different combinations of schemas that apply to one place."""
+
+MOST_EFFORT = 100_000
+"""Schemas looked at while alternatives are combined."""
+
+MOST_WIRE_NODES = 50_000
+"""Schemas of one wire schema."""
+
+NESTINGS = (16, 8, 4, 2)
+"""How deep a recursive schema may recur in one document: the first of these that keeps the wire schema small."""
+
+MOST_ITEMS = 64
+"""Cap of an array that the schema does not bound itself."""
+
+MOST_CHARACTERS = 2_000
+"""Cap of a string that the schema does not bound itself."""
+
+LARGEST_INTEGER = 2**53 - 1
+"""Bound of an integer that the schema does not bound itself: what every JSON reader keeps exact."""
+
+LARGEST_NUMBER = 10**15
+"""Bound of a number that the schema does not bound itself."""
+
+DECIMALS = 6
+"""Digits after the point of a number that the schema does not make finer itself."""
+
+FEW_NUMBERS = 16
+"""Numbers of a range that are told apart when an array wants different items."""
+
+MOST_ARRANGEMENTS = 100
+"""Ways to begin an array of different values that are written out."""
+
+PARSER = {
+    "initial_lexer_fuel": 1_000_000,
+    "step_lexer_fuel": 200_000,
+    "step_max_items": 50_000,
+    "max_grammar_size": 200_000,
+    "verbose_errors": False,
+}
+"""Limits of the grammar engine: about 20 ms to begin with, 15 ms and 2.5 ms for a token, and bounded memory."""

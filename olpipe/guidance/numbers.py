@@ -1,0 +1,107 @@
+"""Ranges and steps of numbers, brought to a form whose bounds are steps themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from olpipe.guidance import limits
+from olpipe.guidance.shapes import Scalar
+
+
+def number_scalars(schemas: Iterable[Mapping[str, Any]], *, integer: bool, excluded: Iterable[Any]) -> list[Scalar]:
+    """Return the ranges of the numbers that satisfy all schemas: none when there is no such number.
+
+    Args:
+        schemas: Each with bounds and `multipleOf`, or without.
+        integer: Whether only integers are meant.
+        excluded: Numbers that are not allowed; other values are ignored.
+    """
+    schemas = list(schemas)
+    low, low_open = _bound(schemas, "minimum", "exclusiveMinimum", max)
+    high, high_open = _bound(schemas, "maximum", "exclusiveMaximum", min)
+    steps = [_exact(schema["multipleOf"]) for schema in schemas if "multipleOf" in schema]
+    largest = Fraction(limits.LARGEST_INTEGER if integer else limits.LARGEST_NUMBER)
+    low, low_open = (-largest, False) if low is None or low < -largest else (low, low_open)
+    high, high_open = (largest, False) if high is None or high > largest else (high, high_open)
+    if integer:
+        steps.append(Fraction(1))
+    elif not steps:
+        steps.append(_step(low, high))
+    step = _common(steps)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    first += low_open and first * step == low
+    last -= high_open and last * step == high
+    gaps = sorted({_exact(value) / step for value in excluded if _is_number(value)})
+    ranges = _split(first, last, [int(gap) for gap in gaps if gap.denominator == 1])
+    return [_range(start * step, end * step, step) for start, end in ranges]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _exact(number: float) -> Fraction:
+    """Return the number as it is written, not as a float holds it."""
+    return Fraction(str(number))
+
+
+def _bound(
+    schemas: list[Mapping[str, Any]], inclusive: str, exclusive: str, choose: Any
+) -> tuple[Fraction | None, bool]:
+    """Return the narrowest bound and whether it is itself outside."""
+    closed = [_exact(schema[inclusive]) for schema in schemas if inclusive in schema]
+    open_ = [_exact(schema[exclusive]) for schema in schemas if exclusive in schema]
+    if not closed and not open_:
+        return None, False
+    bound = choose([*closed, *open_])
+    return bound, bound in open_
+
+
+def _step(low: Fraction, high: Fraction) -> Fraction:
+    """Return a power of ten fine enough for a range that names no step."""
+    decimals = limits.DECIMALS
+    while decimals < 15 and high > low and (high - low) * 10**decimals < 1000:
+        decimals += 1
+    for bound in (low, high):
+        while decimals < 15 and (bound * 10**decimals).denominator != 1:
+            decimals += 1
+    return Fraction(1, 10**decimals)
+
+
+def _common(steps: list[Fraction]) -> Fraction:
+    """Return the least common multiple."""
+    result = steps[0]
+    for step in steps[1:]:
+        result = Fraction(
+            math.lcm(result.numerator * step.denominator, step.numerator * result.denominator),
+            result.denominator * step.denominator,
+        )
+    return result
+
+
+def _split(first: int, last: int, gaps: list[int]) -> list[tuple[int, int]]:
+    """Return the ranges that are left of one when some numbers are taken out."""
+    ranges = []
+    for gap in gaps:
+        if first <= gap <= last:
+            ranges.append((first, gap - 1))
+            first = gap + 1
+    ranges.append((first, last))
+    return [(start, end) for start, end in ranges if start <= end]
+
+
+def _range(low: Fraction, high: Fraction, step: Fraction) -> Scalar:
+    count = int((high - low) / step) + 1
+    values = tuple(_written(low + index * step) for index in range(count)) if count <= limits.FEW_NUMBERS else None
+    if count == 1:
+        return Scalar({"enum": list(values or ())}, values)
+    kind = "integer" if step.denominator == 1 else "number"
+    wire: dict[str, Any] = {"type": kind, "minimum": _written(low), "maximum": _written(high)}
+    return Scalar(wire if step == 1 else wire | {"multipleOf": _written(step)}, values)
+
+
+def _written(number: Fraction) -> int | float:
+    return number.numerator if number.denominator == 1 else float(number)

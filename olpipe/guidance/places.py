@@ -1,0 +1,126 @@
+"""Schemas at their places: where each stands in the document, what it refers to, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from olpipe.errors import SchemaError
+from olpipe.guidance.dialect import draft, modern
+from olpipe.guidance.judge import judge
+
+if TYPE_CHECKING:
+    from referencing import Resource
+
+
+class Place:
+    """One schema within a document. Two places are equal when they are the same schema.
+
+    Attributes:
+        path: Where it stands, as `$.properties.a`.
+        schema: The schema, in the keywords of the newest draft.
+        key: What tells it from other schemas.
+    """
+
+    __slots__ = ("_document", "_resolver", "key", "path", "raw", "schema")
+
+    def __init__(self, path: str, schema: Any, document: Document, resolver: Any) -> None:
+        self.path = path
+        self.raw = schema
+        self._document = document
+        if isinstance(schema, Mapping):
+            self.schema: Any = modern(schema, document.draft)
+            self.key: int | bool = id(schema)
+            self._resolver = resolver.in_subresource(document.resource(schema))
+        else:
+            self.schema = self.key = schema is not False
+            self._resolver = resolver
+        document.hold(schema)
+
+    def within(self, step: str, schema: Any) -> Place:
+        """Return a schema within this one."""
+        return Place(f"{self.path}.{step}", schema, self._document, self._resolver)
+
+    def target(self, keyword: str) -> Place:
+        """Return the schema that `$ref` or one of its kind refers to.
+
+        Raises:
+            SchemaError: There is no such schema in the document.
+        """
+        from referencing.exceptions import Unresolvable
+
+        reference = str(self.schema[keyword])
+        try:
+            found = self._resolver.lookup(reference)
+        except (Unresolvable, ValueError) as error:
+            raise SchemaError(
+                f"`{self.path}.{keyword}` refers to `{reference}`, which is not in the schema",
+                hint="put it under `$defs`: nothing is fetched",
+            ) from error
+        path = "$" + reference[1:].replace("/", ".") if reference.startswith("#") else reference
+        return Place(path, found.contents, self._document, found.resolver)
+
+    def derive(self, purpose: str, make: Callable[[], list[tuple[str, Any]]]) -> list[Place]:
+        """Return schemas made of this one, the same each time it is asked for the same purpose.
+
+        Args:
+            purpose: Tells what is made from other things made of this schema.
+            make: Called the first time; returns the steps of the paths and the schemas.
+        """
+        made = self._document.made.get((self.key, purpose))
+        if made is None:
+            made = [self.within(step, schema) for step, schema in make()]
+            self._document.made[self.key, purpose] = made
+        return made
+
+    def accepts(self, value: Any) -> bool:
+        """Say whether jsonschema accepts a value, formats included."""
+        return bool(self._document.judge.evolve(schema=self.raw).is_valid(value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self.key == other.key and type(self.key) is type(other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class Document:
+    """A whole schema document: what references are resolved against.
+
+    Attributes:
+        draft: Name of the validator of the draft it is written in.
+        made: Schemas derived from its schemas, by key and purpose.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        from referencing.jsonschema import DRAFT202012, specification_with
+
+        root = schema if isinstance(schema, Mapping) else {}
+        self.draft = draft(root)
+        self.made: dict[tuple[int, str], list[Place]] = {}
+        self._specification = specification_with(str(root.get("$schema", "")).rstrip("#"), default=DRAFT202012)
+        self._held: dict[int, Any] = {}
+        self._schema = schema
+
+    def root(self) -> Place:
+        """Return the whole schema."""
+        import jsonschema_specifications
+
+        resource = self.resource(self._schema)
+        identity = resource.id() or ""
+        registry = jsonschema_specifications.REGISTRY.with_resource(identity, resource).crawl()
+        return Place("$", self._schema, self, registry.resolver(base_uri=identity))
+
+    def resource(self, schema: Any) -> Resource[Any]:
+        """Return a schema as references see it."""
+        return self._specification.create_resource(schema)
+
+    def hold(self, schema: Any) -> None:
+        """Keep a schema in memory: places are told apart by identity."""
+        self._held[id(schema)] = schema
+
+    @cached_property
+    def judge(self) -> Any:
+        """The validator of the whole."""
+        return judge(self._schema)

@@ -1,0 +1,144 @@
+"""From the plain conditions of one alternative to what it allows, type by type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from olpipe.errors import SchemaError
+from olpipe.guidance import limits
+from olpipe.guidance.expand import Branch
+from olpipe.guidance.formats import FORMATS
+from olpipe.guidance.numbers import number_scalars
+from olpipe.guidance.objects import object_shapes
+from olpipe.guidance.patterns import all_but, satisfiable, string_schema, translate
+from olpipe.guidance.places import Place
+from olpipe.guidance.shapes import ArrayShape, Scalar, Shape
+
+
+def shapes(branch: Branch) -> Iterator[Shape]:
+    """Yield what a branch allows; nothing when it allows nothing."""
+    values = _values(branch)
+    if values is not None:
+        if values:
+            yield Scalar({"enum": values}, tuple(values))
+        return
+    if "null" in branch.types and not any(value is None for value in branch.excluded):
+        yield Scalar({"type": "null"}, (None,))
+    if "boolean" in branch.types:
+        left = [value for value in (True, False) if not any(value is other for other in branch.excluded)]
+        if left:
+            yield Scalar({"enum": left}, tuple(left))
+    if "integer" in branch.types or "number" in branch.types:
+        schemas = [place.schema for place in branch.parts]
+        yield from number_scalars(schemas, integer="number" not in branch.types, excluded=branch.excluded)
+    if "string" in branch.types:
+        yield from _strings(branch)
+    if "array" in branch.types:
+        yield from _arrays(branch)
+    if "object" in branch.types:
+        yield from object_shapes(branch)
+
+
+def _values(branch: Branch) -> list[Any] | None:
+    """Return the values of an enumeration that all conditions accept, or None when there is none."""
+    lists = [
+        [place.schema["const"]] if "const" in place.schema else place.schema["enum"]
+        for place in branch.parts
+        if "const" in place.schema or "enum" in place.schema
+    ]
+    if not lists:
+        return None
+    fewest = min(lists, key=len)
+    if len(fewest) > limits.MOST_VALUES:
+        raise SchemaError(f"`{branch.parts[0].path}` lists more than {limits.MOST_VALUES} values")
+    # A condition that only lists values, and those of the fewest themselves, need not be judged.
+    judges = [place for place in branch.parts if len(lists) > 1 or set(place.schema) - {"enum", "const"}]
+    return [
+        value
+        for value in fewest
+        if all(place.accepts(value) for place in judges) and not any(_same(value, other) for other in branch.excluded)
+    ]
+
+
+def _same(value: Any, other: Any) -> bool:
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _strings(branch: Branch) -> Iterator[Scalar]:
+    patterns: list[str] = []
+    least, most = 0, None
+    for place in branch.parts:
+        schema = place.schema
+        least = max(least, schema.get("minLength", 0))
+        if "maxLength" in schema:
+            most = schema["maxLength"] if most is None else min(most, schema["maxLength"])
+        if "pattern" in schema:
+            patterns += translate(schema["pattern"], f"{place.path}.pattern")
+        if schema.get("format") in FORMATS:
+            patterns.append(f"^(?:{FORMATS[schema['format']]})$")
+    excluded = [value for value in branch.excluded if isinstance(value, str)]
+    if excluded:
+        patterns.append(f"^(?:{all_but(excluded)})$")
+    longest = max(limits.MOST_CHARACTERS, least) if most is None else int(most)
+    patterns = list(dict.fromkeys(patterns))
+    if least <= longest and (not patterns or satisfiable(tuple(patterns), least, longest)):
+        yield Scalar(string_schema(patterns, least, longest))
+
+
+def _arrays(branch: Branch) -> Iterator[ArrayShape]:
+    schemas = [place.schema for place in branch.parts]
+    length = max((len(schema.get("prefixItems", ())) for schema in schemas), default=0)
+    least = max((schema.get("minItems", 0) for schema in schemas), default=0)
+    bounds = [schema["maxItems"] for schema in schemas if "maxItems" in schema]
+    most = min(bounds) if bounds else max(limits.MOST_ITEMS, least, length)
+    if any(schema.get("unevaluatedItems") is False for schema in schemas) and not any("items" in s for s in schemas):
+        most = min(most, length)
+    if any(isinstance(value, list) for value in branch.excluded):
+        raise SchemaError(f"`{branch.parts[0].path}` excludes an array by its value, which no grammar holds")
+    prefix = [tuple(_items(branch.parts, index)) for index in range(length)]
+    rest = tuple(_items(branch.parts, length))
+    unique = any(schema.get("uniqueItems") is True for schema in schemas)
+    for first, least_, most_ in _containing(branch.parts, prefix, rest, (int(least), int(most))):
+        if least_ <= most_:
+            yield ArrayShape(first, rest, least_, most_, unique)
+
+
+def _items(parts: Iterable[Place], index: int) -> Iterator[Place]:
+    """Yield the schemas that apply to the item at an index; beyond every prefix, to each further one."""
+    for place in parts:
+        prefix = place.schema.get("prefixItems", ())
+        if index < len(prefix):
+            yield place.within(f"prefixItems[{index}]", prefix[index])
+        elif "items" in place.schema:
+            yield place.within("items", place.schema["items"])
+        elif "unevaluatedItems" in place.schema and place.schema["unevaluatedItems"] is not False:
+            yield place.within("unevaluatedItems", place.schema["unevaluatedItems"])
+
+
+def _containing(
+    parts: Iterable[Place], prefix: list[tuple[Place, ...]], rest: tuple[Place, ...], bounds: tuple[int, int]
+) -> Iterator[tuple[list[tuple[Place, ...]], int, int]]:
+    """Yield beginnings and bounds of arrays that have what `contains` asks for.
+
+    What must be contained stands side by side, at one of the places of the prefix or right after it.
+    """
+    least, most = bounds
+    wanted: list[Place] = []
+    for place in parts:
+        if "contains" not in place.schema:
+            continue
+        count = int(place.schema.get("minContains", 1))
+        wanted += [place.within("contains", place.schema["contains"])] * count
+        if "maxContains" in place.schema:
+            most = min(most, int(place.schema["maxContains"]))
+    if len(wanted) > most:
+        return
+    if not wanted:
+        yield prefix, least, most
+        return
+    for start in range(len(prefix) + 1):
+        beginning = [*prefix, *(rest for _ in range(start + len(wanted) - len(prefix)))]
+        for offset, contained in enumerate(wanted):
+            beginning[start + offset] = (*beginning[start + offset], contained)
+        yield beginning, max(least, start + len(wanted)), most
