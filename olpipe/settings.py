@@ -59,9 +59,15 @@ class Settings:
     plugins_deny: tuple[str, ...] = _setting(
         "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load these installed plugins, comma separated"
     )
-    threads: int = _setting("OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the machine")
+    threads: int = _setting("OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 takes the cores it may use")
     context_length: int = _setting(
         "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own"
+    )
+    memory_limit: int = _setting(
+        "OLPIPE_MEMORY_LIMIT",
+        _count,
+        0,
+        "MiB at which a model's process is replaced between requests; 0 allows twice its size once loaded, plus 1024",
     )
 
     @classmethod

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from olpipe import machine
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import ErrorValue, Load
 from olpipe.engine.stream import Stream
@@ -20,8 +22,13 @@ from olpipe.store.build import backend_for, build
 if TYPE_CHECKING:
     from olpipe.store.library import Library
 
+logger = logging.getLogger(__name__)
+
 MOST_CRASHES = 3
 """So many deaths in a row, with no request seen to its end between them, and a model is not started again."""
+
+GROWTH_BYTES = 1 << 30
+"""Without a limit of its own, a process may take twice what it took once its model was loaded, and this."""
 
 
 class Engine:
@@ -73,7 +80,7 @@ class Engine:
             ModelUnsupported: No backend can load it.
             MachineError: Its runtime is missing, or its process died.
         """
-        return self._loaded(model).running()[1]
+        return self._loaded(model).info()
 
     def submit(self, request: GenerateRequest, *, client: str = "") -> Stream:
         """Send a grounded request to its model, loading that first where needed.
@@ -86,7 +93,7 @@ class Engine:
         Raises:
             OlpipeError: As `load`; what befalls the request itself is raised by the stream.
         """
-        return self._loaded(request.model).running()[0].submit(request, client)
+        return self._loaded(request.model).submit(request, client)
 
     def close(self) -> None:
         """End all processes; streams still open end as cancelled."""
@@ -115,41 +122,77 @@ class Engine:
 
 
 class _LoadedModel:
-    """One model's process, started when first needed and again after a crash."""
+    """One model's process, started when first needed, again after a crash, and anew when it has grown."""
 
     def __init__(self, bundle: ModelBundle, plugins: Plugins, settings: Settings, progress: ProgressCallback) -> None:
         self._backends = plugins.backends
-        options = LoadOptions(threads=settings.threads, context_length=settings.context_length)
+        options = LoadOptions(threads=settings.threads or machine.cores(), context_length=settings.context_length)
         self._load = Load(backend_for(bundle, plugins.backends).name, bundle, options, settings)
+        self._limit_bytes = settings.memory_limit << 20
         self._progress = progress
         self._lock = threading.Lock()
+        self._closed = False
         self._process: RunnerProcess | None = None
         self._info: RunnerInfo | None = None
+        self._most_bytes = 0
         self._crash: ErrorValue | None = None
         self._crashes = 0
 
-    def running(self) -> tuple[RunnerProcess, RunnerInfo]:
-        """Return the process with the model loaded in it.
+    def info(self) -> RunnerInfo:
+        """Return what the model can do, loading it where needed.
 
         Raises:
             OlpipeError: It cannot be loaded, or its process has died too often to try again.
         """
         with self._lock:
-            if self._process is not None and self._process.crash is not None:
-                self._bury(self._process, self._process.crash)
-            if self._crash is not None and self._crashes >= MOST_CRASHES:
-                raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
-            if self._process is None or self._info is None:
-                build(self._load.bundle, self._backends, self._progress)
-                self._process = process = RunnerProcess(self._load)
-                self._info = self._wait_loaded(process)
-            return self._process, self._info
+            return self._running()[1]
+
+    def submit(self, request: GenerateRequest, client: str) -> Stream:
+        """Send a request to the process; raises as `info`."""
+        with self._lock:  # so that nobody replaces the process meanwhile
+            return self._running()[0].submit(request, client)
 
     def close(self) -> None:
         """End the process, even while it loads."""
+        self._closed = True
         process = self._process
         if process is not None:
             process.close()
+
+    def _running(self) -> tuple[RunnerProcess, RunnerInfo]:
+        """Return the process with the model loaded in it."""
+        if self._process is not None and self._process.crash is None and self._has_grown(self._process):
+            self._retire(self._process)
+        if self._process is not None and self._process.crash is not None:
+            self._bury(self._process, self._process.crash)
+        if self._crash is not None and self._crashes >= MOST_CRASHES:
+            raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
+        if self._process is None or self._info is None:
+            build(self._load.bundle, self._backends, self._progress)
+            self._process = process = RunnerProcess(self._load)
+            if self._closed:
+                process.close()
+                raise ValueError("the engine is closed")
+            self._info = self._wait_loaded(process)
+            size = machine.resident_bytes(process.pid) or 0
+            self._most_bytes = self._limit_bytes or 2 * size + GROWTH_BYTES
+        return self._process, self._info
+
+    def _has_grown(self, process: RunnerProcess) -> bool:
+        """Say whether a process takes more memory than it may; one that has served nobody yet never does."""
+        size = machine.resident_bytes(process.pid) if process.served else None
+        if size is None or size <= self._most_bytes:
+            return False
+        message = "the process of `%s` takes %d MiB of %d: it is replaced"
+        logger.info(message, self._load.bundle.name, size >> 20, self._most_bytes >> 20)
+        return True
+
+    def _retire(self, process: RunnerProcess) -> None:
+        """End a process once it has answered what it was asked; new requests wait for that."""
+        process.wait_idle()
+        if process.crash is None:
+            process.close()
+            self._process = self._info = None
 
     def _wait_loaded(self, process: RunnerProcess) -> RunnerInfo:
         try:

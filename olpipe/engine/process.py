@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 POLITE_S = 5.0
 """How long a process may take to end after its pipe was closed, and again after it was told to terminate."""
+
+POLL_S = 0.01
 
 # -P keeps the working folder off the module path: photos may lie beside a file that is called like a module
 COMMAND = (sys.executable, "-P", "-m", "olpipe.engine.child")
@@ -95,6 +98,11 @@ class RunnerProcess:
             self._deliveries[sequence_id] = delivery
         self._outbox.put(frame)
         return Stream(delivery, partial(self._cancel, sequence_id))
+
+    def wait_idle(self) -> None:
+        """Wait until every request has been answered or cancelled, or the process has died."""
+        while self._deliveries:
+            time.sleep(POLL_S)  # a cancel cannot notify anybody: it may run inside a garbage collection
 
     def close(self) -> None:
         """End the process: ask, then terminate, then kill. Streams still open end as cancelled."""

@@ -44,6 +44,7 @@ class EchoOptions:
         crash_on: End the process in `step`, with a last word on stderr.
         crash_on_load: End the process in `load`.
         noise: Print to stdout before each word, as native libraries do.
+        leak_mib: Memory to take with every answer and never to give back.
     """
 
     slots: int = 1
@@ -55,6 +56,7 @@ class EchoOptions:
     crash_on: str | None = None
     crash_on_load: bool = False
     noise: bool = False
+    leak_mib: int = 0
 
 
 def echo_bundle(folder: Path, name: str = "echo", *, options: EchoOptions | None = None) -> ModelBundle:
@@ -83,6 +85,7 @@ class EchoRunner(Runner):
         self.info = RunnerInfo(context_length, options.slots, ("completion", "vision"))
         self._options = options
         self._running: dict[int, Iterator[Chunk]] = {}
+        self._leaked: list[bytes] = []
 
     def prepare(self, request: GenerateRequest) -> EchoPrepared:
         """Think of the whole answer."""
@@ -98,6 +101,7 @@ class EchoRunner(Runner):
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Take a slot."""
         assert isinstance(prepared, EchoPrepared)
+        self._leaked.append(b"leaked!!" * (self._options.leak_mib << 17))
         if len(self._running) == self.info.slots:
             raise ValueError(f"this runner has {self.info.slots} slots, and they are taken")
         self._running[sequence_id] = self._speak(prepared)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from olpipe import machine
 from olpipe.engine.manager import Engine
 from olpipe.errors import BackendCrashed, ModelNotFound, ModelUnsupported
 from olpipe.generation import FinishReason, GenerateRequest
@@ -132,8 +133,95 @@ def test_closing_the_engine_ends_its_processes_and_the_streams_others_wait_for(l
 def test_an_idle_process_that_was_killed_is_replaced(engine, library):
     add_echo(library, "echo")
     info = engine.load("echo")
-    process, _ = engine._loaded("echo").running()
+    process = engine._loaded("echo")._process
     os.kill(process.pid, signal.SIGKILL)
     process._threads[-1].join(60)
     assert engine.load("echo") == info
     assert engine.submit(ask("again")).completion().text == "again"
+
+
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="only Linux tells a process's memory")
+
+
+@pytest.fixture
+def leaking(library, tmp_path, echo_plugin):
+    """An engine whose model takes 64 MiB with every answer, and gives up its process at 200 MiB."""
+    add_echo(library, "echo", '{"leak_mib": 64, "slots": 2, "endless_on": "endless"}')
+    settings = Settings(home=tmp_path, memory_limit=200)
+    with Engine(library, Plugins.load(settings), settings) as engine:
+        yield engine
+
+
+def pid_of(engine) -> int:
+    return engine._loaded("echo")._process.pid
+
+
+@needs_proc
+def test_a_process_that_grows_past_the_limit_is_replaced_between_requests(leaking, caplog):
+    caplog.set_level("INFO", "olpipe")
+    pids = []
+    for number in range(8):
+        assert leaking.submit(ask(f"request {number}")).completion().text == f"request {number}"
+        pids.append(pid_of(leaking))
+    runs = [pids.count(pid) for pid in dict.fromkeys(pids)]
+    assert len(runs) > 1
+    assert all(2 <= run <= 3 for run in runs[:-1])
+    assert "the process of `echo:latest` takes " in caplog.text
+
+
+@needs_proc
+def test_replacing_a_process_waits_for_the_answers_it_still_owes(leaking):
+    owed = leaking.submit(ask("endless"))
+    words = iter(owed)
+    assert next(words).text == "endless"
+    old = pid_of(leaking)
+    for _ in range(2):
+        leaking.submit(ask("grow")).completion()
+    waiter = ThreadPoolExecutor(1)
+    late = waiter.submit(lambda: leaking.submit(ask("late")).completion().text)
+    for _ in range(20):
+        assert next(words).text == "endless"
+    assert not late.done()
+    assert pid_of(leaking) == old
+    owed.cancel()
+    assert late.result(60) == "late"
+    assert pid_of(leaking) != old
+    waiter.shutdown()
+
+
+@needs_proc
+def test_many_threads_lose_nothing_while_processes_are_replaced(leaking):
+    texts = [f"request {number}" for number in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda text: leaking.submit(ask(text)).completion().text, texts))
+    assert answers == texts
+
+
+@needs_proc
+def test_a_limit_below_what_the_model_takes_still_answers_every_request(library, tmp_path, echo_plugin):
+    add_echo(library, "echo")
+    settings = Settings(home=tmp_path, memory_limit=1)
+    with Engine(library, Plugins.load(settings), settings) as engine:
+        pids = set()
+        for _ in range(2):
+            assert engine.submit(ask("a")).completion().text == "a"
+            pids.add(pid_of(engine))
+    assert len(pids) == 2
+
+
+@needs_proc
+def test_a_model_that_does_not_grow_keeps_its_process(engine, library):
+    add_echo(library, "echo", '{"leak_mib": 8}')
+    pids = set()
+    for _ in range(5):
+        engine.submit(ask("a")).completion()
+        pids.add(pid_of(engine))
+    assert len(pids) == 1
+
+
+def test_a_model_gets_as_many_threads_as_cores_unless_the_setting_says_otherwise(library, tmp_path, echo_plugin):
+    add_echo(library, "echo")
+    for threads, expected in ((0, machine.cores()), (7, 7)):
+        settings = Settings(home=tmp_path, threads=threads)
+        with Engine(library, Plugins.load(settings), settings) as engine:
+            assert engine._loaded("echo")._load.options.threads == expected

@@ -1,0 +1,71 @@
+"""What this machine lets a process use: cores and memory. Linux tells; elsewhere most is unknown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+
+def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int:
+    """Return how many physical cores this process may keep busy; 0 when that is unknown.
+
+    Those its affinity allows, siblings of one core counted once, and no more than whole processors
+    in the quota of its control group. A model's forwards are slower with more threads than that.
+
+    Args:
+        root: Where `/proc` and `/sys` are.
+        cpus: The processors its affinity allows; None asks the system.
+    """
+    if cpus is None:
+        if not hasattr(os, "sched_getaffinity"):
+            return 0
+        cpus = os.sched_getaffinity(0)
+    topology = root / "sys/devices/system/cpu"
+    siblings = {_text(topology / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in cpus}
+    return max(1, int(min([len(siblings), *_quotas(root)])))
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return how much memory a process takes, or None where that cannot be told."""
+    sizes = _text(Path(f"/proc/{pid}/statm")).split()
+    return int(sizes[1]) * os.sysconf("SC_PAGE_SIZE") if len(sizes) > 1 else None
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield how many processors' time each control group above this process may use, where it is limited."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            quota, period = _quota(folder) if controllers else _unified_quota(folder)
+            if quota > 0 and period > 0:
+                yield quota / period
+            if folder == top:
+                break
+
+
+def _unified_quota(folder: Path) -> tuple[int, int]:
+    """Return quota and period of a group of cgroup v2: `150000 100000`, or `max 100000`."""
+    return _pair(_text(folder / "cpu.max"))
+
+
+def _quota(folder: Path) -> tuple[int, int]:
+    """Return quota and period of a group of cgroup v1; a quota of -1 is none."""
+    return _pair(f"{_text(folder / 'cpu.cfs_quota_us')} {_text(folder / 'cpu.cfs_period_us')}")
+
+
+def _pair(text: str) -> tuple[int, int]:
+    numbers = [int(part) for part in text.split() if part.lstrip("-").isdigit()]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
+
+
+def _text(path: Path) -> str:
+    """Return a file's text, or nothing where there is none."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
