@@ -19,10 +19,12 @@ class ModelLimits:
     Attributes:
         max_length: Tokens of prompt plus answer that fit.
         can_rewind: Whether `rewind` is exact.
+        lookback: How far before the last token logits of the last forward can still be had.
     """
 
     max_length: int
     can_rewind: bool
+    lookback: int = 0
 
 
 class LogitsModel(Protocol):
@@ -35,8 +37,12 @@ class LogitsModel(Protocol):
     def append(self, tokens: Sequence[int]) -> None:
         """Run one forward over new tokens; together with all before, at most `limits.max_length`."""
 
-    def logits(self) -> Logits:
-        """Return a (vocab_size,) float32 copy of the logits after the last appended token."""
+    def logits(self, back: int = 0) -> Logits:
+        """Return a (vocab_size,) float32 copy of the logits after the last appended token.
+
+        Args:
+            back: That many tokens earlier, within the last `append` and at most `limits.lookback`.
+        """
 
     def rewind(self, length: int) -> None:
         """Forget all but the first `length` tokens; the next call must be `append`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from olpipe.decoding.closing import leave_string, shortest_ending
 from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.drafts import DraftedForwards
 from olpipe.decoding.logits_model import LogitsModel
 from olpipe.decoding.repetition import Repetition
 from olpipe.decoding.sampler import Sampler
@@ -128,6 +129,7 @@ def _decode_guided(
     budget.reserve = len(opening) if opening is not None else 0
     tokens = constraint.take_forced()
     sampled = 0
+    forwards = DraftedForwards(model, constraint)
     unseen: list[int] = list(prompt)
     repetition = Repetition()
     while True:
@@ -142,9 +144,9 @@ def _decode_guided(
             yield Run((*tokens, *ending), sampled, FinishReason.LENGTH)
             return
         yield Run(tuple(tokens), sampled)
-        model.append([*unseen, *tokens])
+        logits = forwards.advance([*unseen, *tokens])
         unseen = []
-        token = sampler.pick(model.logits(), constraint)
+        token = sampler.pick(logits, constraint)
         constraint.consume(token)
         if token in vocabulary.end_tokens:
             yield Run((), 0, FinishReason.STOP)

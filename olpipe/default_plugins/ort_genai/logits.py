@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from olpipe.decoding.logits_model import Logits, ModelLimits
+
+LAST_LOGITS = "last_logits"
+"""An output that our converter adds: (1, min(2, appended), vocab_size), the last two rows of logits."""
+
+
+def find_lookback(runtime: Any, model: Any) -> int:
+    """Return how far back a package's logits can be read: 1 where it has the output for it, else 0."""
+    probe = GeneratorLogits(runtime, model, max_length=2, lookback=1)
+    probe.append([0, 0])
+    try:
+        probe.logits(back=1)
+    except RuntimeError:  # a package from elsewhere has no such output
+        return 0
+    return 1
 
 
 class GeneratorLogits:
@@ -23,12 +38,12 @@ class GeneratorLogits:
         limits: What the running sequence can hold and do; its length may be less than `capacity`.
     """
 
-    def __init__(self, runtime: Any, model: Any, *, max_length: int) -> None:
+    def __init__(self, runtime: Any, model: Any, *, max_length: int, lookback: int = 0) -> None:
         params = runtime.GeneratorParams(model)
         params.set_search_options(max_length=max_length, do_sample=False)
         self._generator = runtime.Generator(model, params)
         self.capacity = max_length
-        self.limits = ModelLimits(max_length=max_length, can_rewind=True)
+        self.limits = ModelLimits(max_length=max_length, can_rewind=True, lookback=lookback)
         self.prompt: tuple[int, ...] = ()
         self._used = False
         self._present = 0
@@ -40,7 +55,7 @@ class GeneratorLogits:
         """
         if self._used:
             self._generator.rewind_to(present)
-        self.limits = ModelLimits(max_length=max_length, can_rewind=True)
+        self.limits = replace(self.limits, max_length=max_length)
         self.prompt, self._present = (), present
 
     def append(self, tokens: Sequence[int]) -> None:
@@ -50,8 +65,11 @@ class GeneratorLogits:
         self._generator.append_tokens(np.asarray(tokens[self._present :], dtype=np.int32))
         self.prompt, self._present = prompt, 0
 
-    def logits(self) -> Logits:
+    def logits(self, back: int = 0) -> Logits:
         """Return (vocab_size,) float32."""
+        if back:
+            rows = self._generator.get_output(LAST_LOGITS)[0]  # (min(2, appended), vocab_size)
+            return np.array(rows[-1 - back], dtype=np.float32)
         logits: Logits = self._generator.get_logits().reshape(-1)
         return logits
 

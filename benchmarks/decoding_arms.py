@@ -1,0 +1,251 @@
+"""The ways to decode a document that `decoding.py` compares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+from decoding_document import DOCUMENT, LIVE_ATTEMPTS, LIVE_BUDGET, LIVE_PROMPT, PROMPT, SCHEMA
+
+from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.loop import decode
+from olpipe.decoding.sampler import Sampler
+from olpipe.decoding.text import TextStream
+from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.default_plugins.ort_genai.logits import GeneratorLogits, find_lookback
+from olpipe.default_plugins.ort_genai.runtime import import_runtime
+from olpipe.generation import Guidance, SamplingParams
+from olpipe.guidance.grammar import Grammars
+from olpipe.guidance.outline import Outline
+
+
+class Timed:
+    """A sequence that counts its forwards and adds up the time the model takes, logits fetched included."""
+
+    def __init__(self, model: GeneratorLogits) -> None:
+        self._model, self.limits = model, model.limits
+        self.forwards, self.seconds, self.prefilled = 0, 0.0, 0.0
+
+    def append(self, tokens: Sequence[int]) -> None:
+        started = time.perf_counter()
+        self._model.append(tokens)
+        self.seconds += time.perf_counter() - started
+        self.forwards += 1
+        if self.forwards == 1:  # the prompt's: every arm pays it alike, so none is charged for it
+            self.seconds, self.prefilled = 0.0, time.perf_counter()
+
+    def logits(self, back: int = 0) -> Logits:
+        started = time.perf_counter()
+        logits = self._model.logits(back)
+        self.seconds += time.perf_counter() - started
+        return logits
+
+    def rewind(self, length: int) -> None:
+        started = time.perf_counter()
+        self._model.rewind(length)
+        self.seconds += time.perf_counter() - started
+
+
+class TwoForwards(Timed):
+    """Runs forced tokens in a forward of their own."""
+
+    def append(self, tokens: Sequence[int]) -> None:
+        if self.forwards and len(tokens) > 1:
+            super().append(tokens[:1])
+            tokens = tokens[1:]
+        super().append(tokens)
+
+
+class NoForcing(Constraint):
+    """Leaves every token to the model."""
+
+    def take_forced(self) -> list[int]:
+        return []
+
+
+class Replay(Sampler):
+    """Does a greedy sampler's work on the real logits, then picks the next token of a given text."""
+
+    def __init__(self, tokens: Sequence[int], *, lazy: bool) -> None:
+        super().__init__(SamplingParams())
+        self._text, self._lazy = list(tokens), lazy
+        self.place = 0
+
+    def pick(self, logits: Logits, constraint: Constraint | None) -> int:
+        token = self._text[self.place]
+        int(logits.argmax())
+        assert constraint is not None
+        assert constraint.allows(token)
+        if not self._lazy:
+            logits += constraint.bias()
+            int(logits.argmax())
+        return token
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One document by one arm. `outside` is the share of its time that the model did not take."""
+
+    seconds: float
+    tokens: int
+    forwards: int
+    outside: float = 0.0
+    valid: bool = True
+    attempts: int = 1
+
+
+class Bench:
+    """One model, loaded once for all arms."""
+
+    def __init__(self, package: Path, threads: int) -> None:
+        self.runtime = import_runtime()
+        config = self.runtime.Config(str(package))
+        config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
+        self.model = self.runtime.Model(config)
+        self.lookback = find_lookback(self.runtime, self.model)
+        settings = json.loads((package / "genai_config.json").read_text())["model"]
+        ends = settings["eos_token_id"]
+        self.tokenizer_json = (package / "tokenizer.json").read_text()
+        self.vocabulary = Vocabulary(
+            self.tokenizer_json, size=settings["vocab_size"], end_tokens=ends if isinstance(ends, list) else [ends]
+        )
+        self.grammars = Grammars(self.vocabulary.tokenizer)
+        self.guidance = Guidance("json_schema", json.dumps(SCHEMA))
+        self.prompt = self.vocabulary.encode(PROMPT)
+        self.live_prompt = self.vocabulary.encode(LIVE_PROMPT)
+        self.document = self.vocabulary.encode(json.dumps(DOCUMENT, separators=(",", ":")))
+
+    def sequence(self, prompt: Sequence[int], budget: int, *, drafts: bool = False) -> GeneratorLogits:
+        lookback = self.lookback if drafts else 0
+        return GeneratorLogits(self.runtime, self.model, max_length=len(prompt) + budget + 64, lookback=lookback)
+
+    def generator(self, prompt: Sequence[int], budget: int, guided: str | None = None, *, forcing: bool = False) -> Any:
+        """Return onnxruntime-genai's own loop, prefilled."""
+        params = self.runtime.GeneratorParams(self.model)
+        # Room to spare: its forced runs are not checked against the end.
+        params.set_search_options(max_length=len(prompt) + budget + 256, do_sample=False)
+        if guided is not None:
+            params.set_guidance("json_schema", guided, forcing)
+        generator = self.runtime.Generator(self.model, params)
+        generator.append_tokens(np.array(prompt, dtype=np.int32))
+        return generator
+
+    # --- replay ---
+
+    def replay_native(self) -> Outcome:
+        """Let onnxruntime-genai's loop make as many tokens as the document has."""
+        generator = self.generator(self.prompt, len(self.document))
+        started = time.perf_counter()
+        for _ in self.document:
+            generator.generate_next_token()
+        return Outcome(time.perf_counter() - started, len(self.document), len(self.document))
+
+    def replay_single(self) -> Outcome:
+        """Append one token a forward, from Python."""
+        model = Timed(self.sequence(self.prompt, len(self.document)))
+        model.append(self.prompt)
+        for token in self.document[:-1]:
+            int(model.logits().argmax())
+            model.append([token])
+        int(model.logits().argmax())
+        return self._outcome(model, len(self.document))
+
+    def replay(
+        self,
+        *,
+        lazy: bool = True,
+        drafts: bool = False,
+        timed: type[Timed] = Timed,
+        constraint: type[Constraint] = Constraint,
+    ) -> Outcome:
+        """Decode the document with our loop."""
+        model = timed(self.sequence(self.prompt, len(self.document), drafts=drafts))
+        sampler = Replay(self.document, lazy=lazy)
+        runs = decode(
+            model,
+            self.prompt,
+            vocabulary=self.vocabulary,
+            sampler=sampler,
+            max_tokens=10 * len(self.document),
+            constraint=constraint(self.grammars.matcher(self.guidance), self.vocabulary, Outline()),
+        )
+        made: list[int] = []
+        text = TextStream(self.vocabulary)
+        for run in runs:
+            made += run.tokens
+            sampler.place = len(made)
+            text.feed(run.tokens)
+        assert made == self.document
+        return self._outcome(model, len(made))
+
+    # --- live ---
+
+    def live(self, *, drafts: bool) -> Outcome:
+        """Decode a document of the model's own with our loop."""
+        model = Timed(self.sequence(self.live_prompt, LIVE_BUDGET, drafts=drafts))
+        runs = decode(
+            model,
+            self.live_prompt,
+            vocabulary=self.vocabulary,
+            sampler=Sampler(SamplingParams()),
+            max_tokens=LIVE_BUDGET,
+            constraint=Constraint(self.grammars.matcher(self.guidance), self.vocabulary, Outline()),
+        )
+        made = [token for run in runs for token in run.tokens]
+        return replace(self._outcome(model, len(made)), valid=is_valid(self.vocabulary.bytes_of(made)))
+
+    def live_native(self, guided: str | None, *, forcing: bool = False) -> Outcome:
+        """Let onnxruntime-genai's own loop make documents until one is valid."""
+        seconds, made = 0.0, 0
+        for attempt in range(1, LIVE_ATTEMPTS + 1):
+            generator = self.generator(self.live_prompt, LIVE_BUDGET, guided, forcing=forcing)
+            start = generator.token_count()
+            started = time.perf_counter()
+            while not generator.is_done() and generator.token_count() - start < LIVE_BUDGET:
+                generator.generate_next_token()
+            seconds += time.perf_counter() - started
+            tokens = [int(token) for token in generator.get_sequence(0)[start:]]
+            made += len(tokens)
+            if is_valid(self.vocabulary.bytes_of(tokens)):
+                return Outcome(seconds, made, made, attempts=attempt)
+        return Outcome(seconds, made, made, valid=False, attempts=LIVE_ATTEMPTS)
+
+    def _outcome(self, model: Timed, tokens: int) -> Outcome:
+        seconds = time.perf_counter() - model.prefilled
+        return Outcome(seconds, tokens, model.forwards - 1, 1 - model.seconds / seconds)
+
+
+def is_valid(data: bytes) -> bool:
+    try:
+        jsonschema.validate(json.loads(data), SCHEMA)
+    except (ValueError, jsonschema.ValidationError):
+        return False
+    return True
+
+
+class LlamaCpp:
+    """The same weights under llama-cpp-python, for comparison."""
+
+    def __init__(self, gguf: Path, threads: int) -> None:
+        import llama_cpp
+
+        self._library = llama_cpp
+        self._model = llama_cpp.Llama(str(gguf), n_ctx=2048, n_threads=threads, verbose=False)
+
+    def live(self, *, guided: bool) -> Outcome:
+        grammar = None
+        if guided:
+            grammar = self._library.LlamaGrammar.from_json_schema(json.dumps(SCHEMA), verbose=False)
+        self._model.reset()
+        started = time.perf_counter()
+        answer = self._model(LIVE_PROMPT, max_tokens=LIVE_BUDGET, temperature=0.0, grammar=grammar)
+        seconds = time.perf_counter() - started
+        tokens = answer["usage"]["completion_tokens"]
+        return Outcome(seconds, tokens, tokens, valid=is_valid(answer["choices"][0]["text"].encode()))
