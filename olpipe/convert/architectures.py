@@ -10,3 +10,6 @@ FORMAT_VERSION = 2
 
 LAST_LOGITS = "last_logits"
 """Output of a converted decoder: logits of the last two tokens, of one when only one was given; oldest first."""
+
+ADAPTER_FILE = "adapter.safetensors"
+"""What an adapter is called in its model's folder."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,14 @@ import onnx
 from onnx import TensorProto, helper
 
 from olpipe.convert.architectures import LAST_LOGITS
-from olpipe.convert.dequantize import dequantize
-from olpipe.convert.gguf import GGUFFile
+from olpipe.convert.floats import Floats, FloatTensors, Order
 from olpipe.convert.llama import LlamaConfig
 from olpipe.convert.quantize import BLOCK_SIZE, quantize
 from olpipe.convert.weights import WeightFile
-from olpipe.errors import ModelCorrupt
-
-Floats: TypeAlias = npt.NDArray[np.float32]
-Order: TypeAlias = npt.NDArray[np.intp]
 
 _OPSET = 21
 _IR_VERSION = 10
 _CONTRIB = "com.microsoft"
-_CHUNK_VALUES = 1 << 22  # float32 values worked on at once
 _FAR = np.iinfo(np.int64).max
 _FAST_INT8 = 4  # MatMulNBits' accuracy level: activations are quantised to int8
 
@@ -43,7 +37,7 @@ class Precision:
 
 
 def write_decoder(
-    source: GGUFFile, config: LlamaConfig, path: Path, precision: Precision, done: Callable[[], None]
+    source: FloatTensors, config: LlamaConfig, path: Path, precision: Precision, done: Callable[[], None]
 ) -> None:
     """Write `path` and, beside it, its weights as `<path>.data`.
 
@@ -71,7 +65,7 @@ class _Writer:
 
     def __init__(
         self,
-        source: GGUFFile,
+        source: FloatTensors,
         config: LlamaConfig,
         weights: WeightFile,
         precision: Precision,
@@ -122,9 +116,8 @@ class _Writer:
     def _rotary_caches(self) -> None:
         config = self._config
         frequencies = config.rope_base ** -(np.arange(0, config.head_size, 2) / config.head_size)
-        factors = self._source.header.tensors.get("rope_freqs.weight")
-        if factors is not None:
-            frequencies = frequencies / self._vector(factors.name)
+        if self._source.has("rope_freqs.weight"):
+            frequencies = frequencies / self._vector("rope_freqs.weight")
         angles = np.outer(np.arange(config.context_length) / config.rope_scale, frequencies)
         self._weights.add("rotary.cosines", np.cos(angles).astype(np.float32))
         self._weights.add("rotary.sines", np.sin(angles).astype(np.float32))
@@ -246,13 +239,13 @@ class _Writer:
 
     def _matrix(self, name: str, tensors: Sequence[str], bits: int, orders: Sequence[Order | None] = (None,)) -> str:
         """Quantise tensors, one under the other, and write their codes and scales; returns `name`."""
-        infos = [self._source.header.tensors[tensor] for tensor in tensors]
-        rows, blocks = sum(info.shape[0] for info in infos), infos[0].shape[1] // BLOCK_SIZE
+        shapes = [self._source.shape(tensor) for tensor in tensors]
+        rows, blocks = sum(shape[0] for shape in shapes), shapes[0][1] // BLOCK_SIZE
         scales: list[Floats] = []
 
         def codes() -> Iterator[npt.NDArray[np.uint8]]:
             for tensor, order in zip(tensors, orders, strict=True):
-                for values in self._float_rows(tensor, order):
+                for values in self._source.rows(tensor, order):
                     packed, scale = quantize(values, bits)
                     scales.append(scale)
                     yield packed
@@ -262,24 +255,9 @@ class _Writer:
         self._weights.add(f"{name}.scales", np.concatenate(scales))
         return name
 
-    def _float_rows(self, tensor: str, order: Order | None) -> Iterator[Floats]:
-        """Yield a matrix's rows as float32, a bounded number at once, in another order where one is given."""
-        info = self._source.header.tensors[tensor]
-        raw = self._source.rows(info)
-        step = max(1, _CHUNK_VALUES // info.shape[1])
-        for start in range(0, len(raw), step):
-            chunk = raw[start : start + step] if order is None else raw[order[start : start + step]]
-            yield self._finite(dequantize(chunk, info.type), tensor)
-
     def _vector(self, tensor: str) -> Floats:
-        info = self._source.header.tensors[tensor]
-        values = self._finite(dequantize(self._source.rows(info), info.type)[0], tensor)
+        values = self._source.vector(tensor)
         self._done()
-        return values
-
-    def _finite(self, values: Floats, tensor: str) -> Floats:
-        if not np.isfinite(values).all():
-            raise ModelCorrupt(f"`{self._source.header.path}`: tensor `{tensor}` holds infinities or no numbers at all")
         return values
 
 

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from olpipe.convert.adapter import read_adapter
 from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION
 from olpipe.convert.decoder import Precision, write_decoder
+from olpipe.convert.floats import FloatTensors
 from olpipe.convert.gguf import open_gguf
 from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.tokenizer import SpecialTokens, read_vocabulary, tokenizer_config, tokenizer_json
@@ -22,18 +24,26 @@ PRECISIONS = {"int4": Precision(layers=4, vocabulary=8), "int8": Precision(layer
 _DECODER = "model.onnx"
 
 
-def convert_gguf(source: Path, destination: Path, *, precision: str = "int4", progress: ProgressCallback) -> None:
+def convert_gguf(
+    source: Path,
+    destination: Path,
+    *,
+    adapter: Path | None = None,
+    precision: str = "int4",
+    progress: ProgressCallback,
+) -> None:
     """Convert a GGUF file into a package.
 
     Args:
         source: The `.gguf` file.
         destination: An existing, empty folder. It holds half a package when this raises.
+        adapter: What to add to the weights before they are quantised, as `olpipe.convert.adapter` reads it.
         precision: A key of `PRECISIONS`: bits of the decoder's matrices.
         progress: Told about every tensor.
 
     Raises:
         ModelNotFound: There is no such file.
-        ModelCorrupt: The file is damaged.
+        ModelCorrupt: The file is damaged, or the adapter is, or they do not fit.
         ModelUnsupported: It is sound, but of a kind that is not converted.
     """
     if precision not in PRECISIONS:
@@ -50,6 +60,9 @@ def convert_gguf(source: Path, destination: Path, *, precision: str = "int4", pr
     if len(vocabulary.tokens) > config.vocabulary:
         raise ModelCorrupt(f"`{source}` has {len(vocabulary.tokens)} tokens for {config.vocabulary} embedding rows")
 
+    added = None if adapter is None else read_adapter(adapter)
+    if added is not None:
+        added.check(header)
     completed = 0
 
     def count() -> None:
@@ -58,7 +71,7 @@ def convert_gguf(source: Path, destination: Path, *, precision: str = "int4", pr
         progress(Progress("converting", completed, len(header.tensors), "tensors"))
 
     progress(Progress("converting", 0, len(header.tensors), "tensors"))
-    write_decoder(model, config, destination / _DECODER, PRECISIONS[precision], count)
+    write_decoder(FloatTensors(model, added), config, destination / _DECODER, PRECISIONS[precision], count)
     _write_json(destination / "tokenizer.json", tokenizer_json(vocabulary), indent=None)
     _write_json(destination / "tokenizer_config.json", tokenizer_config(vocabulary, config.context_length))
     _write_json(destination / "genai_config.json", _genai_config(config, vocabulary.special))

@@ -28,18 +28,29 @@ class OrtGenaiBackend(Backend):
         return _gguf(bundle) is not None and bundle.config.model_family in ARCHITECTURES
 
     def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
-        """Convert a GGUF file into a package, in a folder beside its final place, then rename it."""
+        """Convert a GGUF file, with the adapter that lies beside it, into a package.
+
+        It is made in a folder beside its final place, which is then renamed.
+        """
         gguf = _gguf(bundle)
         package = package_folder(bundle)
         if gguf is None or (package / GENAI_CONFIG).is_file():
             return
+        from olpipe.convert.architectures import ADAPTER_FILE
         from olpipe.convert.package import convert_gguf
 
+        adapter = bundle.path / ADAPTER_FILE
         bundle.cache.mkdir(parents=True, exist_ok=True)
         unfinished = Path(mkdtemp(prefix=f"{package.name}-", suffix=".unfinished", dir=bundle.cache))
         try:
             precision = str(bundle.config.conversion.get("precision", "int4"))
-            convert_gguf(gguf, unfinished, precision=precision, progress=progress)
+            convert_gguf(
+                gguf,
+                unfinished,
+                adapter=adapter if adapter.is_file() else None,
+                precision=precision,
+                progress=progress,
+            )
             try:
                 os.rename(unfinished, package)
             except OSError:  # another process was faster: its package is as good as ours
