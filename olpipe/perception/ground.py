@@ -60,7 +60,7 @@ def _perceive(image: DecodedImage, perceivers: Sequence[Perceiver]) -> Evidence:
 
 def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence]], *, keep_images: bool) -> Message:
     """Put a line of text where each photo stands, or right behind it."""
-    lines = iter(TextPart(describe(evidence, image.width)) for image, evidence in seen)
+    lines = iter(TextPart(describe(evidence, image.width, image.height)) for image, evidence in seen)
     parts: list[Part] = []
     for part in message.parts:
         if keep_images or isinstance(part, TextPart):

@@ -4,33 +4,51 @@ from olpipe.image import Box
 from olpipe.perception.prompt import describe
 from olpipe.record import Detection, Evidence, Label
 
-DOG_LEFT = Detection("dog", 0.9, Box(0, 0, 300, 300))
-DOG_RIGHT = Detection("dog", 0.8, Box(600, 0, 300, 300))
+DOG_LEFT = Detection("dog", 0.9, Box(0, 0, 200, 300))
+DOG_RIGHT = Detection("dog", 0.8, Box(700, 0, 200, 300))
 TOILET = Detection("toilet", 0.95, Box(0, 0, 100, 100))
 
 
 def test_things_are_counted_placed_and_ordered_by_the_area_they_fill():
-    assert describe(Evidence((TOILET, DOG_LEFT, DOG_RIGHT)), 900) == "photo: dog x2 (center), toilet (left)"
+    assert describe(Evidence((TOILET, DOG_LEFT, DOG_RIGHT)), 900, 600) == "photo: dog x2 (center), toilet (left)"
 
 
 def test_tags_that_have_no_box_follow_without_a_place():
     tags = (Label("dog", 0.9), Label("pug", 0.5), Label("bathroom", 0.4))
-    assert describe(Evidence((DOG_LEFT,), tags), 900) == "photo: dog (left), pug, bathroom"
+    assert describe(Evidence((DOG_LEFT,), tags), 900, 600) == "photo: dog (left), pug, bathroom"
 
 
 def test_a_photo_with_nothing_recognised_says_so():
-    assert describe(Evidence(), 900) == "photo: nothing recognised"
+    assert describe(Evidence(), 900, 600) == "photo: nothing recognised"
 
 
 @pytest.mark.parametrize(("x", "place"), [(0, "left"), (299, "left"), (300, "center"), (600, "center"), (601, "right")])
 def test_a_place_is_the_third_of_the_photo_that_holds_the_middle(x, place):
-    assert describe(Evidence((Detection("cup", 0.5, Box(x, 0, 2, 2)),)), 903) == f"photo: cup ({place})"
+    assert describe(Evidence((Detection("cup", 0.5, Box(x, 0, 2, 20)),)), 903, 2) == f"photo: cup ({place})"
 
 
 def test_a_thing_that_ends_at_the_right_edge_is_on_the_right():
-    assert describe(Evidence((Detection("cup", 0.5, Box(900, 0, 2, 2)),)), 901) == "photo: cup (right)"
+    assert describe(Evidence((Detection("cup", 0.5, Box(900, 0, 2, 20)),)), 901, 2) == "photo: cup (right)"
 
 
 def test_things_of_equal_area_are_ordered_by_name():
-    cup, bowl = Detection("cup", 0.9, Box(0, 0, 9, 9)), Detection("bowl", 0.2, Box(0, 0, 9, 9))
-    assert describe(Evidence((cup, bowl)), 27) == "photo: bowl (left), cup (left)"
+    cup, bowl = Detection("cup", 0.9, Box(0, 0, 9, 9)), Detection("bowl", 0.6, Box(0, 0, 9, 9))
+    assert describe(Evidence((cup, bowl)), 27, 27) == "photo: bowl (left), cup (left)"
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(9, "small "), (10, ""), (54, ""), (55, "large ")], ids=["0.8 %", "1 %", "29 %", "30.3 %"]
+)
+def test_sizes_are_said_where_they_stand_out(side, size):
+    assert describe(Evidence((Detection("cup", 0.5, Box(0, 0, side, side)),)), 100, 100).startswith(f"photo: {size}cup")
+
+
+def test_many_small_things_together_are_not_small():
+    cups = tuple(Detection("cup", 0.5, Box(at, 0, 9, 9)) for at in (0, 10))
+    assert describe(Evidence(cups), 100, 100) == "photo: cup x2 (left)"
+
+
+def test_names_that_are_not_sure_are_given_with_a_maybe():
+    cat, cats = Detection("cat", 0.39, Box(0, 0, 20, 20)), Detection("cat", 0.4, Box(0, 0, 20, 20))
+    assert describe(Evidence((cat,), (Label("cup", 0.2),)), 100, 100) == "photo: maybe cat (left), maybe cup"
+    assert describe(Evidence((cat, cats)), 100, 100) == "photo: cat x2 (left)"
