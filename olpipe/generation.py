@@ -19,6 +19,13 @@ class SamplingParams:
         temperature: 0 picks the most probable token (greedy).
         top_k: Keep the k most probable tokens; 0 keeps all.
         top_p: Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
+        min_p: Keep tokens of at least this share of the best one's probability; 0 keeps all.
+        typical_p: Keep the tokens of most expected surprise up to this probability; 1 keeps all.
+        repeat_penalty: Divide (or multiply, below 0) the logits of tokens picked lately; 1 changes nothing.
+        presence_penalty: Take this off the logits of tokens picked lately.
+        frequency_penalty: Take this off them for each time they were picked.
+        penalty_window: So many tokens back is «lately».
+        logit_bias: (token id, what to add to its logit) pairs.
         seed: Makes a sampled text repeatable on one machine; None draws a fresh one.
         stop: Texts that end generation; they are not part of the output.
         max_tokens: Budget of sampled plus forced tokens. A guided document may pass it by its
@@ -28,6 +35,13 @@ class SamplingParams:
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    penalty_window: int = 64
+    logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
     stop: tuple[str, ...] = ()
     max_tokens: int = 512

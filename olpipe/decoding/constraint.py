@@ -17,6 +17,9 @@ _BYTE_TO_BIAS = np.where(
     np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), 0, -np.inf
 ).astype(np.float32)  # (256, 8)
 
+# Bytes that end a string or escape what follows.
+_STRUCTURE = frozenset(b'"\\')
+
 
 class Constraint:
     """The grammar's state for one sequence. Made from a compiled grammar, whose matcher is copied."""
@@ -52,6 +55,10 @@ class Constraint:
     def in_string(self) -> bool:
         """Whether the text is JSON and stands inside a string."""
         return self.outline is not None and self.outline.in_string
+
+    def is_content(self, token: int) -> bool:
+        """Whether a token would add to the text of the string that is open, and not end it."""
+        return self.in_string and not _STRUCTURE.intersection(self._vocabulary.bytes_of((token,)))
 
     @property
     def strings(self) -> int:

@@ -95,6 +95,7 @@ class Recipe:
             task: The recipe's task.
             perceivers: Those whose evidence joins, in order.
         """
+        usual = asdict(SamplingParams())
         parts = {
             "model": model_digest,
             "task": [task.name, task.version],
@@ -102,7 +103,8 @@ class Recipe:
             "prompt": self.prompt,
             "schema": self.schema,  # its key order is the generation order, so it is kept
             "language": self.language,
-            "sampling": asdict(self.sampling),
+            # What is as usual is left out: a new option must not make anyone's photos be done again.
+            "sampling": {name: value for name, value in asdict(self.sampling).items() if value != usual[name]},
             "examples": self.examples,
             "fit_pixels": FIT_PIXELS,
         }

@@ -25,11 +25,29 @@ OPTIONS: dict[str, type] = {
     "temperature": float,
     "top_k": int,
     "top_p": float,
+    "min_p": float,
+    "typical_p": float,
+    "repeat_penalty": float,
+    "presence_penalty": float,
+    "frequency_penalty": float,
+    "penalty_window": int,
     "seed": int,
     "stop": list,
     "max_tokens": int,
 }
-RANGES = {"temperature": (0, 2), "top_k": (0, None), "top_p": (0, 1), "seed": (0, None), "max_tokens": (1, None)}
+RANGES = {
+    "temperature": (0, 2),
+    "top_k": (0, None),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "typical_p": (0, 1),
+    "repeat_penalty": (0.1, 10),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "penalty_window": (0, None),
+    "seed": (0, None),
+    "max_tokens": (1, None),
+}
 TYPE_NAMES = {str: "a text", list: "a list", dict: "a table", float: "a number", int: "a whole number"}
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,12 @@ _SPELLINGS: dict[str, tuple[str, type]] = {
     "temperature": ("temperature", float),
     "top_k": ("top_k", int),
     "top_p": ("top_p", float),
+    "min_p": ("min_p", float),
+    "typical_p": ("typical_p", float),
+    "repeat_penalty": ("repeat_penalty", float),
+    "presence_penalty": ("presence_penalty", float),
+    "frequency_penalty": ("frequency_penalty", float),
+    "repeat_last_n": ("penalty_window", int),
     "seed": ("seed", int),
     "num_predict": ("max_tokens", int),
 }
@@ -35,4 +42,6 @@ def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingPar
             changes[field] = kind(value)
     if changes.get("max_tokens", 1) < 1:  # Ollama's «no limit»
         del changes["max_tokens"]
+    if changes.get("penalty_window", 0) < 0:  # Ollama's «the whole context»
+        changes["penalty_window"] = sys.maxsize
     return replace(base, **changes)

@@ -1,0 +1,49 @@
+"""Make tokens less likely that were picked a moment ago, and others as likely as someone asks."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+import numpy as np
+
+from olpipe.decoding.logits_model import Logits
+from olpipe.generation import SamplingParams
+
+
+class Penalties:
+    """Changes the logits of one sequence by what it picked lately.
+
+    Tokens of JSON structure are neither remembered nor changed: a document has to repeat its quotes and
+    keys. The prompt's tokens are not counted.
+    """
+
+    def __init__(self, params: SamplingParams) -> None:
+        self._params = params
+        self._recent: deque[int] = deque(maxlen=params.penalty_window)
+        self._penalises = params.penalty_window > 0 and (
+            params.repeat_penalty != 1 or params.presence_penalty != 0 or params.frequency_penalty != 0
+        )
+
+    def note(self, token: int) -> None:
+        """Remember a token that was picked as content."""
+        if self._penalises:
+            self._recent.append(token)
+
+    def apply(self, logits: Logits, *, content: bool) -> None:
+        """Change logits in place.
+
+        Args:
+            logits: (vocab_size,) float32.
+            content: Whether the next token is content, so that repetition counts.
+        """
+        for token, bias in self._params.logit_bias:
+            if 0 <= token < len(logits):
+                logits[token] += bias
+        if not content or not self._recent:
+            return
+        counts = Counter(self._recent)
+        tokens = np.fromiter(counts, dtype=np.intp, count=len(counts))
+        times = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
+        values = logits[tokens]
+        values = np.where(values > 0, values / self._params.repeat_penalty, values * self._params.repeat_penalty)
+        logits[tokens] = values - self._params.presence_penalty - times * self._params.frequency_penalty
