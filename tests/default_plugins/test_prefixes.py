@@ -15,6 +15,7 @@ from olpipe.default_plugins.ort_genai.runtime import import_runtime
 from olpipe.generation import GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
+from olpipe.store.library import Library
 from olpipe.testing.models import build_tiny_package
 
 CONTEXT = 2048
@@ -209,3 +210,19 @@ def test_where_rewinding_is_not_exact_every_prompt_is_computed_whole(bundle, ope
         assert present == 0
         assert np.array_equal(logits, expected)
     assert caplog.text.count("rewinding is not exact: every prompt is computed whole") == 1
+
+
+@pytest.mark.slow
+def test_the_real_model_answers_the_same_whatever_is_kept(photo_mini_home):
+    library = Library(photo_mini_home / "models", cache=photo_mini_home / "cache")
+    real = library.get(ModelName.parse("photo-mini"))
+    runner = OrtGenaiBackend().load(real, LoadOptions(threads=1))
+    evidence = ("photo: dog x2 (center)", "photo: bus (left), person (right)", "photo: dog x2 (center), cat (left)")
+    requests = [ask(text, guidance=GUIDANCE, temperature=heat, seed=1) for text in evidence for heat in (0, 0.8)]
+    together = [answer(runner, request) for request in requests]
+    for request, (text, _) in zip(requests, together, strict=True):
+        runner._prefixes.close()
+        alone, last = answer(runner, request)
+        assert (alone, last.timings.reused_tokens) == (text, 0)
+    assert [last.timings.reused_tokens > 0 for _, last in together] == [False] + [True] * 5
+    runner.close()

@@ -1,0 +1,128 @@
+"""Measure what it saves to prefill the common beginning of prompts once, and that no answer changes.
+
+    python benchmarks/prefixes.py [--model photo-mini] [--requests 30]
+
+Asks a model for records of photos, each request twice, in turns: with the sequences kept from the requests before,
+and with none. Two kinds of prompts: the recipe's one sentence before the evidence, and the same behind two examples.
+Prints the share of prompt tokens that were reused, the median time of a prompt both ways, and how many greedy and
+how many sampled answers differ. Fails when one does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+
+from olpipe import machine
+from olpipe.default_plugins.ort_genai.runner import TextRunner
+from olpipe.generation import Chunk, GenerateRequest, Guidance, SamplingParams
+from olpipe.messages import Message, TextPart
+from olpipe.model import LoadOptions
+from olpipe.plugins import Plugins
+from olpipe.settings import Settings
+from olpipe.store.build import backend_for, build
+from olpipe.store.library import Library
+from olpipe.store.resolve import resolve
+
+PROMPT = TextPart("Describe the photo as JSON.")
+PLACES = ("left", "center", "right")
+THINGS = ("dog", "cat", "bench", "bus", "person", "kite", "umbrella", "toilet", "banana", "clock", "tv", "surfboard")
+EXAMPLES = (
+    (
+        "photo: dog x2 (center), frisbee (left)",
+        '{"title":"Two dogs play with a frisbee","description":"Two dogs run after a frisbee on a lawn.",'
+        '"alt":"Two dogs and a frisbee"}',
+    ),
+    (
+        "photo: bus (left), person x4 (right), traffic light (center)",
+        '{"title":"A bus stops at a street corner","description":"A bus waits at a traffic light while four people '
+        'stand at the corner.","alt":"A bus and four people at a street corner"}',
+    ),
+)
+TEXTS = ("title", "description", "alt")
+SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "string", "minLength": 1, "maxLength": 120} for name in TEXTS},
+    "required": list(TEXTS),
+    "additionalProperties": False,
+}
+
+
+def main() -> int:
+    """Print a row for each kind of prompt; fail when an answer depends on what was kept."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="photo-mini")
+    parser.add_argument("--requests", type=int, default=30)
+    arguments = parser.parse_args()
+    runner = load(arguments.model)
+    differ = 0
+    for name, examples in (("recipe's prompt", ()), ("with two examples", EXAMPLES)):
+        generator = random.Random(0)
+        requests = [request(arguments.model, examples, number, generator) for number in range(arguments.requests)]
+        differ += measure(runner, name, requests)
+    return 0 if differ == 0 else 1
+
+
+def measure(runner: TextRunner, name: str, requests: list[GenerateRequest]) -> int:
+    """Answer every request both ways, print the row, and return how many answers differ."""
+    kept, differ = runner._prefixes, 0
+    kept.close()
+    lasts: list[Chunk] = []
+    prompt_ms: tuple[list[float], list[float]] = ([], [])
+    for one in requests:
+        runner._prefixes = kept
+        text, last = answer(runner, one)
+        runner._prefixes = type(kept)(runner._open, context_length=runner.info.context_length)
+        alone, alone_last = answer(runner, one)
+        differ += text != alone
+        lasts.append(last)
+        for times, chunk in zip(prompt_ms, (last, alone_last), strict=True):
+            assert chunk.timings is not None
+            times.append(chunk.timings.prompt_ns / 1e6)
+    runner._prefixes = kept
+    reused = sum(last.timings.reused_tokens for last in lasts if last.timings)
+    tokens = sum(last.usage.prompt_tokens for last in lasts if last.usage)
+    print(f"{name}: {tokens / len(requests):.0f} prompt tokens, {reused / tokens:.1%} reused;", end=" ")
+    print("median prompt {:.1f} ms, without reuse {:.1f} ms;".format(*map(statistics.median, prompt_ms)), end=" ")
+    print(f"{differ} of {len(requests)} answers differ")
+    return differ
+
+
+def request(
+    model: str, examples: tuple[tuple[str, str], ...], number: int, generator: random.Random
+) -> GenerateRequest:
+    """Return the request for one photo, greedy and sampled in turns."""
+    messages, prompt = [], (PROMPT,)
+    for question, reply in examples:
+        messages += [Message("user", (*prompt, TextPart(question))), Message.of("assistant", reply)]
+        prompt = ()
+    seen = generator.sample(THINGS, generator.randint(1, 5))
+    evidence = "photo: " + ", ".join(f"{thing} ({generator.choice(PLACES)})" for thing in seen)
+    messages.append(Message("user", (*prompt, TextPart(evidence))))
+    sampling = SamplingParams(temperature=0.8 * (number % 2), seed=number, max_tokens=120)
+    return GenerateRequest(model, tuple(messages), sampling, Guidance("json_schema", json.dumps(SCHEMA)))
+
+
+def answer(runner: TextRunner, request: GenerateRequest) -> tuple[str, Chunk]:
+    """Return an answer's text and its last chunk."""
+    chunks = list(runner.generate(runner.prepare(request)))
+    return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+def load(model: str) -> TextRunner:
+    """Load a model in this process."""
+    settings = Settings.read()
+    plugins = Plugins.load(settings)
+    library = Library(settings.models_folder, cache=settings.home / "cache")
+    bundle = resolve(model, library, plugins, lambda progress: None)
+    build(bundle, plugins.backends, lambda progress: None)
+    runner = backend_for(bundle, plugins.backends).load(bundle, LoadOptions(threads=machine.cores()))
+    assert isinstance(runner, TextRunner)
+    return runner
+
+
+if __name__ == "__main__":
+    sys.exit(main())
