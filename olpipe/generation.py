@@ -74,6 +74,7 @@ class GenerateRequest:
         sampling: How tokens are picked.
         guidance: What the output is held to; None leaves it free.
         perceivers: Whose evidence joins the request; None means those the model's manifest names.
+        language: The language of what evidence fills in, as a BCP 47 tag.
     """
 
     model: str
@@ -81,6 +82,7 @@ class GenerateRequest:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     guidance: Guidance | None = None
     perceivers: tuple[str, ...] | None = None
+    language: str = "en"
 
 
 class FinishReason(StrEnum):

@@ -241,7 +241,15 @@ class Perceiver(ABC):
 
     @abstractmethod
     def perceive(self, image: DecodedImage) -> Evidence:
-        """Return what is in the photo; boxes in pixels of the upright original."""
+        """Return what is in the photo, in English; boxes in pixels of the upright original."""
+
+    def translations(self) -> Mapping[str, Mapping[str, str]]:
+        """Return its names in other languages: by BCP 47 tag, the words by their English names.
+
+        A name that is missing stays English. The words are part of the key of recipes in their language,
+        so `version` need not change with them.
+        """
+        return {}
 
 
 # --- batch ------------------------------------------------------------------------------------
@@ -258,6 +266,8 @@ class TaskContext:
         sampling: How tokens are picked.
         examples: (question, answer) pairs shown before the photo.
         perceivers: Whose evidence joins; None means those the model's manifest names.
+        language: The language of the record, as a BCP 47 tag.
+        model_writes: Whether the model writes that language.
     """
 
     model: str
@@ -266,6 +276,8 @@ class TaskContext:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     examples: tuple[tuple[str, str], ...] = ()
     perceivers: tuple[str, ...] | None = None
+    language: str = "en"
+    model_writes: bool = True
 
 
 class Task(ABC):
@@ -274,6 +286,9 @@ class Task(ABC):
     name: str
     version: str
     """Part of every recipe's key: changes when the same answer would give another record."""
+
+    sentences: tuple[str, ...] = ()
+    """Properties that it leaves empty where the model does not write the recipe's language."""
 
     @abstractmethod
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:

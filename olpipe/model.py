@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from olpipe.errors import InvalidName
+from olpipe.languages import choose
 
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
@@ -72,6 +73,7 @@ class ModelConfig:
         embedding_length: Width of the model; 0 when not known.
         capabilities: `completion`, `vision`, …
         perceivers: Whose evidence joins every request to this model.
+        languages: What it writes, as BCP 47 tags; empty when not known.
         conversion: How the layers become a runnable package, and that format's version; part of
             the manifest, so of the model's digest.
     """
@@ -84,7 +86,12 @@ class ModelConfig:
     embedding_length: int = 0
     capabilities: tuple[str, ...] = ("completion",)
     perceivers: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
     conversion: Mapping[str, Any] = field(default_factory=dict)
+
+    def writes(self, language: str) -> bool:
+        """Say whether the model may be asked to write a language; what is not known is worth a try."""
+        return not self.languages or choose(language, self.languages) is not None
 
 
 MEDIA_TYPE = "application/vnd.ollama.image."

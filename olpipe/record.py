@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,22 @@ class Evidence:
         known = {label.name for label in self.tags}
         more = tuple(label for label in other.tags if label.name not in known)
         return Evidence(self.objects + other.objects, self.tags + more)
+
+    def renamed(self, names: Mapping[str, str]) -> Evidence:
+        """Return the evidence with other names, where there are any; of tags that became equal the first stays."""
+        if not names:
+            return self
+        objects = []
+        for thing in self.objects:
+            label = names.get(thing.label, thing.label)
+            tags = dict.fromkeys(names.get(tag, tag) for tag in thing.tags)
+            tags.pop(label, None)  # it says nothing more any longer
+            objects.append(replace(thing, label=label, tags=tuple(tags)))
+        labels: dict[str, Label] = {}
+        for tag in self.tags:
+            name = names.get(tag.name, tag.name)
+            labels.setdefault(name, Label(name, tag.score))
+        return Evidence(tuple(objects), tuple(labels.values()))
 
 
 @dataclass(frozen=True, slots=True)

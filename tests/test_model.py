@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olpipe.errors import InvalidName
-from olpipe.model import ModelName
+from olpipe.model import ModelConfig, ModelName
 
 NAMES = [
     ("photo-mini", "registry.ollama.ai", "library", "photo-mini", "latest", "photo-mini:latest"),
@@ -45,3 +45,9 @@ def test_every_text_is_refused_or_becomes_four_safe_folder_names(text):
         assert part not in ("", ".", "..")
         assert not set(part) & set("/\\\0\n ~")
     assert ModelName.parse(str(name)) == name
+
+
+def test_a_model_writes_the_languages_that_it_names_and_any_where_it_names_none():
+    assert ModelConfig().writes("sw")
+    english = ModelConfig(languages=("en", "zh-Hans"))
+    assert [english.writes(tag) for tag in ("en", "en-GB", "zh", "zh-TW", "de")] == [True, True, True, False, False]

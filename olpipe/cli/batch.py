@@ -28,6 +28,7 @@ SOME_FAILED = 3
 @click.option("--prompt", help="Ask this instead of what the recipe asks.")
 @click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
 @click.option("--evidence", metavar="NAME,...", help="Show the model what these perceivers see.")
+@click.option("--lang", metavar="TAG", help="The language of tags and texts, like de or zh-Hans.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N photos.")
 @click.option("--retry-failed", is_flag=True, help="Try photos again that failed before.")
 @click.pass_obj
@@ -69,6 +70,7 @@ def _recipe(name: str, overrides: dict[str, str | None]) -> Recipe:
     return read_recipe(name).override(
         model=overrides["model"],
         prompt=overrides["prompt"],
+        language=overrides["lang"],
         schema=None if schema is None else _schema_text(schema),
         perceivers=None if evidence is None else tuple(part.strip() for part in evidence.split(",") if part.strip()),
     )

@@ -13,6 +13,7 @@ from olpipe.image import DecodedImage
 from olpipe.interfaces import Perceiver
 from olpipe.messages import Message, Part, TextPart
 from olpipe.model import ModelBundle
+from olpipe.perception.names import names_in
 from olpipe.perception.prompt import describe
 from olpipe.record import Detection, Evidence, Label
 from olpipe.registry import Registry
@@ -25,10 +26,12 @@ def ground(request: GenerateRequest, bundle: ModelBundle, perceivers: Registry[P
     """Return the request with evidence of its photos: as text in the prompt, and as known values of the answer.
 
     The request says whose evidence is wanted, else the model's manifest does. A model without
-    vision gets the evidence in place of the photo.
+    vision gets the evidence in place of the photo. The prompt says it in English, known values in
+    the request's language.
 
     Raises:
-        UsageError: There are photos, but the model has neither vision nor perceivers.
+        UsageError: There are photos, but the model has neither vision nor perceivers; or the
+            perceivers have no words in the request's language.
         UnknownName: A perceiver is not installed.
     """
     if not any(message.images for message in request.messages):
@@ -43,6 +46,7 @@ def ground(request: GenerateRequest, bundle: ModelBundle, perceivers: Registry[P
     if not names:
         return request
     chosen = [perceivers.get(name) for name in names]
+    words = names_in(request.language, chosen)
     messages = []
     evidence = Evidence()
     for message in request.messages:
@@ -50,7 +54,7 @@ def ground(request: GenerateRequest, bundle: ModelBundle, perceivers: Registry[P
         messages.append(_with_evidence(message, seen, keep_images=has_vision))
         if seen:  # what the answer is about is the last photo shown
             evidence = sum((found for _, found in seen), Evidence())
-    guidance = None if request.guidance is None else _with_constants(request.guidance, evidence)
+    guidance = None if request.guidance is None else _with_constants(request.guidance, evidence.renamed(words))
     return replace(request, messages=tuple(messages), guidance=guidance)
 
 

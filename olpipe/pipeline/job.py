@@ -90,11 +90,11 @@ class DescribeSession(Session):
     def __init__(self, recipe: Recipe, plugins: Plugins, engine: Engine) -> None:
         """Load the recipe's model."""
         self._recipe = recipe
-        self._context = recipe.context()
         self._task = plugins.tasks.get(recipe.task)
         self._plugins = plugins
         self._engine = engine
         self._bundle = engine.bundle(recipe.model)
+        self._context = recipe.context(model_writes=self._bundle.config.writes(recipe.language))
         self._alone = threading.Lock()
         self._client = f"recipe {recipe.name}"
         self.slots = engine.load(recipe.model).slots

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from olpipe.errors import UsageError
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
 from olpipe.imaging.decode import FIT_PIXELS
 from olpipe.interfaces import Perceiver, Task, TaskContext
+from olpipe.languages import is_tag
+from olpipe.perception.names import names_in
 
 OWN_SCHEMA_TASK = "data"
 OWN_SCHEMA_PROMPT = "Describe this photo as JSON."
@@ -50,6 +53,7 @@ class Recipe:
         prompt: str | None = None,
         schema: str | None = None,
         perceivers: tuple[str, ...] | None = None,
+        language: str | None = None,
     ) -> Recipe:
         """Return a copy with what is given changed.
 
@@ -61,9 +65,11 @@ class Recipe:
             prompt: What to ask.
             schema: JSON Schema as JSON text.
             perceivers: Whose evidence joins.
+            language: The language of the records.
 
         Raises:
             SchemaError: The schema is not JSON, or not a valid JSON Schema; says where.
+            UsageError: The language is no BCP 47 tag.
         """
         recipe = self
         if schema is not None:
@@ -75,16 +81,29 @@ class Recipe:
             recipe = replace(recipe, prompt=prompt)
         if perceivers is not None:
             recipe = replace(recipe, perceivers=perceivers)
+        if language is not None:
+            if not is_tag(language):
+                raise UsageError(f"`{language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
+            recipe = replace(recipe, language=language)
         return recipe
 
-    def context(self) -> TaskContext:
-        """Return the recipe as its task sees it."""
+    def context(self, *, model_writes: bool = True) -> TaskContext:
+        """Return the recipe as its task sees it, given whether the model writes the recipe's language."""
         prompt = self.prompt
         if self.language != "en":
             prompt += f"\nWrite every text in the language `{self.language}`."
-        return TaskContext(self.model, prompt, self.schema, self.sampling, self.examples, self.perceivers)
+        return TaskContext(
+            model=self.model,
+            prompt=prompt,
+            schema=self.schema,
+            sampling=self.sampling,
+            examples=self.examples,
+            perceivers=self.perceivers,
+            language=self.language,
+            model_writes=model_writes,
+        )
 
-    def key(self, model_digest: str, task: Task, perceivers: Iterable[Perceiver]) -> str:
+    def key(self, model_digest: str, task: Task, perceivers: Sequence[Perceiver]) -> str:
         """Return a digest of everything that a record depends on besides the photo's bytes.
 
         Two recipes have the same key exactly when they give the same records. The recipe's and the
@@ -94,9 +113,12 @@ class Recipe:
             model_digest: `sha256:…` of the model's manifest.
             task: The recipe's task.
             perceivers: Those whose evidence joins, in order.
+
+        Raises:
+            UsageError: They have no words in the recipe's language.
         """
         usual = asdict(SamplingParams())
-        parts = {
+        parts: dict[str, Any] = {
             "model": model_digest,
             "task": [task.name, task.version],
             "perceivers": [[perceiver.name, perceiver.version] for perceiver in perceivers],
@@ -108,5 +130,7 @@ class Recipe:
             "examples": self.examples,
             "fit_pixels": FIT_PIXELS,
         }
+        if words := names_in(self.language, perceivers):
+            parts["names"] = dict(words)
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import olpipe
 from olpipe.errors import RecipeError, SchemaError, nearest
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
+from olpipe.languages import is_tag
 from olpipe.pipeline.recipe import Recipe
 
 DEFAULT_RECIPE = "photo-tags"
@@ -49,7 +49,6 @@ RANGES = {
     "max_tokens": (1, None),
 }
 TYPE_NAMES = {str: "a text", list: "a list", dict: "a table", float: "a number", int: "a whole number"}
-LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 def read_recipe(name_or_path: str) -> Recipe:
@@ -92,7 +91,7 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
         if key not in table:
             raise RecipeError(f"`{key}` is missing")
     language = table.get("language", "en")
-    if not LANGUAGE.fullmatch(language):
+    if not is_tag(language):
         raise RecipeError(f"`language` cannot be `{language}`", hint="write a tag like `en` or `zh-Hans`")
     evidence = table.get("evidence")
     return Recipe(

@@ -16,7 +16,8 @@ from olpipe.errors import ImageUnsupported, MachineError, PluginError
 from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, choose_loader
 from olpipe.imaging.discover import Discovery, read
-from olpipe.interfaces import RunInfo
+from olpipe.interfaces import RunInfo, Task
+from olpipe.model import ModelBundle
 from olpipe.pipeline.job import DescribeJob
 from olpipe.pipeline.ledger import FAILURES, RECORDS, Ledger
 from olpipe.pipeline.recipe import Recipe
@@ -85,6 +86,7 @@ def run_batch(
         OutputBusy: Another run writes there.
         OutputUnavailable: The folder cannot be made or written.
         ModelNotFound: The recipe's model is nowhere.
+        UsageError: The perceivers have no words in the recipe's language.
         MachineError: The machine failed; what was done is kept, and no photo is marked for it.
     """
     with Ledger(options.output) as ledger:
@@ -105,6 +107,8 @@ def run_batch(
                 f"the recipe or the model changed: `{options.output}` held {others} records of another; they stay in"
                 " its ledger and come back without work when that is run again"
             )
+        if not bundle.config.writes(recipe.language):
+            observer.notice(_unwritten(recipe, task, bundle))
         run = RunInfo(recipe.name, key)
         factory = plugins.sinks.get(SINK_SCHEME)
         sinks = {name: factory.open(str(options.output / f"{name}.jsonl"), run) for name in (RECORDS, FAILURES)}
@@ -112,6 +116,14 @@ def run_batch(
             river = _River(ledger, writer, plugins, observer)
             job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
             return river.flow(job, found.images, options, about)
+
+
+def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
+    """Say what becomes of texts in a language that the model does not write."""
+    *others, last = [f"`{name}`" for name in task.sentences if name in recipe.schema.get("properties", {})] or [""]
+    empty = f"{', '.join(others)} and {last}" if others else last
+    outcome = f"{empty} will be empty" if empty else "its answers may be in another language"
+    return f"`{bundle.name}` does not write `{recipe.language}`: {outcome}"
 
 
 class _River:

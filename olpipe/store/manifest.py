@@ -74,6 +74,7 @@ def config_to_bytes(config: ModelConfig, layers: Sequence[Layer]) -> bytes:
         "context_length": config.context_length,
         "embedding_length": config.embedding_length,
         "perceivers": list(config.perceivers),
+        "languages": list(config.languages),
         "conversion": dict(config.conversion),
     }
     # The last three are what container registries expect of any config; Ollama writes these constants.
@@ -104,6 +105,7 @@ def config_from_bytes(data: bytes) -> ModelConfig:
         embedding_length=_count(value, "embedding_length"),
         capabilities=_texts(value, "capabilities") or ModelConfig().capabilities,
         perceivers=_texts(value, "perceivers"),
+        languages=_texts(value, "languages"),
         conversion=conversion,
     )
 

@@ -46,6 +46,28 @@ def test_without_examples_the_prompt_stands_beside_the_photo():
     assert (message.role, message.text, message.images) == ("user", "Look.", (IMAGE,))
 
 
+def test_photo_leaves_sentences_empty_in_a_language_that_the_model_does_not_write():
+    title = {"type": "string", "minLength": 1, "pattern": "[A-Z]"}
+    schema = {"type": "object", "properties": {"tags": {"type": "array"}, "title": title, "alt": {"minLength": 1}}}
+    context = TaskContext("m", "Look.", schema, language="zh-Hans", model_writes=False)
+    request = PhotoTask().build(IMAGE, context)
+    assert request.language == "zh-Hans"
+    assert request.guidance.constants == (("title", '""'), ("alt", '""'))
+    empty = {"const": ""}
+    assert json.loads(request.guidance.source) == {
+        "type": "object",
+        "properties": {"tags": {"type": "array"}, "title": empty, "alt": empty},
+    }
+    assert list(json.loads(request.guidance.source)["properties"]) == ["tags", "title", "alt"]
+
+
+def test_photo_asks_for_sentences_in_a_language_that_the_model_may_write():
+    schema = {"type": "object", "properties": {"title": {"type": "string", "minLength": 1}}}
+    request = PhotoTask().build(IMAGE, TaskContext("m", "Look.", schema, language="zh-Hans"))
+    assert request.guidance.constants == ()
+    assert json.loads(request.guidance.source) == schema
+
+
 def test_data_keeps_any_document_under_its_own_key():
     assert DataTask().parse(answer({"file": "x", "data": [1]}), IMAGE) == {"data": {"file": "x", "data": [1]}}
     assert DataTask().parse(answer([1, 2]), IMAGE) == {"data": [1, 2]}

@@ -40,6 +40,9 @@ class Fixed(Perceiver):
     def perceive(self, image):
         return self.evidence
 
+    def translations(self):
+        return {"de": {"cat": "Katze", "cup": "Tasse", "tabby": "Katze"}}
+
 
 @pytest.fixture
 def perceivers():
@@ -108,6 +111,25 @@ def test_constants_are_compact_json_in_the_order_of_the_schema(perceivers):
     grounded = ground(request(PHOTO, schema=SCHEMA), bundle("cats"), perceivers)
     assert grounded.guidance.constants[0] == ("tags", '["cat","tabby"]')
     assert [name for name, _ in grounded.guidance.constants] == ["tags", "objects"]
+
+
+def test_known_values_are_in_the_language_of_the_request_and_the_prompt_stays_english(perceivers):
+    grounded = ground(request(PHOTO, schema=SCHEMA, language="de-AT"), bundle("cats", "cups"), perceivers)
+    assert grounded.messages[0].text.startswith("photo: cat (left), cup (right), tabby")
+    tags, objects = constants(grounded).values()
+    assert tags == ["Katze", "Tasse"]
+    assert [(thing["type"], thing["tags"]) for thing in objects] == [("Katze", []), ("Tasse", [])]
+
+
+def test_the_schema_has_room_for_words_as_they_will_stand(perceivers):
+    schema = tags_schema(items={"enum": ["Tasse", "Hund", "cat"]})
+    grounded = ground(request(PHOTO, schema=schema, language="de"), bundle("cats", "cups"), perceivers)
+    assert constants(grounded) == {"tags": ["Tasse"]}
+
+
+def test_a_language_that_the_perceivers_do_not_speak_is_a_usage_error(perceivers):
+    with pytest.raises(UsageError, match="there are no tags in `fr`"):
+        ground(request(PHOTO, schema=SCHEMA, language="fr"), bundle("cats"), perceivers)
 
 
 def test_a_photo_with_nothing_in_it_is_evidence_too(perceivers):

@@ -7,7 +7,7 @@ import pytest
 
 from olpipe.default_plugins.tasks.data import DataTask
 from olpipe.default_plugins.tasks.photo import PROPERTIES, PhotoTask
-from olpipe.errors import RecipeError, SchemaError
+from olpipe.errors import RecipeError, SchemaError, UsageError
 from olpipe.generation import SamplingParams
 from olpipe.interfaces import Perceiver
 from olpipe.pipeline.recipe import Recipe
@@ -25,8 +25,12 @@ DIGEST = "sha256:" + "a" * 64
 
 
 class Eye(Perceiver):
-    def __init__(self, name, version="1"):
+    def __init__(self, name, version="1", german="Auge"):
         self.name, self.version = name, version
+        self.german = german
+
+    def translations(self):
+        return {"de": {"eye": self.german}}
 
     def perceive(self, image):
         return Evidence()
@@ -150,10 +154,31 @@ def test_the_key_changes_with_everything_a_record_depends_on():
         key(replace(recipe, schema=two)),
         key(replace(recipe, schema=turned)),
         key(replace(recipe, language="de")),
+        key(replace(recipe, language="de"), perceivers=(Eye("one"),)),
+        key(replace(recipe, language="de"), perceivers=(Eye("one", german="Äuglein"),)),
         key(replace(recipe, sampling=SamplingParams(max_tokens=9))),
         key(replace(recipe, examples=(("q", "a"),))),
     ]
     assert len(set(keys)) == len(keys)
+
+
+def test_the_key_of_an_english_recipe_does_not_change_with_words_of_other_languages():
+    recipe = parse_recipe(TABLE)
+    assert key(recipe, perceivers=(Eye("one"),)) == key(recipe, perceivers=(Eye("one", german="Äuglein"),))
+
+
+def test_a_language_that_perceivers_have_no_words_in_is_refused_before_any_photo():
+    with pytest.raises(UsageError, match="there are no tags in `it`"):
+        key(replace(parse_recipe(TABLE), language="it"), perceivers=(Eye("one"),))
+
+
+def test_the_language_can_be_changed_for_one_run():
+    recipe = parse_recipe(TABLE).override(language="pt-BR")
+    context = recipe.context(model_writes=False)
+    assert (recipe.language, context.language, context.model_writes) == ("pt-BR", "pt-BR", False)
+    with pytest.raises(UsageError, match="`german` is not a language tag") as caught:
+        recipe.override(language="german")
+    assert caught.value.hint == "write one like `de` or `zh-Hans`"
 
 
 def test_the_key_does_not_change_with_names_or_spelling():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from olpipe.generation import GenerateRequest, Guidance
 from olpipe.image import DecodedImage
@@ -10,10 +11,15 @@ from olpipe.interfaces import TaskContext
 from olpipe.messages import ImagePart, Message, Part, TextPart
 
 
-def ask(image: DecodedImage, context: TaskContext) -> GenerateRequest:
+def ask(image: DecodedImage, context: TaskContext, *, constants: Sequence[tuple[str, str]] = ()) -> GenerateRequest:
     """Return a conversation that shows the examples, then the photo; the prompt opens it.
 
     The prompt comes before whatever changes from photo to photo, so that its prefill can be reused.
+
+    Args:
+        image: The photo.
+        context: What the recipe decided.
+        constants: Values that are known without looking, as `Guidance` has them.
     """
     prompt: tuple[Part, ...] = (TextPart(context.prompt),)
     messages: list[Message] = []
@@ -22,5 +28,11 @@ def ask(image: DecodedImage, context: TaskContext) -> GenerateRequest:
         prompt = ()
     messages.append(Message("user", (*prompt, ImagePart(image))))
     source = json.dumps(context.schema, ensure_ascii=False, separators=(",", ":"))
-    guidance = Guidance("json_schema", source)
-    return GenerateRequest(context.model, tuple(messages), context.sampling, guidance, context.perceivers)
+    return GenerateRequest(
+        model=context.model,
+        messages=tuple(messages),
+        sampling=context.sampling,
+        guidance=Guidance("json_schema", source, tuple(constants)),
+        perceivers=context.perceivers,
+        language=context.language,
+    )

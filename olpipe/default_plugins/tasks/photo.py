@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from olpipe.default_plugins.tasks.asking import ask
@@ -24,18 +25,24 @@ class PhotoTask(Task):
 
     name = "photo"
     version = "1"
+    sentences = ("title", "description", "alt")
 
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
-        """Return the request for one photo.
+        """Return the request for one photo; sentences are empty where the model does not write the language.
 
         Raises:
             SchemaError: The schema has properties that a photo's record has no place for.
         """
-        for name in context.schema.get("properties", {}):
+        properties = context.schema.get("properties", {})
+        for name in properties:
             if name not in PROPERTIES:
                 hint = f'it knows {", ".join(PROPERTIES)}; for a schema of your own use `task = "data"`'
                 raise SchemaError(f"the task `photo` does not know the property `{name}`", hint=hint)
-        return ask(image, context)
+        empty = () if context.model_writes else [name for name in self.sentences if name in properties]
+        if empty:  # whatever the schema wants of them
+            properties = {**properties, **{name: {"const": ""} for name in empty}}
+            context = replace(context, schema={**context.schema, "properties": properties})
+        return ask(image, context, constants=[(name, '""') for name in empty])
 
     def parse(self, completion: Completion, image: DecodedImage) -> Mapping[str, Any]:
         """Return the document with each tag once and every box inside the photo."""

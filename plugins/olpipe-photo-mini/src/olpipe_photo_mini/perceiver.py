@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -58,6 +59,12 @@ class PhotoMini(Perceiver):
                 objects[index] = replace(objects[index], tags=(breed.name,))
                 tags.append(breed)
         return Evidence(tuple(objects), best_first(tags))
+
+    def translations(self) -> Mapping[str, Mapping[str, str]]:
+        """Return every name in other languages."""
+        from olpipe_photo_mini.translations import translations
+
+        return translations()
 
     def _open(self) -> Networks:
         from olpipe_photo_mini.networks import Networks

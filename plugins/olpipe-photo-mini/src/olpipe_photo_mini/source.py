@@ -53,5 +53,5 @@ class PhotoMiniSource(ModelSource):
         for path in sorted((DATA / "licenses").glob("*.txt")):
             layers.append(replace(store.add_bytes(path.read_bytes()), media_type=MEDIA_TYPE + "license"))
         progress(Progress("writing manifest"))
-        store.commit(name, replace(gguf_config(gguf), perceivers=(NAME,)), layers)
+        store.commit(name, replace(gguf_config(gguf), perceivers=(NAME,), languages=("en",)), layers)
         shutil.rmtree(folder, ignore_errors=True)
