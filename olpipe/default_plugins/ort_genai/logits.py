@@ -76,3 +76,4 @@ class GeneratorLogits:
     def rewind(self, length: int) -> None:
         """Shorten the sequence; exact for decoder-only packages with a shared KV buffer."""
         self._generator.rewind_to(length)
+        self.prompt = self.prompt[:length]
