@@ -104,7 +104,7 @@ class Layer:
     Attributes:
         digest: `sha256:<64 hex digits>` of the bytes.
         size: Bytes.
-        media_type: `MEDIA_TYPE` plus `model`, `license`, `system`, `params`, `projector`, …
+        media_type: `MEDIA_TYPE` plus `model`, `adapter`, `license`, `card`, `system`, `params`, `projector`, …
         name: The file's path inside the model's folder, with forward slashes; empty for texts.
     """
 
@@ -127,6 +127,7 @@ class ModelBundle:
         system: A system message for every conversation, or empty.
         parameters: Default sampling parameters, in Ollama's spelling (`temperature`, `num_predict`, …).
         licenses: Texts of the licences.
+        card: The model card: what it was made from, how well it does, where it fails; Markdown, or empty.
         size_bytes: Size of all layers.
     """
 
@@ -138,6 +139,7 @@ class ModelBundle:
     system: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     licenses: tuple[str, ...] = ()
+    card: str = ""
     size_bytes: int = 0
 
 

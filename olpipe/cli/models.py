@@ -45,7 +45,7 @@ def list_models(app: App, prefix: str, as_json: bool) -> None:
 @click.option("--license", "license_only", is_flag=True, help="Write the texts of the licences only.")
 @click.pass_obj
 def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
-    """Show what a model is: architecture, sizes, capabilities, parameters, licence."""
+    """Show what a model is: architecture, sizes, capabilities, parameters, licence, model card."""
     from olpipe.model import ModelName
 
     name = ModelName.parse(model)
@@ -115,11 +115,12 @@ def _details(bundle: ModelBundle) -> dict[str, Any]:
         "parameters": dict(bundle.parameters),
         "system": bundle.system,
         "license": "\n".join(bundle.licenses),
+        "card": bundle.card,
     }
 
 
 def _sections(bundle: ModelBundle) -> list[str]:
-    """Return Ollama's sections in Ollama's order, the empty ones left out; perceivers are ours."""
+    """Return Ollama's sections in Ollama's order, the empty ones left out; perceivers and the card are ours."""
     config = bundle.config
     facts = (
         ("architecture", config.model_family),
@@ -136,6 +137,7 @@ def _sections(bundle: ModelBundle) -> list[str]:
         "Parameters": parameters,
         "System": _beginning(bundle.system),
         "License": _beginning("\n".join(bundle.licenses)),
+        "Model card": [(line,) for line in bundle.card.splitlines()],
     }
     return [f"  {title}\n{words.table(rows, indent='    ')}" for title, rows in sections.items() if rows]
 

@@ -50,4 +50,4 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "", padding: int = 4) 
     """Lay rows out in left-aligned columns, one line each."""
     widths = [max(map(len, column)) + padding for column in zip(*rows, strict=True)]
     lines = ("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(indent + line.rstrip() for line in lines)
+    return "\n".join((indent + line).rstrip() for line in lines)

@@ -196,7 +196,7 @@ class Library:
         view, cache = self._made(model.digest)
         try:
             views.materialise(view, self._files(model))
-            system, licenses = self._texts(model, "system"), self._texts(model, "license")
+            system, licenses, card = (self._texts(model, kind) for kind in ("system", "license", "card"))
             parameters = _parameters(self._texts(model, "params"))
         except (FileNotFoundError, ValueError) as error:
             raise damaged(model.name, error) from error
@@ -209,6 +209,7 @@ class Library:
             system="\n".join(system),
             parameters=parameters,
             licenses=tuple(licenses),
+            card="\n".join(card),
             size_bytes=model.size_bytes,
         )
 

@@ -39,6 +39,7 @@ def photos(library, isolated_home):
         replace(library.add_bytes(b"Be brief.\nBe kind.\nBe right."), media_type=MEDIA_TYPE + "system"),
         replace(library.add_bytes(b'{"temperature":0.5,"stop":["x"]}'), media_type=MEDIA_TYPE + "params"),
         replace(library.add_bytes(b"Apache License\n\nVersion 2.0"), media_type=MEDIA_TYPE + "license"),
+        replace(library.add_bytes(b"# photos\n\nWritten for a test.\n"), media_type=MEDIA_TYPE + "card"),
     ]
     config = ModelConfig(
         model_format="gguf",
@@ -119,6 +120,7 @@ def test_show_has_ollamas_sections(run, photos):
         '\n  Parameters\n    stop           ["x"]\n    temperature    0.5\n'
         "\n  System\n    Be brief.\n    Be kind.\n    ...\n"
         "\n  License\n    Apache License\n    Version 2.0\n"
+        "\n  Model card\n    # photos\n\n    Written for a test.\n"
     )
 
 
@@ -127,6 +129,7 @@ def test_show_writes_the_licence_alone_or_everything_as_json(run, photos):
     shown = json.loads(run("show", "me/photos:small", "--json")[1])
     assert shown["parameters"] == {"temperature": 0.5, "stop": ["x"]}
     assert (shown["perceivers"], shown["system"][:9], shown["license"][:6]) == (["objects"], "Be brief.", "Apache")
+    assert shown["card"] == "# photos\n\nWritten for a test.\n"
 
 
 def test_show_says_when_there_is_no_licence(run, library):
