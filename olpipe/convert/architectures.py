@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-ARCHITECTURES = ("llama",)
+ARCHITECTURES = ("llama", "qwen2")
 """Those that can be converted, as `general.architecture` names them."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Changes whenever the same file is converted to another package."""
 
 LAST_LOGITS = "last_logits"

@@ -1,6 +1,10 @@
-"""Write a llama decoder as an ONNX graph of ONNX Runtime's fused operators.
+"""Write the decoder of a llama, or of a near relative, as an ONNX graph of ONNX Runtime's fused operators.
 
 Inputs, outputs and the key/value cache are those that ONNX Runtime GenAI expects of a `llama` model.
+
+A four-bit weight is (code - 8) * scale + offset with a scale and an offset for every block of a row. The operator
+that multiplies fast knows no such offsets, and needs none: what they add to a product is a much smaller product of
+their own, of the blocks' offsets with the sums of the blocks' inputs.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from onnx import TensorProto, helper
 from olpipe.convert.architectures import LAST_LOGITS
 from olpipe.convert.floats import Floats, FloatTensors, Order
 from olpipe.convert.llama import LlamaConfig
-from olpipe.convert.quantize import BLOCK_SIZE, quantize
+from olpipe.convert.quantize import BLOCK_SIZE, Quantised, quantize
 from olpipe.convert.weights import WeightFile
 
 _OPSET = 21
@@ -77,6 +81,8 @@ class _Writer:
         self._precision = precision
         self._done = done
         self._nodes: list[onnx.NodeProto] = []
+        self._with_offsets: set[str] = set()
+        self._sums: dict[str, str] = {}
 
     def graph(self) -> onnx.GraphProto:
         self._lengths()
@@ -94,7 +100,7 @@ class _Writer:
         normed, _ = self._norm("norm", "output_norm.weight", residual, pending)
         self._project(normed)
         inputs, outputs = _signature(self._config)
-        return helper.make_graph(self._nodes, "llama", inputs, outputs, self._weights.initializers)
+        return helper.make_graph(self._nodes, self._config.architecture, inputs, outputs, self._weights.initializers)
 
     def _node(
         self, operator: str, inputs: Sequence[str], outputs: Sequence[str], *, domain: str = "", **attributes: Any
@@ -185,9 +191,13 @@ class _Writer:
             f"{name}.qkv",
             [f"blk.{layer}.attn_{part}.weight" for part in "qkv"],
             self._precision.layers,
-            [_half_rotation(config.heads, config.head_size), _half_rotation(config.kv_heads, config.head_size), None],
+            [self._rotary_order(config.heads), self._rotary_order(config.kv_heads), None],
         )
-        packed = self._multiply(normed, weight, (config.hidden_size, width), self._precision.layers)
+        bias = ""
+        if config.family.biases:
+            values = np.concatenate([self._vector(f"blk.{layer}.attn_{part}.bias") for part in "qkv"])
+            bias = self._weights.add(f"{name}.qkv.bias", values)
+        packed = self._multiply(normed, weight, (config.hidden_size, width), self._precision.layers, bias=bias)
         self._node(
             "GroupQueryAttention",
             [
@@ -224,11 +234,19 @@ class _Writer:
         product = self._node("Mul", [gate, self._multiply(normed, up, outward, bits)], [f"{name}.product.output"])
         return self._multiply(product, down, outward[::-1], bits)
 
-    def _multiply(self, values: str, weight: str, shape: tuple[int, int], bits: int, *, output: str = "") -> str:
-        return self._node(
+    def _rotary_order(self, heads: int) -> Order | None:
+        return _half_rotation(heads, self._config.head_size) if self._config.family.rotary_pairs else None
+
+    def _multiply(
+        self, values: str, weight: str, shape: tuple[int, int], bits: int, *, bias: str = "", output: str = ""
+    ) -> str:
+        output = output or f"{weight}.output"
+        offsets = weight in self._with_offsets
+        inputs = [values, f"{weight}.codes", f"{weight}.scales", *(["", "", bias] if bias else [])]
+        self._node(
             "MatMulNBits",
-            [values, f"{weight}.codes", f"{weight}.scales"],
-            [output or f"{weight}.output"],
+            inputs,
+            [f"{weight}.product.output" if offsets else output],
             domain=_CONTRIB,
             K=shape[0],
             N=shape[1],
@@ -236,23 +254,41 @@ class _Writer:
             block_size=BLOCK_SIZE,
             accuracy_level=_FAST_INT8,
         )
+        if offsets:
+            shift = self._node("MatMul", [self._block_sums(values, shape[0]), f"{weight}.offsets"], [f"{weight}.shift"])
+            self._node("Add", [f"{weight}.product.output", shift], [output])
+        return output
+
+    def _block_sums(self, values: str, width: int) -> str:
+        """Sum each block's values, which is all that the blocks' offsets are multiplied with."""
+        if values not in self._sums:
+            summing = f"constants.summing.{width}"
+            if summing not in self._weights:
+                self._weights.add(summing, np.kron(np.eye(width // BLOCK_SIZE), np.ones((BLOCK_SIZE, 1))).astype("f4"))
+            name = values.removesuffix(".output")
+            self._sums[values] = self._node("MatMul", [values, summing], [f"{name}.sums"])
+        return self._sums[values]
 
     def _matrix(self, name: str, tensors: Sequence[str], bits: int, orders: Sequence[Order | None] = (None,)) -> str:
-        """Quantise tensors, one under the other, and write their codes and scales; returns `name`."""
+        """Quantise tensors, one under the other, and write their codes, scales and offsets; returns `name`."""
         shapes = [self._source.shape(tensor) for tensor in tensors]
         rows, blocks = sum(shape[0] for shape in shapes), shapes[0][1] // BLOCK_SIZE
-        scales: list[Floats] = []
+        parts: list[Quantised] = []
 
         def codes() -> Iterator[npt.NDArray[np.uint8]]:
             for tensor, order in zip(tensors, orders, strict=True):
                 for values in self._source.rows(tensor, order):
-                    packed, scale = quantize(values, bits)
-                    scales.append(scale)
-                    yield packed
+                    part = quantize(values, bits)
+                    parts.append(part._replace(codes=part.codes[:0]))
+                    yield part.codes
                 self._done()
 
         self._weights.stream(f"{name}.codes", np.uint8, (rows, blocks, BLOCK_SIZE * bits // 8), codes())
-        self._weights.add(f"{name}.scales", np.concatenate(scales))
+        self._weights.add(f"{name}.scales", np.concatenate([part.scales for part in parts]))
+        offsets = np.concatenate([part.offsets for part in parts])
+        if offsets.any():
+            self._with_offsets.add(name)
+            self._weights.add(f"{name}.offsets", np.ascontiguousarray(offsets.T))
         return name
 
     def _vector(self, tensor: str) -> Floats:

@@ -89,7 +89,7 @@ def _genai_config(config: LlamaConfig, special: SpecialTokens) -> dict[str, Any]
     end = special.ends[0]
     return {
         "model": {
-            "type": "llama",
+            "type": config.architecture,
             "vocab_size": config.vocabulary,
             "context_length": config.context_length,
             "bos_token_id": end if special.begin is None else special.begin,

@@ -33,6 +33,9 @@ class WeightFile:
     ) -> None:
         self._file.close()
 
+    def __contains__(self, name: str) -> bool:
+        return any(tensor.name == name for tensor in self.initializers)
+
     def add(self, name: str, values: npt.NDArray[Any]) -> str:
         """Write one tensor, inside the model when it is tiny; returns its name."""
         if values.nbytes <= _INLINE_BYTES:

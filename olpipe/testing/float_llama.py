@@ -1,7 +1,7 @@
-"""A llama decoder in plain numpy float32, written for clarity: what conversions are measured against.
+"""Decoders of llama and qwen2 in plain numpy float32, written for clarity: what conversions are measured against.
 
-It shares nothing with `olpipe.convert`: the `gguf` package reads the file and widens its tensors, and rotary
-positions turn neighbouring values as GGUF files keep them.
+They share nothing with `olpipe.convert`: the `gguf` package reads the file and widens its tensors, and rotary
+positions turn those values together that GGUF files of the architecture keep as a pair.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 
 class FloatLlama:
-    """A llama from a GGUF file, all of it in memory as float32."""
+    """A llama or qwen2 from a GGUF file, all of it in memory as float32."""
 
     def __init__(self, path: Path) -> None:
         from gguf import GGUFReader, dequantize
@@ -26,22 +26,31 @@ class FloatLlama:
         self._tensors: dict[str, Floats] = {
             tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
         }
+        self._architecture = self._fields["general.architecture"]
         self._heads = int(self._field("attention.head_count"))
         self._kv_heads = int(self._field("attention.head_count_kv"))
 
     def logits(self, token_ids: npt.ArrayLike) -> Floats:
         """Return what the model says after each of the tokens, (tokens, vocabulary)."""
+        return self.project(self.hidden(token_ids))
+
+    def hidden(self, token_ids: npt.ArrayLike) -> Floats:
+        """Return what the output projection is given for each of the tokens, (tokens, width)."""
         hidden = self._tensors["token_embd.weight"][np.asarray(token_ids)]  # (tokens, width)
         for layer in range(int(self._field("block_count"))):
             prefix = f"blk.{layer}"
             hidden = hidden + self._attention(prefix, self._norm(f"{prefix}.attn_norm", hidden))
             hidden = hidden + self._feed_forward(prefix, self._norm(f"{prefix}.ffn_norm", hidden))
+        return self._norm("output_norm", hidden)
+
+    def project(self, hidden: Floats) -> Floats:
+        """Return the logits of some tokens, (tokens, vocabulary)."""
         output = self._tensors.get("output.weight", self._tensors["token_embd.weight"])
-        result: Floats = self._norm("output_norm", hidden) @ output.T
+        result: Floats = hidden @ output.T
         return result
 
     def _field(self, name: str) -> Any:
-        return self._fields[f"llama.{name}"]
+        return self._fields[f"{self._architecture}.{name}"]
 
     def _norm(self, name: str, hidden: Floats) -> Floats:
         mean_square = np.mean(hidden**2, axis=-1, keepdims=True)
@@ -54,6 +63,7 @@ class FloatLlama:
 
         def heads(part: str, count: int) -> Floats:
             projected = hidden @ self._tensors[f"{prefix}.attn_{part}.weight"].T
+            projected = projected + self._tensors.get(f"{prefix}.attn_{part}.bias", np.float32(0))
             return projected.reshape(tokens, count, -1).swapaxes(0, 1)  # (heads, tokens, head width)
 
         groups = self._heads // self._kv_heads
@@ -69,14 +79,20 @@ class FloatLlama:
         return result
 
     def _rotate(self, values: Floats) -> Floats:
-        """Turn each pair of neighbouring values by its position's angle."""
+        """Turn each pair of values by its position's angle: neighbours in a llama, halves of a head in a qwen2."""
         _, tokens, width = values.shape
         frequencies = float(self._field("rope.freq_base")) ** -(np.arange(0, width, 2) / width)
         if "rope_freqs.weight" in self._tensors:
             frequencies = frequencies / self._tensors["rope_freqs.weight"]
         turns = np.exp(1j * np.outer(np.arange(tokens), frequencies))  # (tokens, width / 2)
-        turned = (values[..., 0::2] + 1j * values[..., 1::2]) * turns
-        return np.stack([turned.real, turned.imag], axis=-1).reshape(values.shape).astype(np.float32)
+        neighbours = self._architecture == "llama"
+        if neighbours:
+            first, second = values[..., 0::2], values[..., 1::2]
+        else:
+            first, second = np.split(values, 2, axis=-1)
+        turned = (first + 1j * second) * turns
+        joined = np.stack([turned.real, turned.imag], axis=-1 if neighbours else -2)
+        return joined.reshape(values.shape).astype(np.float32)
 
     def _feed_forward(self, prefix: str, hidden: Floats) -> Floats:
         gate = hidden @ self._tensors[f"{prefix}.ffn_gate.weight"].T

@@ -82,23 +82,25 @@ def vocabulary() -> tuple[list[str], list[str]]:
     return tokens, merges
 
 
-def tiny_metadata(tokens: list[str], merges: list[str], context_length: int) -> dict[str, Any]:
+def tiny_metadata(
+    tokens: list[str], merges: list[str], context_length: int, *, architecture: str = "llama"
+) -> dict[str, Any]:
     """Return a tiny model's metadata."""
     kinds = [_CONTROL_TOKEN if token in SPECIAL_TOKENS else _NORMAL_TOKEN for token in tokens]
     return {
-        "general.architecture": "llama",
+        "general.architecture": architecture,
         "general.name": "tiny",
         "general.size_label": "100K",
         "general.file_type": 0,
-        "llama.block_count": _LAYERS,
-        "llama.context_length": context_length,
-        "llama.embedding_length": _WIDTH,
-        "llama.feed_forward_length": _FEED_FORWARD,
-        "llama.attention.head_count": _HEADS,
-        "llama.attention.head_count_kv": _KV_HEADS,
-        "llama.attention.layer_norm_rms_epsilon": 1e-5,
-        "llama.rope.freq_base": 10000.0,
-        "llama.rope.dimension_count": _WIDTH // _HEADS,
+        f"{architecture}.block_count": _LAYERS,
+        f"{architecture}.context_length": context_length,
+        f"{architecture}.embedding_length": _WIDTH,
+        f"{architecture}.feed_forward_length": _FEED_FORWARD,
+        f"{architecture}.attention.head_count": _HEADS,
+        f"{architecture}.attention.head_count_kv": _KV_HEADS,
+        f"{architecture}.attention.layer_norm_rms_epsilon": 1e-5,
+        f"{architecture}.rope.freq_base": 10000.0,
+        f"{architecture}.rope.dimension_count": _WIDTH // _HEADS,
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "smollm",
         "tokenizer.ggml.tokens": tokens,
@@ -112,8 +114,14 @@ def tiny_metadata(tokens: list[str], merges: list[str], context_length: int) -> 
     }
 
 
-def tiny_tensors(vocabulary_size: int, seed: int) -> dict[str, npt.NDArray[np.float32]]:
-    """Return a tiny model's weights; without its `output.weight` it is as sound, with tied embeddings."""
+def tiny_tensors(vocabulary_size: int, seed: int, *, biases: bool = False) -> dict[str, npt.NDArray[np.float32]]:
+    """Return a tiny model's weights; without its `output.weight` it is as sound, with tied embeddings.
+
+    Args:
+        vocabulary_size: Rows of the embedding.
+        seed: Of the weights.
+        biases: Whether queries, keys and values have biases, as a qwen2 has.
+    """
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -144,6 +152,8 @@ def tiny_tensors(vocabulary_size: int, seed: int) -> dict[str, npt.NDArray[np.fl
             "ffn_down": matrix(_WIDTH, _FEED_FORWARD),
         }
         tensors |= {f"blk.{layer}.{name}.weight": values for name, values in block.items()}
+        for part, width in (("q", _WIDTH), ("k", key_width), ("v", key_width)) if biases else ():
+            tensors[f"blk.{layer}.attn_{part}.bias"] = random.normal(0, 0.5, width).astype(np.float32)
     return tensors
 
 

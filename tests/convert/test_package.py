@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from olpipe.convert.architectures import LAST_LOGITS
+from olpipe.convert.architectures import ARCHITECTURES, LAST_LOGITS
 from olpipe.convert.gguf import read_header
+from olpipe.convert.llama import FAMILIES
 from olpipe.convert.package import PRECISIONS, convert_gguf
 from olpipe.errors import ModelCorrupt, ModelUnsupported, OlpipeError
 from olpipe.testing.float_llama import FloatLlama
@@ -21,10 +22,10 @@ TOKENS, MERGES = vocabulary()
 TEXT_IDS = np.random.default_rng(5).integers(0, len(TOKENS), 40)
 
 
-def write_variant(path, *, metadata=None, tensors=None, without=()):
+def write_variant(path, *, architecture="llama", metadata=None, tensors=None, without=()):
     """Write a tiny model with other metadata or tensors, or without some of them."""
-    all_metadata = tiny_metadata(TOKENS, MERGES, 256) | (metadata or {})
-    all_tensors = tiny_tensors(len(TOKENS), 3) | (tensors or {})
+    all_metadata = tiny_metadata(TOKENS, MERGES, 256, architecture=architecture) | (metadata or {})
+    all_tensors = tiny_tensors(len(TOKENS), 3, biases=architecture == "qwen2") | (tensors or {})
     for name in without:
         all_metadata.pop(name, None)
         all_tensors.pop(name, None)
@@ -67,8 +68,10 @@ ROPE_FACTORS = np.linspace(1, 4, 8).astype(np.float32)
         {"without": ["output.weight"]},
         {"tensors": {"rope_freqs.weight": ROPE_FACTORS}},
         {"metadata": {"llama.rope.freq_base": 500.0}},
+        {"architecture": "qwen2"},
+        {"architecture": "qwen2", "without": ["output.weight"]},
     ],
-    ids=["plain", "tied embeddings", "rotary factors", "another rotary base"],
+    ids=["plain", "tied embeddings", "rotary factors", "another rotary base", "qwen2", "qwen2, tied embeddings"],
 )
 def test_eight_bit_packages_say_what_the_float_model_says(tmp_path, variant):
     gguf = write_variant(tmp_path / "tiny.gguf", **variant)
@@ -76,6 +79,24 @@ def test_eight_bit_packages_say_what_the_float_model_says(tmp_path, variant):
     measured = stepwise_logits(convert(gguf, tmp_path / "package", precision="int8"), TEXT_IDS)
     assert relative_error(measured, expected) < 0.06
     assert np.mean(measured.argmax(axis=1) == expected.argmax(axis=1)) >= 0.9
+
+
+def test_the_float_model_would_notice_a_missing_bias(tmp_path):
+    whole = write_variant(tmp_path / "whole.gguf", architecture="qwen2")
+    zeros = {f"blk.{layer}.attn_q.bias": np.zeros(64, np.float32) for layer in range(2)}
+    other = write_variant(tmp_path / "other.gguf", architecture="qwen2", tensors=zeros)
+    measured = stepwise_logits(convert(other, tmp_path / "package", precision="int8"), TEXT_IDS)
+    assert relative_error(measured, FloatLlama(whole).logits(TEXT_IDS)) > 0.06
+
+
+def test_every_convertible_architecture_is_described():
+    assert tuple(FAMILIES) == ARCHITECTURES
+
+
+def test_a_package_names_its_architecture(tmp_path):
+    gguf = write_variant(tmp_path / "tiny.gguf", architecture="qwen2")
+    config = json.loads((convert(gguf, tmp_path / "package") / "genai_config.json").read_text())
+    assert config["model"]["type"] == "qwen2"
 
 
 def test_the_float_model_would_notice_a_wrong_rotary_base(tmp_path):
@@ -194,6 +215,11 @@ WIDE = np.ones((64, 64), np.float32)
         (ModelCorrupt, "says `llama.embedding_length` is 'wide'", {"metadata": {"llama.embedding_length": "wide"}}),
         (ModelCorrupt, "has 4 heads for 3 key/value heads", {"metadata": {"llama.attention.head_count_kv": 3}}),
         (ModelCorrupt, "has no tensor `blk.1.ffn_up.weight`", {"without": ["blk.1.ffn_up.weight"]}),
+        (
+            ModelCorrupt,
+            "has no tensor `blk.1.attn_k.bias`",
+            {"architecture": "qwen2", "without": ["blk.1.attn_k.bias"]},
+        ),
         (ModelCorrupt, "has no tensor `token_embd.weight`", {"without": ["token_embd.weight"]}),
         (
             ModelCorrupt,
