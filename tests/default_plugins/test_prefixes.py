@@ -112,6 +112,16 @@ def test_a_cancelled_answer_leaves_its_prompt_to_the_next(load):
     assert (text, last.timings.reused_tokens > 0) == (expected, True)
 
 
+def test_an_answer_that_needed_no_forward_leaves_what_was_there_to_the_next(load):
+    runner = load()
+    prompts = [runner.prepare(ask(text)).tokens for text in ("a dog", "a cat")]
+    shared = next(at for at, (one, two) in enumerate(zip(*prompts, strict=False)) if one != two)
+    answer(runner, ask("a dog"))
+    _, forced = answer(runner, ask("a cat", guidance=GUIDANCE, max_tokens=2))
+    assert forced.usage.sampled_tokens == 0
+    assert answer(runner, ask("a dog"))[1].timings.reused_tokens == shared
+
+
 def test_prompts_give_the_same_logits_wherever_they_part(open_sequence):
     prompt = tokens(0, 60)
     expected, _ = run(Prefixes(open_sequence, context_length=CONTEXT), prompt)

@@ -46,7 +46,7 @@ class GeneratorLogits:
         self.limits = ModelLimits(max_length=max_length, can_rewind=True, lookback=lookback)
         self.prompt: tuple[int, ...] = ()
         self._used = False
-        self._present = 0
+        self._present, self._starting = 0, True
 
     def restart(self, present: int, *, max_length: int) -> None:
         """Begin another sequence whose first `present` tokens are the prompt's that is here.
@@ -56,14 +56,15 @@ class GeneratorLogits:
         if self._used:
             self._generator.rewind_to(present)
         self.limits = replace(self.limits, max_length=max_length)
-        self.prompt, self._present = (), present
+        self.prompt, self._present, self._starting = self.prompt[:present], present, True
 
     def append(self, tokens: Sequence[int]) -> None:
         """Run one forward."""
         self._used = True
-        prompt, self.prompt = self.prompt or tuple(tokens), ()  # after a failure nothing here can be trusted
+        prompt = tuple(tokens) if self._starting else self.prompt
+        self.prompt = ()  # after a failure nothing here can be trusted
         self._generator.append_tokens(np.asarray(tokens[self._present :], dtype=np.int32))
-        self.prompt, self._present = prompt, 0
+        self.prompt, self._present, self._starting = prompt, 0, False
 
     def logits(self, back: int = 0) -> Logits:
         """Return (vocab_size,) float32."""
