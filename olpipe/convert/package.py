@@ -11,6 +11,7 @@ from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION
 from olpipe.convert.decoder import Precision, write_decoder
 from olpipe.convert.floats import FloatTensors
 from olpipe.convert.gguf import open_gguf
+from olpipe.convert.linear import Blocks
 from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.tokenizer import SpecialTokens, read_vocabulary, tokenizer_config, tokenizer_json
 from olpipe.errors import ModelCorrupt, ModelUnsupported
@@ -19,7 +20,10 @@ from olpipe.interfaces import Progress, ProgressCallback
 __all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
 
 # Embedding and output projection keep eight bits: they cost little time and most of the loss at four.
-PRECISIONS = {"int4": Precision(layers=4, vocabulary=8), "int8": Precision(layers=8, vocabulary=8)}
+PRECISIONS = {
+    "int4": Precision(layers=Blocks(4, 32), vocabulary=Blocks(8, 32), fine_output=False),
+    "int8": Precision(layers=Blocks(8, 16), vocabulary=Blocks(8, 32), fine_output=True),
+}
 
 _DECODER = "model.onnx"
 

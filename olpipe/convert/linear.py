@@ -1,0 +1,153 @@
+"""Quantised matrices in an ONNX graph, and what multiplies by them.
+
+A four-bit weight is (code - 8) * scale + offset, with a scale and an offset for every block of a row. The operator
+that multiplies fast knows no such offsets, and needs none: what they add to a product is a much smaller product of
+their own, of the blocks' offsets with the sums of the blocks' inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+
+from olpipe.convert.floats import FloatTensors, Order
+from olpipe.convert.quantize import Quantised, quantize
+from olpipe.convert.weights import WeightFile
+
+CONTRIB = "com.microsoft"
+
+_FAST_INT8 = 4  # MatMulNBits' accuracy level: inputs are rounded to eight bits too, by the blocks of the weights
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How a matrix is quantised: bits of a value, and values of a row that share a scale."""
+
+    bits: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A quantised matrix whose codes, scales and offsets are among the weights, under its name."""
+
+    name: str
+    rows: int
+    columns: int
+    blocks: Blocks
+    has_offsets: bool
+
+
+class Graph:
+    """The nodes of a graph in the order of the data flow, and its weights."""
+
+    def __init__(self, weights: WeightFile) -> None:
+        self.weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+
+    def node(
+        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], *, domain: str = "", **attributes: Any
+    ) -> str:
+        """Append a node, named after what it gives; returns its first output."""
+        name = outputs[0].removesuffix(".output")
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
+        return outputs[0]
+
+    def constant(self, name: str, values: npt.NDArray[Any]) -> str:
+        """Add a weight that several nodes may ask for, once; returns its name."""
+        name = f"constants.{name}"
+        return name if name in self.weights else self.weights.add(name, values)
+
+
+class Linear:
+    """Writes quantised matrices and products with them."""
+
+    def __init__(self, graph: Graph, source: FloatTensors, done: Callable[[], None]) -> None:
+        self._graph = graph
+        self._source = source
+        self._done = done
+        self._sums: dict[str, str] = {}
+
+    def matrix(
+        self, name: str, tensors: Sequence[str], blocks: Blocks, orders: Sequence[Order | None] = (None,)
+    ) -> Matrix:
+        """Quantise tensors, one under the other, each with its rows in another order where one is given."""
+        shapes = [self._source.shape(tensor) for tensor in tensors]
+        rows, columns = sum(shape[0] for shape in shapes), shapes[0][1]
+        parts: list[Quantised] = []
+
+        def codes() -> Iterator[npt.NDArray[np.uint8]]:
+            for tensor, order in zip(tensors, orders, strict=True):
+                for values in self._source.rows(tensor, order):
+                    part = quantize(values, blocks.bits, blocks.size)
+                    parts.append(part._replace(codes=part.codes[:0]))
+                    yield part.codes
+                self._done()
+
+        weights = self._graph.weights
+        packed = (rows, columns // blocks.size, blocks.size * blocks.bits // 8)
+        weights.stream(f"{name}.codes", np.uint8, packed, codes())
+        weights.add(f"{name}.scales", np.concatenate([part.scales for part in parts]))
+        offsets = np.concatenate([part.offsets for part in parts])
+        has_offsets = bool(offsets.any())
+        if has_offsets:
+            weights.add(f"{name}.offsets", np.ascontiguousarray(offsets.T))
+        return Matrix(name, rows, columns, blocks, has_offsets)
+
+    def multiply(self, values: str, matrix: Matrix, *, bias: str = "", output: str = "") -> str:
+        """Multiply values, (batch, tokens, columns); returns (batch, tokens, rows)."""
+        name, node = matrix.name, self._graph.node
+        output = output or f"{name}.output"
+        product = node(
+            "MatMulNBits",
+            [values, f"{name}.codes", f"{name}.scales", *(["", "", bias] if bias else [])],
+            [f"{name}.product.output" if matrix.has_offsets else output],
+            domain=CONTRIB,
+            K=matrix.columns,
+            N=matrix.rows,
+            bits=matrix.blocks.bits,
+            block_size=matrix.blocks.size,
+            accuracy_level=_FAST_INT8,
+        )
+        if matrix.has_offsets:
+            sums = self._block_sums(values, matrix)
+            shift = node("MatMul", [sums, f"{name}.offsets"], [f"{name}.shift.output"])
+            node("Add", [product, shift], [output])
+        return output
+
+    def multiply_finely(self, values: str, matrix: Matrix, *, output: str) -> str:
+        """Multiply values in two parts, as rounded to eight bits and what that leaves, so that sixteen count.
+
+        It costs what twice the tokens cost, which for one or two of them is little.
+        """
+        node, constant = self._graph.node, self._graph.constant
+        blocks = constant(f"blocks.{matrix.blocks.size}", np.array([-1, matrix.blocks.size]))
+        axis, parts = constant("axis", np.array([1])), f"{output}.parts"
+        shape = node("Shape", [values], [f"{parts}.shape"])
+        blocked = node("Reshape", [values, blocks], [f"{parts}.blocks"])
+        largest = node("ReduceMax", [node("Abs", [blocked], [f"{parts}.sizes"]), axis], [f"{parts}.largest"])
+        safe = node("Max", [largest, constant("tiny", np.array(1e-30, np.float32))], [f"{parts}.safe"])
+        scale = node("Div", [safe, constant("largest_code", np.array(127, np.float32))], [f"{parts}.scale"])
+        codes = node("Round", [node("Div", [blocked, scale], [f"{parts}.steps"])], [f"{parts}.codes"])
+        rounded = node("Mul", [codes, scale], [f"{parts}.rounded"])
+        left = node("Sub", [blocked, rounded], [f"{parts}.left"])
+        both = [node("Reshape", [part, shape], [f"{part}.rows"]) for part in (rounded, left)]
+        products = self.multiply(node("Concat", both, [f"{parts}.rows"], axis=1), matrix, output=f"{parts}.products")
+        halves = [f"{parts}.first", f"{parts}.second"]
+        node("Split", [products], halves, axis=1, num_outputs=2)
+        return node("Add", halves, [output])
+
+    def _block_sums(self, values: str, matrix: Matrix) -> str:
+        """Sum each block's values; matrices that multiply the same values share the sums."""
+        if values not in self._sums:
+            size, columns = matrix.blocks.size, matrix.columns
+            summing = np.kron(np.eye(columns // size), np.ones((size, 1))).astype(np.float32)
+            inputs = [values, self._graph.constant(f"summing.{columns}.{size}", summing)]
+            self._sums[values] = self._graph.node("MatMul", inputs, [f"{values.removesuffix('.output')}.sums"])
+        return self._sums[values]
