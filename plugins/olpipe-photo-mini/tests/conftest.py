@@ -1,4 +1,4 @@
-"""Make `conversion/`, which is not installed, importable."""
+"""Make `conversion/` and `training/`, which are not installed, importable."""
 
 import sys
 from pathlib import Path

@@ -1,11 +1,15 @@
 """What `olpipe pull photo-mini` leaves in the store, and what it refuses."""
 
 import pytest
-from olpipe_photo_mini.source import PhotoMiniSource
+from olpipe_photo_mini.source import SYSTEM, PhotoMiniSource
+from olpipe_photo_mini.weights import ADAPTER
 
+from olpipe.convert.adapter import read_adapter
+from olpipe.convert.gguf import read_header
 from olpipe.errors import PullFailed
 from olpipe.interfaces import Progress
 from olpipe.model import ModelName
+from olpipe.store import digests
 from olpipe.store.library import Library
 
 
@@ -28,6 +32,22 @@ def test_the_manifest_carries_the_licences_of_all_three_networks(bundle):
     text = "\n".join(bundle.licenses)
     for part in ("SmolLM2-135M-Instruct", "EfficientNet-Lite0", "CenterNet".lower(), "Vladimir Mandic", "Version 2.0"):
         assert part in text
+
+
+def test_the_manifest_carries_the_adapter_a_short_system_message_and_the_model_card(bundle):
+    assert (bundle.path / "adapter.safetensors").read_bytes() == ADAPTER.path.read_bytes()
+    assert bundle.system == SYSTEM
+    for part in ("CC BY 4.0", "COCO Consortium", "CHAIR-i", "## Limits"):
+        assert part in bundle.card
+
+
+def test_the_adapter_is_what_was_pinned_and_small():
+    assert digests.of_file(ADAPTER.path) == f"sha256:{ADAPTER.sha256}"
+    assert ADAPTER.path.stat().st_size <= 10_000_000
+
+
+def test_the_adapter_fits_the_model(bundle):
+    read_adapter(ADAPTER.path).check(read_header(bundle.path / "model.gguf"))
 
 
 def test_only_photo_mini_can_be_pulled_from_here(tmp_path):

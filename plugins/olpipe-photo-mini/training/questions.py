@@ -1,0 +1,106 @@
+"""Questions about a photo that the evidence answers, and some that it cannot."""
+
+from __future__ import annotations
+
+import random
+
+from olpipe.perception.prompt import UNSURE
+from olpipe.record import Evidence
+
+ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
+ASKED = (*ANIMALS, "person", "car", "bicycle", "toilet", "chair", "bottle", "umbrella", "boat", "train", "bus", "cup")
+UNANSWERABLE = (
+    "what colour is it?",
+    "what is the person's name?",
+    "what does the sign say?",
+    "when was this taken?",
+    "who took this photo?",
+    "which city is this?",
+    "what brand is it?",
+    "how old is the person?",
+    "what is the weather like?",
+    "why are they there?",
+    "what time is it?",
+    "what are they saying?",
+)
+WHERE = {"left": "on the left", "center": "in the centre", "right": "on the right"}
+UNKNOWN = "That cannot be told from what was recognised."
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_PLURALS = {"person": "people", "sheep": "sheep"}
+
+
+def ask(evidence: Evidence, description: str, width: int, chance: random.Random) -> tuple[str, str]:
+    """Return a question and its answer.
+
+    Args:
+        evidence: What was found.
+        description: A sentence on the photo, for the open question.
+        width: Of the photo.
+        chance: Decides.
+    """
+    counts = _counts(evidence)
+    kind = chance.choice(("animals", "how many", "is there", "open", "unanswerable", "where"))
+    if kind == "animals":
+        return (
+            f"{chance.choice(('what animals are in ?', 'which animals are there?', 'Are there any animals?'))}",
+            _animals(counts),
+        )
+    if kind == "open":
+        return chance.choice(("what is in ?", "what do you see?", "Describe this photo.", "what is this?")), description
+    if kind == "unanswerable":
+        return chance.choice(UNANSWERABLE), UNKNOWN
+    name = chance.choice([*counts, chance.choice(ASKED)])
+    if kind == "how many":
+        reply = f"{_number(counts[name], name)}." if name in counts else f"No {plural(name)} were recognised."
+        return f"how many {plural(name)} are there?", reply[:1].upper() + reply[1:]
+    if kind == "where":
+        reply = _where(evidence, name, width)
+        return f"where is the {name}?", reply
+    question = f"is there {article(name)} in ?"
+    if name not in counts:
+        return question, f"No {name} was recognised."
+    return question, f"Yes, {_number(counts[name], name)}."
+
+
+def article(name: str) -> str:
+    """Return a name with its article."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def plural(name: str) -> str:
+    """Return the plural of a COCO name."""
+    if name in _PLURALS:
+        return _PLURALS[name]
+    return name + ("es" if name.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def _number(count: int, name: str) -> str:
+    if count == 1:
+        return f"one {name}"
+    return f"{_WORDS[count] if count < len(_WORDS) else 'many'} {plural(name)}"
+
+
+def _counts(evidence: Evidence) -> dict[str, int]:
+    """Return how many of each thing were found, less what was hardly seen."""
+    counts: dict[str, int] = {}
+    for detection in evidence.objects:
+        counts[detection.label] = counts.get(detection.label, 0) + 1
+    sure = {detection.label for detection in evidence.objects if detection.score >= UNSURE}
+    return {name: count for name, count in counts.items() if name in sure}
+
+
+def _animals(counts: dict[str, int]) -> str:
+    found = [_number(count, name) for name, count in counts.items() if name in ANIMALS]
+    if not found:
+        return "No animals were recognised."
+    text = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _where(evidence: Evidence, name: str, width: int) -> str:
+    boxes = [detection.box for detection in evidence.objects if detection.label == name]
+    if not boxes:
+        return f"No {name} was recognised."
+    largest = max(boxes, key=lambda box: box.area)
+    third = min(2, int(3 * (largest.x + largest.w / 2) / width))
+    return ("On the left.", "In the centre.", "On the right.")[third]
