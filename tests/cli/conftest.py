@@ -29,10 +29,10 @@ class Batch:
         self._capsys = capsys
         self.model()
 
-    def model(self, **options):
+    def model(self, *, languages=(), **options):
         """Make the model `echo` behave as the options say."""
         layer = replace(self._library.add_bytes(json.dumps(options).encode()), name="echo.json")
-        config = ModelConfig(model_format="echo", capabilities=("completion", "vision"))
+        config = ModelConfig(model_format="echo", capabilities=("completion", "vision"), languages=languages)
         self._library.commit(ModelName.parse("echo"), config, [layer])
 
     def put(self, *names, data=None):

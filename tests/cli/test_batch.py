@@ -78,6 +78,40 @@ def test_an_own_schema_puts_its_values_under_data(batch, tmp_path):
     )
 
 
+def test_sentences_in_a_language_that_the_model_does_not_write_are_empty_and_that_is_said_once(batch):
+    batch.put("a.jpg", "b.jpg")
+    batch.model(languages=("en",))
+    code, said = batch.run("--lang", "pt-BR")
+    assert (code, said.splitlines()[:2]) == (
+        0,
+        ["`echo:latest` does not write `pt-BR`: `title`, `description` and `alt` will be empty", "2 photos: 2 records"],
+    )
+    assert [(row["title"], row["description"], row["alt"]) for row in batch.records] == [("", "", "")] * 2
+    schema = json.loads(RECORD_SCHEMA.read_text(encoding="utf-8"))
+    for row in batch.records:
+        Draft202012Validator(schema).validate(row)
+
+
+def test_another_language_is_another_recipe_whose_records_come_back(batch):
+    batch.put("a.jpg")
+    batch.model(languages=("en", "de"))
+    assert "does not write" not in batch.run("--lang", "de-AT")[1]
+    (german,) = batch.records
+    assert german["title"] != ""
+    assert "held 1 records of another" in batch.run()[1]
+    assert "1 record (0 new)" in batch.run("--lang", "de-AT")[1]
+
+
+def test_an_own_schema_in_a_language_that_the_model_does_not_write_is_answered_with_a_warning(batch):
+    batch.put("a.jpg")
+    batch.model(languages=("en",))
+    schema = {"type": "object", "properties": {"title": {"type": "string", "minLength": 1, "maxLength": 9}}}
+    code, said = batch.run("--lang", "de", "--schema", json.dumps(schema | {"required": ["title"]}))
+    assert code == 0
+    assert "`echo:latest` does not write `de`: its answers may be in another language\n" in said
+    assert batch.records[0]["data"]["title"] != ""
+
+
 def bomb():
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -263,6 +297,7 @@ def test_an_unknown_perceiver_is_one_line(batch):
     ("options", "message"),
     [
         (("--recipe", "photo-tag"), "error: there is no recipe `photo-tag`\nhint: did you mean `photo-tags`?\n"),
+        (("--lang", "german"), "error: `german` is not a language tag\nhint: write one like `de` or `zh-Hans`\n"),
         (("--limit", "0"), "error: invalid value for '--limit': 0 is not in the range x>=1\nhint: run `"),
         (("--schema", "{"), "error: the schema is not JSON: "),
         (("--schema", '{"type": 5}'), "error: the schema is not valid at `$.type`: "),
