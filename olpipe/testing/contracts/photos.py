@@ -10,6 +10,7 @@ import pytest
 from olpipe.errors import ImageTooLarge, ImageUnreadable
 from olpipe.imaging.decode import decode
 from olpipe.interfaces import ImageLoader, Perceiver
+from olpipe.languages import choose, is_tag
 from olpipe.testing.images import corners, decoded, photo
 
 MANY = 10**9
@@ -116,6 +117,12 @@ class PerceiverContract:
         for scores in ([label.score for label in evidence.tags], [thing.score for thing in evidence.objects]):
             assert all(0.0 <= score <= 1.0 for score in scores)
             assert all(first >= second for first, second in pairwise(scores))
+
+    def test_its_words_stand_under_tags_of_languages(self, perceiver: Perceiver) -> None:
+        """None is empty, and English needs none."""
+        translations = perceiver.translations()
+        assert [tag for tag in translations if not is_tag(tag) or choose(tag, ("en",))] == []
+        assert all(name and word.strip() for words in translations.values() for name, word in words.items())
 
     def test_the_same_photo_gives_the_same_evidence(self, perceiver: Perceiver) -> None:
         """From several threads at once, too."""

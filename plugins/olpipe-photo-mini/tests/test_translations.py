@@ -1,6 +1,8 @@
 """The table of words in other languages: complete, well-formed, and each in the script of its language."""
 
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from olpipe_photo_mini.labels import ClassifierLabels, detector_labels
@@ -23,6 +25,7 @@ SCRIPTS = {
     "ar": ("ARABIC",),
     "hi": ("DEVANAGARI",),
 }
+DOCS = Path(__file__).parents[3] / "docs"
 LONGEST = 40  # characters that the shipped recipe leaves a tag
 
 
@@ -39,6 +42,13 @@ def said():
 @pytest.mark.parametrize("language", SCRIPTS)
 def test_every_name_that_can_be_said_has_a_word(language):
     assert translations()[language].keys() == said()
+
+
+def test_the_page_on_languages_tells_how_many_names_have_a_word():
+    page = (DOCS / "languages.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(.+?)` \| .+? \| (\d+) \| all \|$", page, re.MULTILINE)
+    assert table == [(language, str(len(words))) for language, words in translations().items()]
+    assert f"can say {len(said())} names" in page
 
 
 def test_the_table_is_a_rectangle_with_each_english_name_once():
