@@ -5,7 +5,9 @@ The closing tokens never run through the model, so a long ending costs no forwar
 Outside strings JSON leaves few choices, and the token that leaves least to close is nearly always
 right: there the search follows the best token and remembers the others as detours. Inside a string (or in
 a text that is not JSON) a pattern may ask for anything: there it looks breadth-first for the nearest
-way out, and takes states that allow the same tokens after as many characters for the same state.
+way out. The grammar does not tell its states apart, so states that are as far in and allowed the same tokens
+at the last steps count as one; where that leads nowhere (a text that has to contain something somewhere
+allows the same tokens whatever it contains so far) the last tokens themselves tell them apart too.
 """
 
 from __future__ import annotations
@@ -16,31 +18,40 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from olpipe.decoding.constraint import Constraint
-from olpipe.decoding.vocabulary import STRUCTURE, Vocabulary
+from olpipe.decoding.vocabulary import FILLERS, Vocabulary
 from olpipe.guidance.outline import Outline
+
+_RANKS = {character: rank for rank, character in enumerate(FILLERS)}
 
 MOST_WAYS = 2_000
 """States looked at before the search gives up."""
 
-MOST_BRANCHES = 10
+MOST_BRANCHES = 12
 """Tokens tried at one state."""
+
+REMEMBERED = 2
+"""Steps that must have allowed the same tokens for two ways out of a string to count as one."""
+
+SEARCHES = ((0, 80), (2, 200), (0, 500), (1, 1_000))
+"""How a way out of a string is looked for: the last tokens that tell states apart, and states looked at."""
 
 
 @dataclass(order=True, slots=True)
 class _Way:
-    """A beginning of an ending: how far it left the best choices, and where it stands.
+    """A beginning of an ending: how far it left the best choices, and how it may go on.
 
     Attributes:
-        detours: Sum of how far down the list of candidates each choice was.
+        detours: Sum of how far down the list of candidates each choice was, the next one included.
         depth: Minus the number of choices, so that of equal ways the longer goes on first.
         serial: The order of discovery.
+        steps: The ways on that were not tried yet, the best first.
     """
 
     detours: int
     depth: int
     serial: int
     tokens: tuple[int, ...] = field(compare=False)
-    state: Constraint = field(compare=False)
+    steps: Iterator[tuple[tuple[int, ...], Constraint]] = field(compare=False)
 
 
 def shortest_ending(constraint: Constraint, vocabulary: Vocabulary) -> list[int] | None:
@@ -48,24 +59,38 @@ def shortest_ending(constraint: Constraint, vocabulary: Vocabulary) -> list[int]
 
     The given constraint stays as it is.
     """
+    state = constraint.copy()
+    tokens = tuple(_follow(state))
+    if state.complete or state.acceptable:
+        return list(tokens)
     serial = count()
-    looked_at = 0
-    frontier = [_Way(0, 0, next(serial), (), constraint.copy())]
-    while frontier and looked_at < MOST_WAYS:
+    frontier = [_Way(0, 0, next(serial), tokens, _ways_on(state, vocabulary))]
+    for _ in range(MOST_WAYS):
+        if not frontier:
+            break
         way = heapq.heappop(frontier)
-        looked_at += 1
-        tokens = (*way.tokens, *_follow(way.state))
-        if way.state.complete or way.state.acceptable:
+        step = next(way.steps, None)
+        if step is None:
+            continue
+        added, state = step
+        tokens = (*way.tokens, *added, *_follow(state))
+        if state.complete or state.acceptable:
             return list(tokens)
-        if way.state.outline is None or way.state.in_string:
-            out = _way_out(way.state, vocabulary)
-            steps = iter(()) if out is None else iter((out,))
-        else:
-            steps = _steps(way.state, vocabulary)
-        for rank, (added, state) in enumerate(steps):
-            following = _Way(way.detours + rank, way.depth - 1, next(serial), (*tokens, *added), state)
-            heapq.heappush(frontier, following)
+        on = _ways_on(state, vocabulary)
+        heapq.heappush(frontier, _Way(way.detours, way.depth - 1, next(serial), tokens, on))
+        way.detours += 1
+        heapq.heappush(frontier, way)
     return None
+
+
+def _ways_on(state: Constraint, vocabulary: Vocabulary) -> Iterator[tuple[tuple[int, ...], Constraint]]:
+    """Yield ways on from a state: out of the string it is in, or single tokens."""
+    if state.outline is None or state.in_string:
+        out = _way_out(state, vocabulary)
+        if out is not None:
+            yield out
+    else:
+        yield from _steps(state, vocabulary)
 
 
 def leave_string(constraint: Constraint, vocabulary: Vocabulary) -> list[int]:
@@ -80,19 +105,33 @@ def leave_string(constraint: Constraint, vocabulary: Vocabulary) -> list[int]:
 
 def _way_out(start: Constraint, vocabulary: Vocabulary) -> tuple[tuple[int, ...], Constraint] | None:
     """Return the shortest tokens that leave the string (or end the text), and the state after them."""
+    for told_apart, most in SEARCHES:
+        found = _search_out(start, vocabulary, told_apart=told_apart, most=most)
+        if found is not None:
+            return found
+    return None
+
+
+def _search_out(
+    start: Constraint, vocabulary: Vocabulary, *, told_apart: int, most: int
+) -> tuple[tuple[int, ...], Constraint] | None:
     serial = count()
-    frontier: list[tuple[int, int, tuple[int, ...], Constraint]] = [(0, next(serial), (), start)]
-    seen: set[tuple[int, bytes]] = set()
-    while frontier and len(seen) < MOST_WAYS:
-        _, _, tokens, state = heapq.heappop(frontier)
-        if state.strings > start.strings or state.complete or state.acceptable:
+    frontier: list[tuple[int, int, tuple[int, ...], tuple[int, ...], Constraint]] = [(0, next(serial), (), (), start)]
+    seen: set[tuple[int, tuple[int, ...], tuple[int, ...]]] = set()
+    while frontier and len(seen) < most:
+        _, _, tokens, masks, state = heapq.heappop(frontier)
+        if state.complete or state.acceptable:
             return tokens, state
-        if (len(tokens), state.mask()) in seen:
+        masks = (*masks, hash(state.mask()))[-REMEMBERED:]
+        known = (len(tokens), masks, tokens[-told_apart:] if told_apart else ())
+        if known in seen:
             continue
-        seen.add((len(tokens), state.mask()))
+        seen.add(known)
         for added, after in _steps(state, vocabulary):
             taken = (*tokens, *added)
-            heapq.heappush(frontier, (len(taken), next(serial), taken, after))
+            if after.strings > start.strings:
+                return taken, after
+            heapq.heappush(frontier, (len(taken), next(serial), taken, masks, after))
     return None
 
 
@@ -124,7 +163,7 @@ def _candidates(state: Constraint, vocabulary: Vocabulary) -> list[int]:
         return [token for token, _ in zip(others, range(MOST_BRANCHES), strict=False)]
     inside = state.outline is None or state.outline.in_string
     if inside:  # structure is mere content here: ordinary characters are the better guess
-        enders.sort(key=lambda ender: ender[1][0] in STRUCTURE)
+        enders.sort(key=lambda ender: _RANKS.get(ender[1], len(_RANKS)))
     if state.outline is not None:
         left = {token: _left_open(state.outline, text) for token, text in enders}
         enders.sort(key=lambda ender: (left[ender[0]], len(ender[1])))

@@ -15,7 +15,7 @@ from olpipe.errors import ModelUnsupported
 
 STRUCTURE = '"]},:[{'
 # One of each class first: a pattern that takes one digit mostly takes any, and 1111-11-11 is a date.
-_FILLERS = "1aA-.@: /_+tfn0T23456789bcdeghijklmopqrsuvwxyzBCDEFGHIJKLMNOPQRSUVWXYZ"
+FILLERS = "1aA-.@:/ _+,0tfnTZWDMYHSPbcdeghijklmopqrsuvwxyzBCEFGIJKLNOQRUVX23456789"
 
 # A noncharacter, so no text that is meant to be exchanged contains it.
 _QUOTE = "\ufdd0"
@@ -76,5 +76,5 @@ class Vocabulary:
         JSON structure, longest first, then single common characters.
         """
         structure = ("".join(run) for length in (3, 2, 1) for run in product(STRUCTURE, repeat=length))
-        encoded = ((self.encode(text), text) for text in (*structure, *_FILLERS))
+        encoded = ((self.encode(text), text) for text in (*structure, *FILLERS))
         return {tokens[0]: text for tokens, text in encoded if len(tokens) == 1}

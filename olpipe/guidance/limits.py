@@ -38,6 +38,9 @@ MOST_ITEMS = 64
 MOST_CHARACTERS = 2_000
 """Cap of a string that the schema does not bound itself."""
 
+SHORTER_CAPS = (MOST_CHARACTERS, 200, 40)
+"""Caps that are tried for a string with a pattern, until the grammar engine manages."""
+
 LARGEST_INTEGER = 2**53 - 1
 """Bound of an integer that the schema does not bound itself: what every JSON reader keeps exact."""
 
@@ -49,6 +52,12 @@ DECIMALS = 6
 
 FEW_NUMBERS = 16
 """Numbers of a range that are told apart when an array wants different items."""
+
+MOST_NUMBERS = 1_000
+"""Numbers that are written out because the grammar engine cannot count in their steps."""
+
+LARGEST_STEP = 20_000
+"""Digits of a `multipleOf` less trailing zeros, as a number: beyond it the grammar engine takes seconds."""
 
 MOST_ARRANGEMENTS = 100
 """Ways to begin an array of different values that are written out."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from olpipe.errors import SchemaError
 from olpipe.guidance import limits
 from olpipe.guidance.shapes import Scalar
 
@@ -95,12 +96,21 @@ def _split(first: int, last: int, gaps: list[int]) -> list[tuple[int, int]]:
 
 def _range(low: Fraction, high: Fraction, step: Fraction) -> Scalar:
     count = int((high - low) / step) + 1
-    values = tuple(_written(low + index * step) for index in range(count)) if count <= limits.FEW_NUMBERS else None
-    if count == 1:
+    few = count <= limits.FEW_NUMBERS or (count <= limits.MOST_NUMBERS and not _is_simple(step))
+    values = tuple(_written(low + index * step) for index in range(count)) if few else None
+    if count == 1 or (values and not _is_simple(step)):
         return Scalar({"enum": list(values or ())}, values)
+    if not _is_simple(step):
+        raise SchemaError(f"too many numbers are multiples of `{_written(step)}`", hint="bound them, or round the step")
     kind = "integer" if step.denominator == 1 else "number"
     wire: dict[str, Any] = {"type": kind, "minimum": _written(low), "maximum": _written(high)}
     return Scalar(wire if step == 1 else wire | {"multipleOf": _written(step)}, values)
+
+
+def _is_simple(step: Fraction) -> bool:
+    """Say whether the grammar engine can count in steps: its effort grows with their digits less trailing zeros."""
+    digits = f"{step.numerator * 10**20 // step.denominator}".rstrip("0")
+    return step * 10**20 % 1 == 0 and int(digits) <= limits.LARGEST_STEP
 
 
 def _written(number: Fraction) -> int | float:

@@ -9,6 +9,7 @@ from typing import Any
 from olpipe.errors import SchemaError
 from olpipe.guidance import limits
 from olpipe.guidance.expand import Branch
+from olpipe.guidance.formats import FORMATS
 from olpipe.guidance.patterns import explosive, satisfiable, translate
 from olpipe.guidance.places import Place
 from olpipe.guidance.shapes import ObjectShape, Places
@@ -119,7 +120,10 @@ def _maps(parts: Sequence[Place]) -> list[tuple[str, Places]]:
 
 
 def _overlap(first: str, second: str) -> bool:
-    return satisfiable((first, second), 0, limits.MOST_CHARACTERS)
+    try:
+        return satisfiable((first, second), 0, limits.MOST_CHARACTERS)
+    except SchemaError:  # it cannot be told: to be on the safe side
+        return True
 
 
 def _further(parts: Sequence[Place], expression: str | None) -> Places:
@@ -153,10 +157,12 @@ def _name_expressions(part: Place) -> list[str]:
         return ["^[^\\s\\S]$"]
     if set(schema) & {"enum", "const"}:
         return ["^[^\\s\\S]$"]  # all those names are named already
-    rest = set(schema) - {"type", "pattern", "minLength", "maxLength", "title", "description", "$comment"}
+    rest = set(schema) - {"type", "pattern", "minLength", "maxLength", "format", "title", "description", "$comment"}
     if rest:
         raise SchemaError(f"`{part.path}.{min(rest)}` cannot be decoded to", hint="name properties by `pattern`")
     expressions = translate(schema["pattern"], f"{part.path}.pattern") if "pattern" in schema else []
+    if schema.get("format") in FORMATS:
+        expressions.append(f"^(?:{FORMATS[schema['format']]})$")
     if "minLength" in schema or "maxLength" in schema:
         expressions.append(f"^(?s:.{{{schema.get('minLength', 0)},{schema.get('maxLength', '')}}})$")
     return expressions

@@ -205,9 +205,9 @@ def all_but(texts: Iterable[str]) -> str:
             by_first.setdefault(text[0], []).append(text[1:])
     if len(texts) > limits.MOST_ALTERNATIVES or max(map(len, texts), default=0) > limits.MOST_CHARACTERS // 20:
         raise SchemaError("too many or too long texts are excluded at one place")
-    firsts = "".join(f"\\u{{{ord(first):x}}}" for first in by_first)
+    firsts = "".join(f"\\U{ord(first):08x}" for first in by_first)
     ways = [f"[^{firsts}](?s:.*)" if firsts else "(?s:.+)"]
-    ways += [f"\\u{{{ord(first):x}}}{all_but(rest)}" for first, rest in by_first.items()]
+    ways += [f"\\U{ord(first):08x}{all_but(rest)}" for first, rest in by_first.items()]
     return f"(?:{'|'.join(ways)}){'' if '' in texts else '?'}"
 
 

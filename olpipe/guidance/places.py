@@ -76,7 +76,7 @@ class Place:
 
     def accepts(self, value: Any) -> bool:
         """Say whether jsonschema accepts a value, formats included."""
-        return bool(self._document.judge.evolve(schema=self.raw).is_valid(value))
+        return bool(self._document.judge.evolve(schema=self.raw, _resolver=self._resolver).is_valid(value))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Place) and self.key == other.key and type(self.key) is type(other.key)

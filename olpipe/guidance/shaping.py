@@ -70,9 +70,9 @@ def _strings(branch: Branch) -> Iterator[Scalar]:
     least, most = 0, None
     for place in branch.parts:
         schema = place.schema
-        least = max(least, schema.get("minLength", 0))
+        least = max(least, int(schema.get("minLength", 0)))
         if "maxLength" in schema:
-            most = schema["maxLength"] if most is None else min(most, schema["maxLength"])
+            most = int(schema["maxLength"] if most is None else min(most, schema["maxLength"]))
         if "pattern" in schema:
             patterns += translate(schema["pattern"], f"{place.path}.pattern")
         if schema.get("format") in FORMATS:
@@ -80,10 +80,28 @@ def _strings(branch: Branch) -> Iterator[Scalar]:
     excluded = [value for value in branch.excluded if isinstance(value, str)]
     if excluded:
         patterns.append(f"^(?:{all_but(excluded)})$")
-    longest = max(limits.MOST_CHARACTERS, least) if most is None else int(most)
     patterns = list(dict.fromkeys(patterns))
-    if least <= longest and (not patterns or satisfiable(tuple(patterns), least, longest)):
+    longest = _longest(tuple(patterns), least, most)
+    if longest is not None:
         yield Scalar(string_schema(patterns, least, longest))
+
+
+def _longest(patterns: tuple[str, ...], least: int, most: int | None) -> int | None:
+    """Return the cap of a string, or None when there is no such string.
+
+    The longer a string may be, the more effort the grammar engine needs for what it has to contain: where the
+    schema leaves the length open, shorter caps are tried too.
+    """
+    caps = [max(cap, least) for cap in limits.SHORTER_CAPS] if most is None else [most]
+    if most is not None and least > most:
+        return None
+    for cap in caps:
+        try:
+            return cap if not patterns or satisfiable(patterns, least, cap) else None
+        except SchemaError:
+            if cap == caps[-1]:
+                raise
+    return None
 
 
 def _arrays(branch: Branch) -> Iterator[ArrayShape]:
