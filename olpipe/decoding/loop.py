@@ -49,22 +49,32 @@ class _Budget:
     """What is left of a guided text's budget, and what an ending costs.
 
     `reserve` is the length of the last ending found: looking for one costs more than a token, so the
-    loop looks again only when the budget comes within reach of it.
+    loop looks again only when the budget comes within reach of it. `way_back` is the ending that fitted
+    one step ago, if one was looked for then.
     """
 
     limit: int
     used: int = 0
     reserve: int = 0
+    way_back: list[int] | None = None
 
-    def ending(self, constraint: Constraint, vocabulary: Vocabulary) -> list[int] | None:
-        """Return the ending to take now, or None while there is room to go on."""
+    def ending(self, constraint: Constraint, vocabulary: Vocabulary) -> tuple[list[int], bool] | None:
+        """Return the ending to take now, or None while there is room to go on.
+
+        With it comes whether it stands in place of the tokens just taken: after some, as those that begin
+        a long object, no ending fits any more, while one did before.
+        """
+        way_back, self.way_back = self.way_back, None
         if self.used + self.reserve + ENDING_MARGIN < self.limit:
             return None
         ending = shortest_ending(constraint, vocabulary)
+        if way_back is not None and (ending is None or self.used + len(ending) > self.limit):
+            return way_back, True
         if ending is None:
             return None
         self.reserve = len(ending)
-        return ending if self.used + len(ending) >= self.limit else None
+        self.way_back = ending
+        return (ending, False) if self.used + len(ending) >= self.limit else None
 
 
 def decode(
@@ -126,7 +136,8 @@ def _decode_guided(
 ) -> Iterator[Run]:
     room = model.limits.max_length - len(prompt)
     opening = shortest_ending(constraint, vocabulary)
-    budget.reserve = len(opening) if opening is not None else 0
+    budget.reserve = len(opening or ())
+    budget.way_back = opening
     tokens = constraint.take_forced()
     sampled = 0
     forwards = DraftedForwards(model, constraint)
@@ -141,7 +152,9 @@ def _decode_guided(
         if ending is None and budget.used >= room:
             raise GenerationError("the context ended before the document could", hint="raise OLLAMA_CONTEXT_LENGTH")
         if ending is not None:
-            yield Run((*tokens, *ending), sampled, FinishReason.LENGTH)
+            closing, instead = ending
+            kept = [] if instead else tokens
+            yield Run((*kept, *closing), 0 if instead else sampled, FinishReason.LENGTH)
             return
         yield Run(tuple(tokens), sampled)
         logits = forwards.advance([*unseen, *tokens])
