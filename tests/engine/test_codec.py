@@ -38,7 +38,17 @@ def images(draw) -> DecodedImage:
 roles = st.sampled_from(["system", "user", "assistant"])
 parts = st.builds(TextPart, texts) | st.builds(ImagePart, images())
 messages = st.builds(Message, roles, st.lists(parts, max_size=3).map(tuple))
-sampling = st.builds(SamplingParams, numbers, counts, numbers, st.none() | counts, tuples, counts)
+biases = st.lists(st.tuples(counts, numbers), max_size=2).map(tuple)
+sampling = st.builds(
+    SamplingParams,
+    temperature=numbers,
+    top_k=counts,
+    min_p=numbers,
+    logit_bias=biases,
+    seed=st.none() | counts,
+    stop=tuples,
+    max_tokens=counts,
+)
 kinds = st.sampled_from(["json", "json_schema", "regex", "lark"])
 guidance = st.builds(Guidance, kinds, texts, st.lists(st.tuples(texts, texts), max_size=2).map(tuple))
 requests = st.builds(
@@ -48,10 +58,20 @@ requests = st.builds(
     sampling,
     st.none() | guidance,
     st.none() | tuples,
+    language=texts,
 )
-configs = st.builds(ModelConfig, texts, texts, texts, texts, counts, counts, tuples, tuples, tables)
+configs = st.builds(
+    ModelConfig,
+    *(texts, texts, texts, texts, counts, counts),
+    capabilities=tuples,
+    perceivers=tuples,
+    languages=tuples,
+    conversion=tables,
+)
 names = st.builds(ModelName, texts, texts, texts, texts)
-bundles = st.builds(ModelBundle, names, texts, paths, paths, configs, texts, tables, tuples, counts)
+bundles = st.builds(
+    ModelBundle, names, texts, paths, paths, configs, texts, tables, tuples, card=texts, size_bytes=counts
+)
 settings = st.builds(
     Settings, paths, st.none() | paths, st.booleans(), st.none() | tuples, tuples, threads=counts, context_length=counts
 )
