@@ -40,10 +40,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=int, default=0, help="most threads; 0 takes twice the cores")
     arguments = parser.parse_args()
-    chosen = machine.cores()
+    chosen = machine.threads()
     package = arguments.package or photo_mini()
     runtime = import_runtime()
-    counts = range((arguments.most or 2 * max(chosen, 1)) + 1)
+    counts = range((arguments.most or 2 * max(machine.cores(), 1)) + 1)
     models = {threads: load(runtime, package, threads) for threads in counts}
     rates: dict[tuple[int, int], list[float]] = {(threads, width): [] for threads in counts for width in WIDTHS}
     for _ in range(arguments.rounds):

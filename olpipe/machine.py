@@ -11,7 +11,7 @@ def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int
     """Return how many physical cores this process may keep busy; 0 when that is unknown.
 
     Those its affinity allows, siblings of one core counted once, and no more than whole processors
-    in the quota of its control group. A model's forwards are slower with more threads than that.
+    in the quota of its control group.
 
     Args:
         root: Where `/proc` and `/sys` are.
@@ -24,6 +24,15 @@ def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int
     topology = root / "sys/devices/system/cpu"
     siblings = {_text(topology / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in cpus}
     return max(1, int(min([len(siblings), *_quotas(root)])))
+
+
+def threads() -> int:
+    """Return how many threads a model's forwards get; 0 leaves it to the runtime.
+
+    All cores but one: the threads of a forward wait for each other, so one that has to share its core
+    with the decoding of photos, with perceivers or with anything else holds up all.
+    """
+    return max(min(cores(), 1), cores() - 1)
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -74,6 +74,17 @@ def test_this_process_may_use_a_core_at_least_and_no_more_than_it_has_processors
     assert 1 <= machine.cores() <= len(os.sched_getaffinity(0))
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux tells")
+def test_a_model_leaves_one_core_to_the_rest_where_there_is_more_than_one():
+    assert machine.threads() == max(1, machine.cores() - 1)
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert machine.threads() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells")
 def test_a_process_that_takes_memory_is_seen_to():
     before = machine.resident_bytes(os.getpid())

@@ -219,9 +219,11 @@ def test_a_model_that_does_not_grow_keeps_its_process(engine, library):
     assert len(pids) == 1
 
 
-def test_a_model_gets_as_many_threads_as_cores_unless_the_setting_says_otherwise(library, tmp_path, echo_plugin):
+def test_a_model_gets_the_threads_that_fit_the_machine_unless_the_setting_says_otherwise(
+    library, tmp_path, echo_plugin
+):
     add_echo(library, "echo")
-    for threads, expected in ((0, machine.cores()), (7, 7)):
+    for threads, expected in ((0, machine.threads()), (7, 7)):
         settings = Settings(home=tmp_path, threads=threads)
         with Engine(library, Plugins.load(settings), settings) as engine:
             assert engine._loaded("echo")._load.options.threads == expected
