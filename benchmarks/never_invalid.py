@@ -179,6 +179,7 @@ def main() -> int:
         while counts["documents"] < arguments.documents:
             kind, schema = next(stream)
             counts[f"{kind} schemas"] += 1
+            print(f"{counts['documents']:6} documents", end="\r", file=sys.stderr)
             try:
                 for result in documents(model, schema, random, small=arguments.model is not None):
                     counts["documents"] += 1

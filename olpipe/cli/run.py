@@ -68,6 +68,8 @@ def run(
         completion = _show(engine.submit(request))
     if verbose:
         _report(completion)
+    if guidance is not None:
+        _judge(guidance, completion)
 
 
 def _question(prompt: tuple[str, ...]) -> str:
@@ -141,6 +143,13 @@ def _show(stream: Stream) -> Completion:
         if shown:
             click.echo()
     return stream.completion()
+
+
+def _judge(guidance: Guidance, completion: Completion) -> None:
+    """Fail when the document is not what the schema asks for: what was shown can no longer be put right."""
+    from olpipe.guidance.validate import judge_as_it_is
+
+    judge_as_it_is(guidance.source or "{}", completion.text)
 
 
 def _report(completion: Completion) -> None:

@@ -43,7 +43,7 @@ FORMATS = {
     "uri-reference": _URI_REFERENCE,
     "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
     "json-pointer": _POINTER,
-    "relative-json-pointer": f"(?:0|[1-9][0-9]{{0,2}})(?:#|{_POINTER})",
+    "relative-json-pointer": f"(?:0|[1-9]{{1,3}})(?:#|{_POINTER})",
     "regex": r"\^?(?:(?:[A-Za-z0-9 _/:@-]|\\[dws.]|\[(?:a-z|A-Z|0-9){1,3}\])[+*?]?){0,60}\$?",
     "uri-template": f"https?://{_HOST}(?:/(?:[A-Za-z0-9._~-]{{1,40}}|\\{{[a-z][a-z0-9_]{{0,20}}\\}})){{0,8}}",
 }

@@ -13,6 +13,7 @@ from olpipe.guidance.schema import valid_schema
 from olpipe.guidance.wire import wire_schema
 
 MOST_GRAMMARS = 64
+LONGEST_REASON = 200
 
 # Fixed, compact separators: flexible white space is what makes constrained JSON slow and endless.
 _COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
@@ -48,15 +49,21 @@ class Grammars:
         return _key(guidance) in self._compiled
 
     def _compile(self, guidance: Guidance) -> llguidance.LLMatcher:
+        longest = limits.LONGEST_TEXT.get(guidance.kind, limits.LARGEST_SOURCE)
+        if len(guidance.source) > longest:
+            raise SchemaError(f"the {guidance.kind} has {len(guidance.source):,} characters, more than {longest:,}")
         try:
             grammar = _grammar(guidance)
         except ValueError as error:
             raise SchemaError(f"the schema cannot be decoded to: {error}") from error
         bounds = llguidance.LLParserLimits(**limits.PARSER)
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, limits=bounds, log_level=0)
-        if matcher.is_error():
-            raise SchemaError(f"the schema cannot be decoded to: {matcher.get_error().splitlines()[0]}")
-        return matcher
+        # A grammar may compile and yet have no first token: rules that only name each other, a huge expression.
+        probe = matcher.deep_copy()
+        if not matcher.is_error() and any(probe.compute_bitmask()) and not probe.is_error():
+            return matcher
+        reason = (matcher.get_error() or probe.get_error() or "nothing satisfies it").splitlines()[0]
+        raise SchemaError(f"the schema cannot be decoded to: {reason[:LONGEST_REASON]}")
 
 
 def _key(guidance: Guidance) -> tuple[str, str, tuple[str, ...]]:

@@ -29,7 +29,10 @@ def _kind(name: str) -> Any:
 
     def multiple_of(validator: Validator, step: float, value: Any, schema: Any) -> Iterator[ValidationError]:
         # As it is written: 0.07 is a multiple of 0.01, though not of its float
-        if validator.is_type(value, "number") and Fraction(str(value)) % Fraction(str(step)):
+        if not validator.is_type(value, "number"):
+            return
+        exact = Fraction(str(step))
+        if Fraction(str(value)) % exact and Fraction(value) % exact:
             yield ValidationError(f"{value!r} is not a multiple of {step}")
 
     def pattern(validator: Validator, expression: str, value: Any, schema: Any) -> Iterator[ValidationError]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 LARGEST_SOURCE = 2**20
-"""Bytes of a schema's, expression's or grammar's text."""
+"""Characters of a schema's text."""
+
+LONGEST_TEXT = {"regex": 20_000, "lark": 100_000}
+"""Characters of guidance of other kinds."""
 
 DEEPEST_SCHEMA = 64
 """Levels of schemas within schemas."""
@@ -44,8 +47,11 @@ SHORTER_CAPS = (MOST_CHARACTERS, 200, 40)
 LARGEST_INTEGER = 2**53 - 1
 """Bound of an integer that the schema does not bound itself: what every JSON reader keeps exact."""
 
-LARGEST_NUMBER = 10**15
+LARGEST_NUMBER = 10**9
 """Bound of a number that the schema does not bound itself."""
+
+MOST_STEPS = 10**15
+"""How many steps from zero a number may be: beyond fifteen digits not every reader keeps it as it is written."""
 
 DECIMALS = 6
 """Digits after the point of a number that the schema does not make finer itself."""

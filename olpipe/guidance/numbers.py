@@ -24,14 +24,13 @@ def number_scalars(schemas: Iterable[Mapping[str, Any]], *, integer: bool, exclu
     low, low_open = _bound(schemas, "minimum", "exclusiveMinimum", max)
     high, high_open = _bound(schemas, "maximum", "exclusiveMaximum", min)
     steps = [_exact(schema["multipleOf"]) for schema in schemas if "multipleOf" in schema]
-    largest = Fraction(limits.LARGEST_INTEGER if integer else limits.LARGEST_NUMBER)
-    low, low_open = (-largest, False) if low is None or low < -largest else (low, low_open)
-    high, high_open = (largest, False) if high is None or high > largest else (high, high_open)
     if integer:
         steps.append(Fraction(1))
-    elif not steps:
-        steps.append(_step(low, high))
-    step = _common(steps)
+    step = _common(steps) if steps else None
+    largest = _largest(step, integer, [bound for bound in (low, high) if bound is not None])
+    low, low_open = (-largest, False) if low is None or low < -largest else (low, low_open)
+    high, high_open = (largest, False) if high is None or high > largest else (high, high_open)
+    step = step or _step(low, high)
     first, last = math.ceil(low / step), math.floor(high / step)
     first += low_open and first * step == low
     last -= high_open and last * step == high
@@ -61,14 +60,26 @@ def _bound(
     return bound, bound in open_
 
 
+def _largest(step: Fraction | None, integer: bool, bounds: list[Fraction]) -> Fraction:
+    """Return the bound of what every reader of JSON keeps as it is written: about fifteen digits."""
+    if integer:
+        return Fraction(limits.LARGEST_INTEGER)
+    if step is not None:
+        return min(Fraction(limits.MOST_STEPS), limits.MOST_STEPS * step)
+    wide = max([abs(bound) for bound in bounds], default=Fraction(0))
+    return min(Fraction(limits.MOST_STEPS), max(Fraction(limits.LARGEST_NUMBER), wide))
+
+
 def _step(low: Fraction, high: Fraction) -> Fraction:
-    """Return a power of ten fine enough for a range that names no step."""
+    """Return a power of ten fine enough for a range that names no step, and coarse enough for its digits."""
     decimals = limits.DECIMALS
     while decimals < 15 and high > low and (high - low) * 10**decimals < 1000:
         decimals += 1
     for bound in (low, high):
         while decimals < 15 and (bound * 10**decimals).denominator != 1:
             decimals += 1
+    while decimals and max(abs(low), abs(high)) * 10**decimals > limits.MOST_STEPS:
+        decimals -= 1
     return Fraction(1, 10**decimals)
 
 

@@ -27,16 +27,27 @@ def validate(source: str, text: str) -> Any:
         SchemaError: The schema itself is not valid.
         InvalidOutput: The document is not JSON, or the schema refuses it; says where and why.
     """
+    value = repaired(_read(text), _validator(source))
+    _refuse(value, _validator(source))
+    return value
+
+
+def judge_as_it_is(source: str, text: str) -> None:
+    """Judge a document that can no longer be changed, with what `validate` raises."""
+    _refuse(_read(text), _validator(source))
+
+
+def _read(text: str) -> Any:
     try:
-        value = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidOutput(f"the answer is not JSON: {error}") from error
-    validator = _validator(source)
-    value = repaired(value, validator)
+
+
+def _refuse(value: Any, validator: Validator) -> None:
     refusal = next(validator.iter_errors(value), None)
     if refusal is not None:
         raise InvalidOutput(f"the answer does not fit the schema at `{refusal.json_path}`: {refusal.message}")
-    return value
 
 
 @lru_cache(maxsize=64)

@@ -61,13 +61,46 @@ def test_lark_and_regular_expressions_are_compiled(tokenizer):
     [
         schema({"type": "string", "pattern": "^(?!a)"}),
         Guidance("regex", "(unclosed"),
+        Guidance("regex", "(" * 500 + "a+" + ")" * 500),
         Guidance("lark", "start: nowhere"),
+        Guidance("lark", "start: start"),
+        Guidance("lark", "start: " + "(" * 3000 + '"a"' + ")" * 3000),
     ],
 )
 def test_what_cannot_be_decoded_to_is_refused_in_one_line(tokenizer, guidance):
     with pytest.raises(SchemaError, match="cannot be decoded to") as caught:
         Grammars(tokenizer).matcher(guidance)
     assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("guidance", "message"),
+    [
+        (Guidance("regex", "a" * 300_000), "the regex has 300,000 characters, more than 20,000"),
+        (Guidance("lark", "start: " + "a" * 100_000), "the lark has 100,007 characters, more than 100,000"),
+    ],
+    ids=["regex", "lark"],
+)
+def test_guidance_that_is_too_long_is_refused(tokenizer, guidance, message):
+    with pytest.raises(SchemaError, match=message):
+        Grammars(tokenizer).matcher(guidance)
+
+
+@pytest.mark.parametrize("expression", ["(a{1,1000}){1,1000}", "(x+x+)+y", "((a{1,100}){1,100}){1,100}"])
+def test_expressions_that_explode_elsewhere_are_followed_token_by_token(tokenizer, expression):
+    matcher = Grammars(tokenizer).matcher(Guidance("regex", expression))
+    for _ in range(50):
+        mask = matcher.compute_bitmask()
+        matcher.consume_token(next(8 * i + bit for i, byte in enumerate(mask) for bit in range(8) if byte >> bit & 1))
+    assert not matcher.is_error()
+
+
+def test_every_beginning_of_a_lark_text_is_allowed_and_no_other(tokenizer):
+    guidance = Guidance("lark", 'start: "a" start "b" | "c"')
+    for text, taken in (("aacbb", 5), ("aacb", 4), ("aacbbb", 5), ("ab", 1)):
+        matcher = Grammars(tokenizer).matcher(guidance)
+        assert matcher.try_consume_tokens(tokenizer.tokenize_str(text)) == taken
 
 
 def test_a_grammar_is_compiled_once_and_its_matchers_do_not_share_state(tokenizer):

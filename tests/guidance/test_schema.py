@@ -68,5 +68,5 @@ def test_older_drafts_are_understood(draft, schema, document):
 
 
 def test_a_draft_that_is_too_old_is_refused():
-    with pytest.raises(SchemaError, match="the schema is written in `http://json-schema.org/draft-03/schema`"):
+    with pytest.raises(SchemaError, match=r"the schema is written in `http://json-schema\.org/draft-03/schema`"):
         check_schema('{"$schema":"http://json-schema.org/draft-03/schema#"}')
