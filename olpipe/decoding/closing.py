@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 
 from olpipe.decoding.constraint import Constraint
 from olpipe.decoding.vocabulary import FILLERS, Vocabulary
@@ -32,8 +32,8 @@ MOST_BRANCHES = 12
 REMEMBERED = 2
 """Steps that must have allowed the same tokens for two ways out of a string to count as one."""
 
-SEARCHES = ((0, 80), (2, 200), (0, 500), (1, 1_000))
-"""How a way out of a string is looked for: the last tokens that tell states apart, and states looked at."""
+SEARCHES = ((0, 80, 12), (2, 200, 12), (0, 500, 12), (3, 2_000, 6))
+"""How a way out of a string is looked for: the last tokens that tell states apart, states and tokens at each."""
 
 
 @dataclass(order=True, slots=True)
@@ -105,15 +105,15 @@ def leave_string(constraint: Constraint, vocabulary: Vocabulary) -> list[int]:
 
 def _way_out(start: Constraint, vocabulary: Vocabulary) -> tuple[tuple[int, ...], Constraint] | None:
     """Return the shortest tokens that leave the string (or end the text), and the state after them."""
-    for told_apart, most in SEARCHES:
-        found = _search_out(start, vocabulary, told_apart=told_apart, most=most)
+    for told_apart, most, branches in SEARCHES:
+        found = _search_out(start, vocabulary, told_apart=told_apart, most=most, branches=branches)
         if found is not None:
             return found
     return None
 
 
 def _search_out(
-    start: Constraint, vocabulary: Vocabulary, *, told_apart: int, most: int
+    start: Constraint, vocabulary: Vocabulary, *, told_apart: int, most: int, branches: int
 ) -> tuple[tuple[int, ...], Constraint] | None:
     serial = count()
     frontier: list[tuple[int, int, tuple[int, ...], tuple[int, ...], Constraint]] = [(0, next(serial), (), (), start)]
@@ -127,7 +127,7 @@ def _search_out(
         if known in seen:
             continue
         seen.add(known)
-        for added, after in _steps(state, vocabulary):
+        for added, after in islice(_steps(state, vocabulary), branches):
             taken = (*tokens, *added)
             if after.strings > start.strings:
                 return taken, after

@@ -106,7 +106,9 @@ class Expander:
             if place.key not in branch.seen:
                 branch.seen.add(place.key)
                 _narrow(branch, place)
+                later, branch.pending = branch.pending, []
                 _take(branch, place, above | {place.key})
+                branch.pending += later  # a part's own parts come before its neighbours, as they are written
 
 
 def _chosen(branch: Branch, option: Sequence[Place]) -> Branch:
