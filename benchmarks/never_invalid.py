@@ -93,7 +93,7 @@ def documents(model: Model, schema: Any, random: Random, small: bool) -> Iterato
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     judge = kind(schema, format_checker=kind.FORMAT_CHECKER)
     for _ in range(DOCUMENTS_PER_SCHEMA):
-        budget = random.choice(BUDGETS[:4] if small and random.random() < 0.9 else BUDGETS)
+        budget = random.choice(BUDGETS[:3] if small and random.random() < 0.9 else BUDGETS)
         sampling = SamplingParams(
             temperature=random.choice(TEMPERATURES),
             top_k=random.choice((0, 0, 40)),
