@@ -119,7 +119,7 @@ def load(model: str) -> TextRunner:
     library = Library(settings.models_folder, cache=settings.home / "cache")
     bundle = resolve(model, library, plugins, lambda progress: None)
     build(bundle, plugins.backends, lambda progress: None)
-    runner = backend_for(bundle, plugins.backends).load(bundle, LoadOptions(threads=machine.threads()))
+    runner = backend_for(bundle, plugins.backends).load(bundle, LoadOptions(threads=machine.threads(machine.cores())))
     assert isinstance(runner, TextRunner)
     return runner
 

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=int, default=0, help="most threads; 0 takes twice the cores")
     arguments = parser.parse_args()
-    chosen = machine.threads()
+    chosen = machine.threads(machine.cores())
     package = arguments.package or photo_mini()
     runtime = import_runtime()
     counts = range((arguments.most or 2 * max(machine.cores(), 1)) + 1)

@@ -6,6 +6,9 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+SMALL = 2
+"""Cores of a machine that has none to spare."""
+
 
 def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int:
     """Return how many physical cores this process may keep busy; 0 when that is unknown.
@@ -26,13 +29,17 @@ def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int
     return max(1, int(min([len(siblings), *_quotas(root)])))
 
 
-def threads() -> int:
+def threads(available: int) -> int:
     """Return how many threads a model's forwards get; 0 leaves it to the runtime.
 
-    All cores but one: the threads of a forward wait for each other, so one that has to share its core
-    with the decoding of photos, with perceivers or with anything else holds up all.
+    All cores of a small machine, all but one of a larger: the threads of a forward wait for each other, so
+    one that has to share its core with the decoding of photos, with perceivers or with anything else
+    holds up all; but of two cores the second is worth more than that costs.
+
+    Args:
+        available: Cores it may keep busy, as `cores` counts them.
     """
-    return max(min(cores(), 1), cores() - 1)
+    return available if available <= SMALL else available - 1
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -60,7 +60,7 @@ class Settings:
         "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load these installed plugins, comma separated"
     )
     threads: int = _setting(
-        "OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 takes all cores it may use but one"
+        "OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores it may use"
     )
     context_length: int = _setting(
         "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own"

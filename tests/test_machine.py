@@ -74,13 +74,17 @@ def test_this_process_may_use_a_core_at_least_and_no_more_than_it_has_processors
     assert 1 <= machine.cores() <= len(os.sched_getaffinity(0))
 
 
+@pytest.mark.parametrize(("available", "threads"), [(0, 0), (1, 1), (2, 2), (3, 2), (8, 7)])
+def test_a_model_leaves_one_core_to_the_rest_where_there_are_more_than_two(available, threads):
+    assert machine.threads(available) == threads
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux tells")
-def test_a_model_leaves_one_core_to_the_rest_where_there_is_more_than_one():
-    assert machine.threads() == max(1, machine.cores() - 1)
+def test_cores_that_this_process_may_not_use_do_not_count():
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        assert machine.threads() == 1
+        assert machine.cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
 

@@ -126,7 +126,9 @@ class _LoadedModel:
 
     def __init__(self, bundle: ModelBundle, plugins: Plugins, settings: Settings, progress: ProgressCallback) -> None:
         self._backends = plugins.backends
-        options = LoadOptions(threads=settings.threads or machine.threads(), context_length=settings.context_length)
+        options = LoadOptions(
+            threads=settings.threads or machine.threads(machine.cores()), context_length=settings.context_length
+        )
         self._load = Load(backend_for(bundle, plugins.backends).name, bundle, options, settings)
         self._limit_bytes = settings.memory_limit << 20
         self._progress = progress
