@@ -20,6 +20,9 @@ MODEL_DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728
 SYSTEM = "You describe photos."
 """Opens every conversation: short, for each photo pays for reading it."""
 
+PARAMETERS = b'{"temperature":0,"num_predict":128}'
+"""Answers are short, and the same photo gets the same one."""
+
 PRECISION = "int8"
 """At four bits the weights' own steps are far wider than what the adapter adds: rounding would take it back."""
 
@@ -59,7 +62,7 @@ class PhotoMiniSource(ModelSource):
         layers = [replace(store.add_file(gguf, digest=MODEL_DIGEST, progress=progress), name=GGUF_LAYER)]
         adapter = store.add_file(ADAPTER.path, digest=f"sha256:{ADAPTER.sha256}")
         layers.append(replace(adapter, name=ADAPTER_FILE, media_type=MEDIA_TYPE + "adapter"))
-        texts = [("system", SYSTEM.encode()), ("card", (DATA / "card.md").read_bytes())]
+        texts = [("system", SYSTEM.encode()), ("params", PARAMETERS), ("card", (DATA / "card.md").read_bytes())]
         texts += [("license", path.read_bytes()) for path in sorted((DATA / "licenses").glob("*.txt"))]
         layers += [replace(store.add_bytes(text), media_type=MEDIA_TYPE + kind) for kind, text in texts]
         progress(Progress("writing manifest"))
