@@ -223,7 +223,7 @@ def test_a_model_gets_the_threads_that_fit_the_machine_unless_the_setting_says_o
     library, tmp_path, echo_plugin
 ):
     add_echo(library, "echo")
-    for threads, expected in ((0, machine.threads()), (7, 7)):
+    for threads, expected in ((0, machine.threads(machine.cores())), (7, 7)):
         settings = Settings(home=tmp_path, threads=threads)
         with Engine(library, Plugins.load(settings), settings) as engine:
             assert engine._loaded("echo")._load.options.threads == expected
