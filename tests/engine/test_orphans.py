@@ -12,6 +12,7 @@ import pytest
 from olpipe.testing.echo import EchoOptions, echo_bundle
 
 PARENT = """
+import signal
 import sys
 from pathlib import Path
 from olpipe import logs
@@ -22,6 +23,7 @@ from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelName
 from olpipe.settings import Settings
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without
 folder = Path(sys.argv[1])
 bundle = ModelBundle(ModelName.parse("echo"), "sha256:0", folder / "model", folder / "cache")
 logs.configure(debug=True)
