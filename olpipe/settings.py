@@ -59,9 +59,7 @@ class Settings:
     plugins_deny: tuple[str, ...] = _setting(
         "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load these installed plugins, comma separated"
     )
-    threads: int = _setting(
-        "OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores it may use"
-    )
+    threads: int = _setting("OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores it may use")
     context_length: int = _setting(
         "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own"
     )
