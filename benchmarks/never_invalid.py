@@ -189,7 +189,7 @@ def main() -> int:
                     counts["over budget beyond the shortest document"] += result.over > result.allowed_over
                     worst = max(worst, result.over - result.allowed_over)
                     if result.fate in ("invalid", "reported", "failed"):
-                        print(f"{result.fate}: {result.detail}")
+                        print(f"{result.fate}: {result.detail}\n  {json.dumps(schema, ensure_ascii=False)}")
             except SchemaError as error:
                 counts["refused schemas"] += 1
                 refusals[error.message] += 1

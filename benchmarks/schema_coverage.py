@@ -93,10 +93,13 @@ class Coverage:
         return "through" if json.dumps(right) == json.dumps(value) else "after"
 
     def accepts(self, source: str, value: Any) -> bool:
-        """Say whether the grammar accepts a document, its names in the order in which the schema says them."""
+        """Say whether the grammar accepts a document, its names as they are or in the order of the schema's text."""
+        return any(self.takes(source, order) for order in (value, arranged(value, source)))
+
+    def takes(self, source: str, value: Any) -> bool:
+        """Say whether the grammar accepts a document, names in this order."""
         matcher = self.grammars.matcher(Guidance("json_schema", source))
-        text = json.dumps(arranged(value, source), ensure_ascii=False, separators=(",", ":"))
-        data = list(text.encode("utf-8", "surrogatepass"))
+        data = list(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
         return bool(matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting())
 
 

@@ -11,7 +11,7 @@ from olpipe.errors import SchemaError
 from olpipe.guidance import limits
 from olpipe.guidance.expand import Expander
 from olpipe.guidance.places import Document, Place
-from olpipe.guidance.shapes import ArrayShape, ObjectShape, Places, Shape
+from olpipe.guidance.shapes import ArrayShape, ObjectShape, Places, Scalar, Shape
 from olpipe.guidance.shaping import shapes
 
 Key = tuple[int, ...]
@@ -130,12 +130,40 @@ class Definitions:
 
     def shape_height(self, shape: Shape, parent: Definition) -> float:
         """Return the least height of a value of one shape."""
-        return max((self.child_height(child, parent) for child in needed(shape)), default=0)
+        needs = max((self.child_height(child, parent) for child in needed(shape)), default=0)
+        if isinstance(shape, ObjectShape):
+            return max(needs, self._height_of_least(shape, parent))
+        if isinstance(shape, ArrayShape) and shape.unique:
+            values = self.values(shape)
+            return needs if values is None or len(values) >= shape.least else math.inf
+        return needs
+
+    def _height_of_least(self, shape: ObjectShape, parent: Definition) -> float:
+        """Return the least height of as many properties as an object must have beyond those it requires."""
+        missing = shape.least - len(shape.required)
+        if missing <= 0:
+            return 0
+        optional = (child for name, child in shape.properties.items() if name not in shape.required)
+        heights = sorted(self.child_height(child, parent) for child in optional)
+        if missing <= len(heights) and heights[missing - 1] < math.inf:
+            return heights[missing - 1]
+        return min((self.child_height(child, parent) for _, child in shape.maps), default=math.inf)
+
+    def values(self, shape: ArrayShape) -> list[object] | None:
+        """Return all values of an array's items when they are few; None when they are many."""
+        if shape.prefix:
+            return None
+        values: list[object] = []
+        for item in self.of(shape.rest).shapes:
+            if not isinstance(item, Scalar) or item.values is None:
+                return None
+            values += item.values
+        return values
 
 
 def key(places: Iterable[Place]) -> Key:
     """Return what tells a combination of schemas from others."""
-    return tuple(dict.fromkeys(place.key for place in places if place.key is not True))
+    return tuple(dict.fromkeys(place.settled().key for place in places if place.key is not True))
 
 
 def children(shape: Shape) -> Iterator[Places]:

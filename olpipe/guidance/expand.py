@@ -6,7 +6,7 @@ conditions of one alternative. Alternatives that cannot hold are dropped as soon
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -152,8 +152,12 @@ def _take(branch: Branch, place: Place, above: frozenset[int]) -> None:
         branch.choices.append(tuple(_condition(place)))
     if "not" in schema:
         _take_not(branch, place.within("not", schema["not"]))
-    for name, names in schema.get("dependentRequired", {}).items():
-        branch.choices.append(_dependency(place, "dependentRequired", name, {"required": [name, *names]}))
+    needs = schema.get("dependentRequired", {})
+    if len(needs) > limits.MOST_DEPENDENCIES:
+        branch.choices.append(_dependencies_at_once(place, needs))
+    else:
+        for name, names in needs.items():
+            branch.choices.append(_dependency(place, "dependentRequired", name, {"required": [name, *names]}))
     for name, part in schema.get("dependentSchemas", {}).items():
         together = {"required": [name], "allOf": [part]}
         branch.choices.append(_dependency(place, "dependentSchemas", name, together))
@@ -212,4 +216,13 @@ def _dependency(place: Place, keyword: str, name: str, together: dict[str, Any])
     """Return the two ways to satisfy a dependency: with everything, or without the name."""
     without = {"properties": {name: False}}
     made = place.derive(f"{keyword}.{name}", lambda: [(f"{keyword}.{name}", together), (f"{keyword}.{name}", without)])
+    return [made[0]], [made[1]]
+
+
+def _dependencies_at_once(place: Place, needs: Mapping[str, list[str]]) -> tuple[list[Place], ...]:
+    """Return two ways that satisfy many dependencies: everything that any of them needs, or none of their names."""
+    step = "dependentRequired"
+    everything = {"required": sorted({name for names in needs.values() for name in names})}
+    nothing = {"properties": dict.fromkeys(needs, False)}
+    made = place.derive(step, lambda: [(step, everything), (step, nothing)])
     return [made[0]], [made[1]]

@@ -23,13 +23,19 @@ MOST_VALUES = 10_000
 MOST_ALTERNATIVES = 256
 """Alternatives that `anyOf`, `oneOf` and conditions make of one place, all combinations counted."""
 
+MOST_DEPENDENCIES = 4
+"""Dependencies of one object that are combined one by one; more are satisfied all at once."""
+
+LONGEST_REQUIRED = 20_000
+"""Characters or items that a string or an array may have to have: no context holds more."""
+
 MOST_DEFINITIONS = 5_000
 """Different combinations of schemas that apply to one place."""
 
 MOST_EFFORT = 100_000
 """Schemas looked at while alternatives are combined."""
 
-MOST_WIRE_NODES = 50_000
+MOST_WIRE_NODES = 8_000
 """Schemas of one wire schema."""
 
 NESTINGS = (16, 8, 4, 2)

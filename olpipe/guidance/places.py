@@ -61,6 +61,19 @@ class Place:
         path = "$" + reference[1:].replace("/", ".") if reference.startswith("#") else reference
         return Place(path, found.contents, self._document, found.resolver)
 
+    def settled(self) -> Place:
+        """Return the schema that this one stands for when it is nothing but a reference."""
+        known = self._document.settled.get(self.key)
+        if known is None:
+            place, seen = self, {self.key}
+            while isinstance(place.schema, Mapping) and set(place.schema) == {"$ref"}:
+                place = place.target("$ref")
+                if place.key in seen:
+                    break
+                seen.add(place.key)
+            known = self._document.settled[self.key] = place
+        return known
+
     def derive(self, purpose: str, make: Callable[[], list[tuple[str, Any]]]) -> list[Place]:
         """Return schemas made of this one, the same each time it is asked for the same purpose.
 
@@ -91,6 +104,7 @@ class Document:
     Attributes:
         draft: Name of the validator of the draft it is written in.
         made: Schemas derived from its schemas, by key and purpose.
+        settled: What its references stand for, by key.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -99,6 +113,7 @@ class Document:
         root = schema if isinstance(schema, Mapping) else {}
         self.draft = draft(root)
         self.made: dict[tuple[int, str], list[Place]] = {}
+        self.settled: dict[int, Place] = {}
         self._specification = specification_with(str(root.get("$schema", "")).rstrip("#"), default=DRAFT202012)
         self._held: dict[int, Any] = {}
         self._schema = schema

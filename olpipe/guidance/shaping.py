@@ -77,6 +77,7 @@ def _strings(branch: Branch) -> Iterator[Scalar]:
             patterns += translate(schema["pattern"], f"{place.path}.pattern")
         if schema.get("format") in FORMATS:
             patterns.append(f"^(?:{FORMATS[schema['format']]})$")
+    _check_length(branch, "minLength", least)
     excluded = [value for value in branch.excluded if isinstance(value, str)]
     if excluded:
         patterns.append(f"^(?:{all_but(excluded)})$")
@@ -84,6 +85,11 @@ def _strings(branch: Branch) -> Iterator[Scalar]:
     longest = _longest(tuple(patterns), least, most)
     if longest is not None:
         yield Scalar(string_schema(patterns, least, longest))
+
+
+def _check_length(branch: Branch, keyword: str, least: float) -> None:
+    if least > limits.LONGEST_REQUIRED:
+        raise SchemaError(f"`{branch.parts[0].path}` has a `{keyword}` above {limits.LONGEST_REQUIRED:,}")
 
 
 def _longest(patterns: tuple[str, ...], least: int, most: int | None) -> int | None:
@@ -108,6 +114,7 @@ def _arrays(branch: Branch) -> Iterator[ArrayShape]:
     schemas = [place.schema for place in branch.parts]
     length = max((len(schema.get("prefixItems", ())) for schema in schemas), default=0)
     least = max((schema.get("minItems", 0) for schema in schemas), default=0)
+    _check_length(branch, "minItems", least)
     bounds = [schema["maxItems"] for schema in schemas if "maxItems" in schema]
     most = min(bounds) if bounds else max(limits.MOST_ITEMS, least, length)
     if any(schema.get("unevaluatedItems") is False for schema in schemas) and not any("items" in s for s in schemas):

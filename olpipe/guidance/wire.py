@@ -45,7 +45,11 @@ def _reason(definitions: Definitions) -> str:
     definition, seen = definitions.top, set()
     while definition.shapes and id(definition) not in seen:
         seen.add(id(definition))
-        definition = next(part for part in map(definitions.of, needed(definition.shapes[0])) if part.height == math.inf)
+        parts = map(definitions.of, needed(definition.shapes[0]))
+        missing = next((part for part in parts if part.height == math.inf), None)
+        if missing is None:
+            return f"`{definition.places[0].path}` asks for more items or properties than there can be"
+        definition = missing
     return definition.reason or f"`{definition.places[0].path}` needs itself without end"
 
 
@@ -86,15 +90,19 @@ class _Writer:
         if identity not in self._names:
             self._names[identity] = f"d{len(self._names)}"
             self._waiting.append((self._names[identity], definition, levels))
+        self._count()
         return {"$ref": f"#/$defs/{self._names[identity]}"}
+
+    def _count(self) -> None:
+        self._nodes += 1
+        if self._nodes > limits.MOST_WIRE_NODES:
+            raise _TooLarge
 
     def _alternatives(self, definition: Definition, levels: int, depth: int, without: frozenset[str]) -> dict[str, Any]:
         possible = [shape for shape in definition.shapes if self._definitions.shape_height(shape, definition) <= levels]
         written: list[dict[str, Any]] = []
         for shape in possible:
-            self._nodes += 1
-            if self._nodes > limits.MOST_WIRE_NODES:
-                raise _TooLarge
+            self._count()
             written += self._shape(shape, definition, levels, depth, without)
         return written[0] if len(written) == 1 else {"anyOf": written}
 
@@ -122,24 +130,13 @@ class _Writer:
             wire["prefixItems"] = prefix
         rest = most > len(prefix)
         wire["items"] = self._reference(shape.rest, parent, levels, depth) if rest else False
-        values = self._values(shape) if shape.unique else None
+        values = self._definitions.values(shape) if shape.unique else None
         if values is not None:
             most = min(most, len(values))
         if shape.least:
             wire["minItems"] = shape.least
         wire["maxItems"] = most
         return [wire] if values is None else _arrangements(wire, values)
-
-    def _values(self, shape: ArrayShape) -> list[Any] | None:
-        """Return all values of items that have few; None when they are many."""
-        if shape.prefix:
-            return None
-        values: list[Any] = []
-        for item in self._definitions.of(shape.rest).shapes:
-            if not isinstance(item, Scalar) or item.values is None:
-                return None
-            values += item.values
-        return values
 
     def _object(
         self, shape: ObjectShape, parent: Definition, levels: int, depth: int, without: frozenset[str]

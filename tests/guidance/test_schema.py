@@ -45,8 +45,10 @@ def nested(levels):
         ({"properties": {f"p{number}": {} for number in range(10_000)}}, "the schema has more than 5,000 parts"),
         ({"properties": {f"p{number}": True for number in range(3_000)}}, r"`\$` has more than 2000 properties"),
         ({"allOf": [{"anyOf": [{"minLength": n}, {"minItems": n}]} for n in range(20)]}, "more than 256 alternatives"),
+        ({"type": "string", "minLength": 10**6}, r"`\$` has a `minLength` above 20,000"),
+        ({"type": "array", "minItems": 10**6}, r"`\$` has a `minItems` above 20,000"),
     ],
-    ids=["deep", "long", "values", "parts", "properties", "alternatives"],
+    ids=["deep", "long", "values", "parts", "properties", "alternatives", "text", "items"],
 )
 def test_a_schema_beyond_the_limits_is_refused(schema, message):
     with pytest.raises(SchemaError, match=message):

@@ -72,6 +72,7 @@ KEYWORDS = [
     ({"$defs": {"a": {"const": 1}}, "properties": {"x": {"$ref": "#/$defs/a"}}, "required": ["x"]}, {"x": 1}, {"x": 2}),
     ({"$defs": {"a": {"$anchor": "here", "const": 1}}, "$ref": "#here"}, 1, 2),
     ({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False, "type": "object"}, {"a": 1}, {"b": 1}),
+    ({"properties": {"a": {}, "b": {}}, "minProperties": 2, "not": {"required": ["a"]}}, {"b": 1, "c": 1}, {"b": 1}),
     (TREE, {"kids": [{"kids": []}]}, {"kids": [1]}),
     ({"title": "t", "x-evidence": "tags", "properties": {"title": {"type": "boolean"}}}, {"title": True}, {"title": 1}),
 ]
@@ -94,10 +95,15 @@ def test_the_grammar_allows_what_it_should_and_refuses_the_rest(grammars, schema
         ({"type": "string", "pattern": "^a$", "minLength": 2}, r"no value satisfies `\$`"),
         (
             {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
-            r"`\$\.properties\.a` needs itself without end",
+            r"`\$` needs itself without end",
         ),
         ({"type": "array", "items": {"enum": []}, "minItems": 1}, r"no value satisfies `\$\.items`"),
         ({"not": {}}, r"`\$\.not` allows nothing"),
+        (
+            {"type": "array", "uniqueItems": True, "minItems": 3, "items": {"type": "boolean"}},
+            r"`\$` asks for more items",
+        ),
+        ({"properties": {"a": {}}, "type": "object", "minProperties": 2, "additionalProperties": False}, r"`\$` asks"),
     ],
 )
 def test_a_schema_that_nothing_satisfies_is_refused_with_the_reason(schema, message):
@@ -136,6 +142,48 @@ def test_a_recursive_schema_is_bounded_and_refers_to_itself_in_the_wire_schema(g
         value = {"kids": [value]}
     assert not accepts(grammars, TREE, value)
     assert accepts(grammars, TREE, {"kids": [{"kids": [{"kids": []}]}, {}]})
+
+
+def chain(length):
+    """Each definition names the one before it twice: written out, it would double at each step."""
+    parts = {"d0": {"const": 0}}
+    for number in range(1, length):
+        reference = {"$ref": f"#/$defs/d{number - 1}"}
+        parts[f"d{number}"] = {"type": "object", "properties": {"a": reference, "b": reference}}
+    return {"$defs": parts, "$ref": f"#/$defs/d{length - 1}"}
+
+
+def circle(size):
+    """Each definition names every other one."""
+    properties = {f"p{number}": {"$ref": f"#/$defs/d{number}"} for number in range(size)}
+    parts = {f"d{number}": {"type": "object", "properties": properties} for number in range(size)}
+    return {"$defs": parts, "$ref": "#/$defs/d0"}
+
+
+def conditions(length):
+    schema = {"const": 0}
+    for number in range(1, length):
+        schema = {"if": {"const": number}, "then": {"const": number}, "else": schema}
+    return schema
+
+
+@pytest.mark.parametrize("schema", [chain(60), circle(15), conditions(30)], ids=["chain", "circle", "conditions"])
+def test_what_would_explode_when_written_out_stays_small(grammars, schema):
+    assert len(json.dumps(wire_schema(schema))) < 400_000
+    grammars.matcher(Guidance("json_schema", json.dumps(schema)))
+
+
+def test_a_circle_too_large_for_the_limits_is_refused():
+    with pytest.raises(SchemaError, match="the schema comes to more than 8000 parts"):
+        wire_schema(circle(70))
+
+
+def test_many_dependencies_are_satisfied_all_at_once(grammars):
+    names = {f"a{number}": {"const": 1} for number in range(10)} | {"b": {"const": 2}}
+    schema = {"type": "object", "properties": names, "dependentRequired": {f"a{number}": ["b"] for number in range(10)}}
+    assert accepts(grammars, schema, {"a3": 1, "b": 2})
+    assert accepts(grammars, schema, {})
+    assert not accepts(grammars, schema, {"a3": 1})
 
 
 def test_known_properties_are_left_out():
