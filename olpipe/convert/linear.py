@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from olpipe.convert.floats import FloatTensors, Order
+from olpipe.convert.floats import Floats, FloatTensors, Order
 from olpipe.convert.quantize import Coding, Quantised, quantize
 from olpipe.convert.weights import WeightFile
 
@@ -76,9 +76,23 @@ class Linear:
         self._means: dict[str, str] = {}
 
     def matrix(
-        self, name: str, tensors: Sequence[str], blocks: Blocks, orders: Sequence[Order | None] = (None,)
+        self,
+        name: str,
+        tensors: Sequence[str],
+        blocks: Blocks,
+        orders: Sequence[Order | None] = (None,),
+        *,
+        factors: Floats | None = None,
     ) -> Matrix:
-        """Quantise tensors, one under the other, each with its rows in another order where one is given."""
+        """Quantise tensors, one under the other.
+
+        Args:
+            name: Of the matrix.
+            tensors: Their names; all have the same columns.
+            blocks: How.
+            orders: For each, the order to put its rows in; None leaves them.
+            factors: What the columns are multiplied by: they are divided out of the inputs.
+        """
         shapes = [self._source.shape(tensor) for tensor in tensors]
         rows, columns = sum(shape[0] for shape in shapes), shapes[0][1]
         parts: list[Quantised] = []
@@ -86,7 +100,7 @@ class Linear:
         def codes() -> Iterator[npt.NDArray[np.uint8]]:
             for tensor, order in zip(tensors, orders, strict=True):
                 for values in self._source.rows(tensor, order):
-                    part = quantize(values, blocks.coding, blocks.size)
+                    part = quantize(values if factors is None else values * factors, blocks.coding, blocks.size)
                     parts.append(part._replace(codes=part.codes[:0]))
                     yield part.codes
                 self._done()

@@ -24,9 +24,9 @@ __all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
 _VOCABULARY = Blocks(Coding.EIGHT_BITS, 32)
 
 PRECISIONS = {
-    "int4": Precision(Blocks(Coding.FOUR_BITS, 32), _VOCABULARY, fine_output=False),
-    "int4-fast": Precision(Blocks(Coding.FOUR_BITS_WHOLE, 32), _VOCABULARY, fine_output=False),
-    "int8": Precision(Blocks(Coding.EIGHT_BITS, 16), _VOCABULARY, fine_output=True),
+    "int4": Precision(Blocks(Coding.FOUR_BITS, 32), _VOCABULARY, fine_inputs=False),
+    "int4-fast": Precision(Blocks(Coding.FOUR_BITS_WHOLE, 32), _VOCABULARY, fine_inputs=False),
+    "int8": Precision(Blocks(Coding.EIGHT_BITS, 16), _VOCABULARY, fine_inputs=True),
 }
 
 _DECODER = "model.onnx"

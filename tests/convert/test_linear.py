@@ -17,7 +17,7 @@ from olpipe.testing.gguf import write_gguf
 ROWS = 24
 
 
-def product(folder, values, matrix, blocks, *, bias=None, finely=False):
+def product(folder, values, matrix, blocks, *, bias=None, factors=None, finely=False):
     """Multiply values, (tokens, columns), by the transposed matrix, as a converted decoder does."""
     import onnxruntime
 
@@ -25,7 +25,7 @@ def product(folder, values, matrix, blocks, *, bias=None, finely=False):
     with WeightFile(folder / "one.onnx.data") as weights:
         graph = Graph(weights)
         linear = Linear(graph, FloatTensors(open_gguf(folder / "one.gguf")), lambda: None)
-        quantised = linear.matrix("matrix", ["matrix"], blocks)
+        quantised = linear.matrix("matrix", ["matrix"], blocks, factors=factors)
         if finely:
             linear.multiply_finely("values", quantised, output="output")
         else:
@@ -74,3 +74,16 @@ def test_products_in_two_parts_are_closer_by_far(tmp_path):
     )
     assert fine < coarse / 20
     assert coarse < 0.02
+
+
+def test_levelled_inputs_are_rounded_less(tmp_path):
+    random = np.random.default_rng(4)
+    matrix, inputs = (random.normal(size=(rows, 96)).astype(np.float32) for rows in (ROWS, 2))
+    inputs[:, ::12] *= 50
+    levels = np.ones(96, np.float32)
+    levels[::12] = np.sqrt(50)
+    blocks = Blocks(Coding.EIGHT_BITS, 32)
+    plain = product(tmp_path, inputs, matrix, blocks)
+    levelled = product(tmp_path, inputs / levels, matrix, blocks, factors=levels)
+    expected = inputs @ matrix.T
+    assert np.linalg.norm(levelled - expected) < np.linalg.norm(plain - expected) / 2

@@ -58,6 +58,13 @@ def relative_error(measured, expected):
     return np.linalg.norm(measured - expected) / np.linalg.norm(expected)
 
 
+def silent_channels():
+    """Return an embedding and a norm that never use some channels: what is divided by their size is lost."""
+    embedding, norm = (tiny_tensors(len(TOKENS), 3)[name] for name in ("token_embd.weight", "blk.0.attn_norm.weight"))
+    embedding[:, 5:50] = norm[7] = 0
+    return {"token_embd.weight": embedding, "blk.0.attn_norm.weight": norm}
+
+
 ROPE_FACTORS = np.linspace(1, 4, 8).astype(np.float32)
 
 
@@ -68,10 +75,19 @@ ROPE_FACTORS = np.linspace(1, 4, 8).astype(np.float32)
         {"without": ["output.weight"]},
         {"tensors": {"rope_freqs.weight": ROPE_FACTORS}},
         {"metadata": {"llama.rope.freq_base": 500.0}},
+        {"tensors": silent_channels()},
         {"architecture": "qwen2"},
         {"architecture": "qwen2", "without": ["output.weight"]},
     ],
-    ids=["plain", "tied embeddings", "rotary factors", "another rotary base", "qwen2", "qwen2, tied embeddings"],
+    ids=[
+        "plain",
+        "tied embeddings",
+        "rotary factors",
+        "another rotary base",
+        "silent channels",
+        "qwen2",
+        "qwen2, tied embeddings",
+    ],
 )
 def test_eight_bit_packages_say_what_the_float_model_says(tmp_path, variant):
     gguf = write_variant(tmp_path / "tiny.gguf", **variant)
