@@ -1,134 +1,121 @@
 """Measure what a conversion costs in quality, time and memory.
 
-    python benchmarks/conversion.py MODEL.gguf [--precision int4] [--precision int8] [--tokens 1024] [--text FILE]
+    python benchmarks/conversion.py MODEL.gguf [--precision int4 ...] [--tokens 4096] [--text FILE]
 
 The converted package reads a text token by token through ONNX Runtime GenAI, as it does when it decodes; a plain
 numpy float32 forward over the same GGUF file (`olpipe.testing.float_llama`, which shares no code with the
-converter) is the measure. The text is the beginning of Lewis Carroll's "Alice's Adventures in Wonderland" (1865,
-public domain), in `benchmarks/texts/alice.txt`.
+converter) is the measure. The text is what Python's own `help()` has to say about the language, from
+`pydoc_data.topics`; its digest is printed.
+
+`int4-symmetric` is not offered by the converter: four bits around the middle code, for comparison.
 
 Printed, one JSON object a line: top-1 agreement (share of positions where both say the same next token), mean loss
-in nats of both, and the seconds and peak resident memory of the conversion, which runs in a process of its own.
+in nats of both, median milliseconds of forwards of 1, 2 and 4 tokens, taken in turns, and the seconds and peak
+resident memory of the conversion, which runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from conversion_measures import (
+    Text,
+    float_answers,
+    forward_milliseconds,
+    megabytes,
+    package_answers,
+    python_topics,
+    tokenize,
+)
 
-Floats = npt.NDArray[np.float32]
+from olpipe.convert.package import PRECISIONS as OFFERED
+from olpipe.convert.quantize import Coding, Floats, Quantised, quantize
 
-TEXT = Path(__file__).parent / "texts" / "alice.txt"
-_CONVERT = """
-import resource, sys, time
-from pathlib import Path
-from olpipe.convert.package import convert_gguf
-start = time.perf_counter()
-convert_gguf(Path(sys.argv[1]), Path(sys.argv[2]), precision=sys.argv[3], progress=lambda _: None)
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
+SYMMETRIC = "int4-symmetric"
+PRECISIONS = (*OFFERED, SYMMETRIC)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gguf", type=Path)
-    parser.add_argument("--precision", action="append", choices=("int4", "int8"), help="repeatable; default: both")
-    parser.add_argument("--tokens", type=int, default=1024, help="how much of the text to read")
-    parser.add_argument("--text", type=Path, default=TEXT)
+    parser.add_argument("--precision", action="append", choices=PRECISIONS, help="repeatable; default: all")
+    parser.add_argument("--tokens", type=int, default=4096, help="how many tokens of the text to judge")
+    parser.add_argument("--text", type=Path, help="another text")
+    parser.add_argument("--convert-into", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.convert_into:
+        convert(options.gguf, options.convert_into, options.precision[0])
+        return
 
+    text = python_topics() if options.text is None else Text(options.text.name, options.text.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         # All conversions first: a child process inherits the peak of the parent it was forked from.
-        packages = {}
-        for precision in options.precision or ["int4", "int8"]:
+        conversions = {}
+        for precision in options.precision or PRECISIONS:
             package = Path(scratch, precision)
             package.mkdir()
-            packages[package] = convert(options.gguf, package, precision)
-        text = options.text.read_text(encoding="utf-8")
-        tokens = tokenize(next(iter(packages)), text)[: options.tokens]
-        expected = reference_logits(options.gguf, tokens)
-        for package, (seconds, peak_bytes) in packages.items():
-            measured = package_logits(package, tokens)
-            result = {
-                "precision": package.name,
-                "text": options.text.name,
-                "tokens": len(tokens),
-                "top1_agreement": round(float(np.mean(measured.argmax(axis=1) == expected.argmax(axis=1))), 4),
-                "loss_nats": round(mean_loss(measured, tokens), 4),
-                "float32_loss_nats": round(mean_loss(expected, tokens), 4),
-                "package_mb": round(sum(path.stat().st_size for path in package.iterdir()) / 1e6, 1),
-                "convert_s": round(seconds, 2),
-                "convert_peak_mb": round(peak_bytes / 1e6),
-            }
-            print(json.dumps(result), flush=True)
+            conversions[package] = converted_apart(options.gguf, package, precision)
+        whole = tokenize(next(iter(conversions)), text.content)
+        tokens = whole[: options.tokens + 1]
+        header = {"model": options.gguf.name, "text": text.name, "sha256": text.sha256, "tokens": len(tokens) - 1}
+        print(json.dumps(header), flush=True)
+        expected = float_answers(options.gguf, tokens)
+        print(json.dumps({"precision": "float32", "loss_nats": round(float(expected.losses.mean()), 4)}), flush=True)
+        milliseconds = forward_milliseconds(list(conversions), whole)
+        for package, conversion in conversions.items():
+            quality = package_answers(package, tokens).compared(expected)
+            forward = {"forward_ms": milliseconds[package], "package_mb": megabytes(package)}
+            print(json.dumps({"precision": package.name, **quality, **forward, **conversion}), flush=True)
 
 
-def convert(gguf: Path, folder: Path, precision: str) -> tuple[float, int]:
-    """Return seconds and peak resident bytes."""
-    import subprocess
-
-    command = [sys.executable, "-c", _CONVERT, str(gguf), str(folder), precision]
-    seconds, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(seconds), int(peak) * (1 if sys.platform == "darwin" else 1024)
-
-
-def tokenize(package: Path, text: str) -> list[int]:
-    import llguidance
-
-    config = genai_config(package)
-    tokenizer = llguidance.LLTokenizer(
-        (package / "tokenizer.json").read_text(encoding="utf-8"),
-        n_vocab=config["vocab_size"],
-        eos_token=config["eos_token_id"][0],
-    )
-    return list(tokenizer.tokenize_str(text))
+def converted_apart(gguf: Path, folder: Path, precision: str) -> dict[str, float]:
+    """Convert in another process; returns its seconds and peak resident memory."""
+    command = [sys.executable, __file__, str(gguf), "--precision", precision, "--convert-into", str(folder)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: dict[str, float] = json.loads(output)
+    return found
 
 
-def reference_logits(gguf: Path, tokens: list[int]) -> Floats:
-    from olpipe.testing.float_llama import FloatLlama
+def convert(gguf: Path, folder: Path, precision: str) -> None:
+    """Convert in this process and print what it took."""
+    import resource
 
-    start = time.perf_counter()
-    logits = FloatLlama(gguf).logits(tokens)
-    print(f"float32 reference: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    return logits
+    from olpipe.convert import linear
+    from olpipe.convert.package import convert_gguf
 
-
-def package_logits(package: Path, tokens: list[int]) -> Floats:
-    import onnxruntime_genai as og
-
-    model = og.Model(str(package))
-    parameters = og.GeneratorParams(model)
-    parameters.set_search_options(max_length=len(tokens) + 1)
-    generator = og.Generator(model, parameters)
-    logits = np.empty((len(tokens), genai_config(package)["vocab_size"]), np.float32)
-    start = time.perf_counter()
-    for position, token in enumerate(tokens):
-        generator.append_tokens(np.array([token], np.int32))
-        logits[position] = generator.get_logits().reshape(-1)
-    rate = len(tokens) / (time.perf_counter() - start)
-    print(f"package: {rate:.0f} tokens/s, one by one", file=sys.stderr)
-    return logits
+    if precision == SYMMETRIC:
+        vars(linear)["quantize"] = around_the_middle
+    started = time.perf_counter()
+    convert_gguf(gguf, folder, precision=precision.removesuffix("-symmetric"), progress=lambda _: None)
+    seconds = time.perf_counter() - started
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps({"convert_s": round(seconds, 1), "convert_peak_mb": round(peak / 1e6)}))
 
 
-def mean_loss(logits: Floats, tokens: list[int]) -> float:
-    """Return the mean negative log likelihood of each token after the first."""
-    predicting = logits[:-1].astype(np.float64)
-    predicting -= predicting.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(predicting).sum(axis=1))
-    return float(np.mean(log_sums - predicting[np.arange(len(predicting)), tokens[1:]]))
-
-
-def genai_config(package: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((package / "genai_config.json").read_text(encoding="utf-8"))["model"]
-    return config
+def around_the_middle(values: Floats, coding: Coding, block_size: int) -> Quantised:
+    """Quantise to four-bit blocks around the middle code without offsets, each with the best of six scales."""
+    if coding is not Coding.FOUR_BITS:
+        return quantize(values, coding, block_size)
+    blocks = values.reshape(-1, 1, block_size)
+    extremes = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
+    extremes[extremes == 0] = 1
+    scales = extremes / np.array([-8, -9, -8.5, -7.5, -7, -6.5], np.float32)[:, None]  # (blocks, choices, 1)
+    codes = np.clip(np.rint(blocks / scales), -8, 7)
+    errors = ((codes * scales - blocks) ** 2).sum(axis=2)
+    best = np.arange(len(blocks)), errors.argmin(axis=1)
+    stored = (codes[best] + 8).astype(np.uint8)
+    shape = (len(values), -1)
+    offsets = np.zeros((len(blocks), 1), np.float32)
+    parts = (stored[:, 0::2] | np.left_shift(stored[:, 1::2], 4), scales[best], offsets, offsets.astype(np.uint8) + 8)
+    return Quantised(*(part.reshape(shape) for part in parts))
 
 
 if __name__ == "__main__":

@@ -31,12 +31,13 @@ class Precision:
     Attributes:
         layers: The layers' matrices.
         vocabulary: Embedding and output projection.
-        fine_output: Whether the inputs of the output projection count with sixteen bits instead of eight.
+        fine_inputs: Whether to spend more on what products round to eight bits, their inputs: those of the output
+            projection count with sixteen, and normalised ones are levelled first.
     """
 
     layers: Blocks
     vocabulary: Blocks
-    fine_output: bool
+    fine_inputs: bool
 
 
 def write_decoder(
@@ -83,6 +84,7 @@ class _Writer:
         self._linear = Linear(self._graph, source, done)
         self._node = self._graph.node
         self._embedding = self._linear.matrix("embedding", ["token_embd.weight"], precision.vocabulary)
+        self._levels = _levels(source) if precision.fine_inputs else None
 
     def graph(self) -> onnx.GraphProto:
         self._lengths()
@@ -126,14 +128,14 @@ class _Writer:
         """Look tokens up in the quantised embedding, which is the output projection too where they are tied."""
         blocks, matrix = self._precision.vocabulary, self._embedding
         codes = self._weights.alias(
-            "embedding.rows", f"{matrix.name}.codes", (matrix.rows, matrix.columns * blocks.bits // 8)
+            "embedding.rows", f"{matrix.name}.codes", (matrix.rows, matrix.columns * blocks.coding.bits // 8)
         )
         return self._node(
             "GatherBlockQuantized",
             [codes, "input_ids", f"{matrix.name}.scales"],
             ["embedding.output"],
             domain=CONTRIB,
-            bits=blocks.bits,
+            bits=blocks.coding.bits,
             block_size=blocks.size,
             gather_axis=0,
             quantize_axis=1,
@@ -151,13 +153,16 @@ class _Writer:
         matrix = self._embedding
         if not self._config.tied_embeddings:
             matrix = self._linear.matrix("output", ["output.weight"], self._precision.vocabulary)
-        multiply = self._linear.multiply_finely if self._precision.fine_output else self._linear.multiply
+        multiply = self._linear.multiply_finely if self._precision.fine_inputs else self._linear.multiply
         rows = multiply(normed, matrix, output=LAST_LOGITS)
         self._node("Gather", [rows, constant("last", np.array([-1]))], ["logits"], axis=1)
 
     def _norm(self, name: str, tensor: str, residual: str, added: str | None) -> tuple[str, str]:
         """Add to the residual stream and normalise it; returns both."""
-        weight = self._weights.add(f"{name}.weight", self._vector(tensor))
+        values = self._vector(tensor)
+        if self._levels is not None and tensor.startswith("blk."):
+            values = values / self._levels
+        weight = self._weights.add(f"{name}.weight", values)
         epsilon = self._config.epsilon
         if added is None:
             inputs, output = [residual, weight], f"{name}.output"
@@ -180,6 +185,7 @@ class _Writer:
             [f"blk.{layer}.attn_{part}.weight" for part in "qkv"],
             self._precision.layers,
             [self._rotary_order(config.heads), self._rotary_order(config.kv_heads), None],
+            factors=self._levels,
         )
         bias = ""
         if config.family.biases:
@@ -212,15 +218,19 @@ class _Writer:
 
     def _feed_forward(self, layer: int, normed: str) -> str:
         name = f"layers.{layer}.feed_forward"
-        gate, up, down = (
-            self._linear.matrix(f"{name}.{part}", [f"blk.{layer}.ffn_{part}.weight"], self._precision.layers)
-            for part in ("gate", "up", "down")
+        opening = self._linear.matrix(
+            f"{name}.opening",
+            [f"blk.{layer}.ffn_{part}.weight" for part in ("gate", "up")],
+            self._precision.layers,
+            (None, None),
+            factors=self._levels,
         )
+        down = self._linear.matrix(f"{name}.down", [f"blk.{layer}.ffn_down.weight"], self._precision.layers)
+        gate, up = f"{name}.gate.output", f"{name}.up.output"
+        self._node("Split", [self._linear.multiply(normed, opening)], [gate, up], axis=-1, num_outputs=2)
         # x * sigmoid(alpha * x) with alpha 1 is SiLU.
-        opened = self._node(
-            "QuickGelu", [self._linear.multiply(normed, gate)], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0
-        )
-        product = self._node("Mul", [opened, self._linear.multiply(normed, up)], [f"{name}.product.output"])
+        opened = self._node("QuickGelu", [gate], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0)
+        product = self._node("Mul", [opened, up], [f"{name}.product.output"])
         return self._linear.multiply(product, down)
 
     def _rotary_order(self, heads: int) -> Order | None:
@@ -230,6 +240,19 @@ class _Writer:
         values = self._source.vector(tensor)
         self._done()
         return values
+
+
+def _levels(source: FloatTensors) -> Floats:
+    """Return what to divide the normalised values of layers by, and multiply the matrices behind them by.
+
+    A few channels of the residual stream are many times larger than the rest, and a block of inputs is rounded in steps
+    of its largest. The embedding shows which ones they are. Half way to a common size, the root, costs the weights
+    little; channels below the median stay, for what the embedding hardly uses the layers may.
+    """
+    sizes = source.column_sizes("token_embd.weight")
+    least = max(np.median(sizes), sizes.max() / 100, np.finfo(np.float32).tiny)
+    levels: Floats = np.sqrt(sizes.clip(least) / least)
+    return levels
 
 
 def _half_rotation(heads: int, head_size: int) -> Order:

@@ -51,6 +51,14 @@ class FloatTensors:
             delta = None if self.adapter is None else self.adapter.delta(name, chosen)
             yield self._finite(values if delta is None else values + delta, name)
 
+    def column_sizes(self, name: str) -> Floats:
+        """Return the root mean squares of a matrix's columns; raises what `rows` raises."""
+        rows, columns = self.shape(name)
+        squares = np.zeros(columns)
+        for values in self.rows(name):
+            squares += np.einsum("ij,ij->j", values, values)
+        return np.sqrt(squares / rows).astype(np.float32)
+
     def vector(self, name: str) -> Floats:
         """Return a vector; raises what `rows` raises."""
         info = self.source.header.tensors[name]

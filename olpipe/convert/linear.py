@@ -2,7 +2,7 @@
 
 A four-bit weight is (code - 8) * scale + offset, with a scale and an offset for every block of a row. The operator
 that multiplies fast knows no such offsets, and needs none: what they add to a product is a much smaller product of
-their own, of the blocks' offsets with the sums of the blocks' inputs.
+their own, of the blocks' offsets with the means of the blocks' inputs (times the values of a block).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from olpipe.convert.floats import FloatTensors, Order
-from olpipe.convert.quantize import Quantised, quantize
+from olpipe.convert.floats import Floats, FloatTensors, Order
+from olpipe.convert.quantize import Coding, Quantised, quantize
 from olpipe.convert.weights import WeightFile
 
 CONTRIB = "com.microsoft"
@@ -27,9 +27,9 @@ _FAST_INT8 = 4  # MatMulNBits' accuracy level: inputs are rounded to eight bits 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """How a matrix is quantised: bits of a value, and values of a row that share a scale."""
+    """How a matrix is quantised, and how many values of a row share a scale."""
 
-    bits: int
+    coding: Coding
     size: int
 
 
@@ -42,6 +42,7 @@ class Matrix:
     columns: int
     blocks: Blocks
     has_offsets: bool
+    has_zero_points: bool
 
 
 class Graph:
@@ -72,12 +73,26 @@ class Linear:
         self._graph = graph
         self._source = source
         self._done = done
-        self._sums: dict[str, str] = {}
+        self._means: dict[str, str] = {}
 
     def matrix(
-        self, name: str, tensors: Sequence[str], blocks: Blocks, orders: Sequence[Order | None] = (None,)
+        self,
+        name: str,
+        tensors: Sequence[str],
+        blocks: Blocks,
+        orders: Sequence[Order | None] = (None,),
+        *,
+        factors: Floats | None = None,
     ) -> Matrix:
-        """Quantise tensors, one under the other, each with its rows in another order where one is given."""
+        """Quantise tensors, one under the other.
+
+        Args:
+            name: Of the matrix.
+            tensors: Their names; all have the same columns.
+            blocks: How.
+            orders: For each, the order to put its rows in; None leaves them.
+            factors: What the columns are multiplied by: they are divided out of the inputs.
+        """
         shapes = [self._source.shape(tensor) for tensor in tensors]
         rows, columns = sum(shape[0] for shape in shapes), shapes[0][1]
         parts: list[Quantised] = []
@@ -85,39 +100,44 @@ class Linear:
         def codes() -> Iterator[npt.NDArray[np.uint8]]:
             for tensor, order in zip(tensors, orders, strict=True):
                 for values in self._source.rows(tensor, order):
-                    part = quantize(values, blocks.bits, blocks.size)
+                    part = quantize(values if factors is None else values * factors, blocks.coding, blocks.size)
                     parts.append(part._replace(codes=part.codes[:0]))
                     yield part.codes
                 self._done()
 
         weights = self._graph.weights
-        packed = (rows, columns // blocks.size, blocks.size * blocks.bits // 8)
+        packed = (rows, columns // blocks.size, blocks.size * blocks.coding.bits // 8)
         weights.stream(f"{name}.codes", np.uint8, packed, codes())
         weights.add(f"{name}.scales", np.concatenate([part.scales for part in parts]))
         offsets = np.concatenate([part.offsets for part in parts])
         has_offsets = bool(offsets.any())
         if has_offsets:
-            weights.add(f"{name}.offsets", np.ascontiguousarray(offsets.T))
-        return Matrix(name, rows, columns, blocks, has_offsets)
+            weights.add(f"{name}.offsets", np.ascontiguousarray(offsets.T) * np.float32(blocks.size))
+        has_zero_points = blocks.coding is Coding.FOUR_BITS_WHOLE
+        if has_zero_points:
+            weights.add(f"{name}.zero_points", _pairs(np.concatenate([part.zero_points for part in parts])))
+        return Matrix(name, rows, columns, blocks, has_offsets, has_zero_points)
 
     def multiply(self, values: str, matrix: Matrix, *, bias: str = "", output: str = "") -> str:
         """Multiply values, (batch, tokens, columns); returns (batch, tokens, rows)."""
         name, node = matrix.name, self._graph.node
         output = output or f"{name}.output"
+        zero_points = f"{name}.zero_points" if matrix.has_zero_points else ""
+        optional = [zero_points, "", bias] if bias else [zero_points] if zero_points else []
         product = node(
             "MatMulNBits",
-            [values, f"{name}.codes", f"{name}.scales", *(["", "", bias] if bias else [])],
+            [values, f"{name}.codes", f"{name}.scales", *optional],
             [f"{name}.product.output" if matrix.has_offsets else output],
             domain=CONTRIB,
             K=matrix.columns,
             N=matrix.rows,
-            bits=matrix.blocks.bits,
+            bits=matrix.blocks.coding.bits,
             block_size=matrix.blocks.size,
             accuracy_level=_FAST_INT8,
         )
         if matrix.has_offsets:
-            sums = self._block_sums(values, matrix)
-            shift = node("MatMul", [sums, f"{name}.offsets"], [f"{name}.shift.output"])
+            means = self._block_means(values, matrix)
+            shift = node("MatMul", [means, f"{name}.offsets"], [f"{name}.shift.output"])
             node("Add", [product, shift], [output])
         return output
 
@@ -143,11 +163,19 @@ class Linear:
         node("Split", [products], halves, axis=1, num_outputs=2)
         return node("Add", halves, [output])
 
-    def _block_sums(self, values: str, matrix: Matrix) -> str:
-        """Sum each block's values; matrices that multiply the same values share the sums."""
-        if values not in self._sums:
-            size, columns = matrix.blocks.size, matrix.columns
-            summing = np.kron(np.eye(columns // size), np.ones((size, 1))).astype(np.float32)
-            inputs = [values, self._graph.constant(f"summing.{columns}.{size}", summing)]
-            self._sums[values] = self._graph.node("MatMul", inputs, [f"{values.removesuffix('.output')}.sums"])
-        return self._sums[values]
+    def _block_means(self, values: str, matrix: Matrix) -> str:
+        """Take the mean of each block's values; matrices that multiply the same values share the means."""
+        if values not in self._means:
+            name, size = values.removesuffix(".output"), matrix.blocks.size
+            # Pooling with such windows is one node and needs no weights; means make do for sums.
+            self._means[values] = self._graph.node(
+                "AveragePool", [values], [f"{name}.means"], kernel_shape=[size], strides=[size]
+            )
+        return self._means[values]
+
+
+def _pairs(zero_points: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Put two zero points of a row into each byte, the first in the low half."""
+    if zero_points.shape[1] % 2:
+        zero_points = np.pad(zero_points, ((0, 0), (0, 1)))
+    return zero_points[:, 0::2] | np.left_shift(zero_points[:, 1::2], 4)

@@ -13,6 +13,7 @@ from olpipe.convert.floats import FloatTensors
 from olpipe.convert.gguf import open_gguf
 from olpipe.convert.linear import Blocks
 from olpipe.convert.llama import LlamaConfig, read_config
+from olpipe.convert.quantize import Coding
 from olpipe.convert.tokenizer import SpecialTokens, read_vocabulary, tokenizer_config, tokenizer_json
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 from olpipe.interfaces import Progress, ProgressCallback
@@ -20,9 +21,12 @@ from olpipe.interfaces import Progress, ProgressCallback
 __all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
 
 # Embedding and output projection keep eight bits: they cost little time and most of the loss at four.
+_VOCABULARY = Blocks(Coding.EIGHT_BITS, 32)
+
 PRECISIONS = {
-    "int4": Precision(layers=Blocks(4, 32), vocabulary=Blocks(8, 32), fine_output=False),
-    "int8": Precision(layers=Blocks(8, 16), vocabulary=Blocks(8, 32), fine_output=True),
+    "int4": Precision(Blocks(Coding.FOUR_BITS, 32), _VOCABULARY, fine_inputs=False),
+    "int4-fast": Precision(Blocks(Coding.FOUR_BITS_WHOLE, 32), _VOCABULARY, fine_inputs=False),
+    "int8": Precision(Blocks(Coding.EIGHT_BITS, 16), _VOCABULARY, fine_inputs=True),
 }
 
 _DECODER = "model.onnx"

@@ -9,7 +9,7 @@ from olpipe.decoding.loop import Run
 from olpipe.decoding.text import TextStream
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.ort_genai.prompts import TextPrompt
-from olpipe.generation import Chunk, FinishReason, Timings, Usage
+from olpipe.generation import Chunk, FinishReason, Timings, TokenLogprobs, Usage
 
 
 class Answer:
@@ -27,6 +27,7 @@ class Answer:
         self._text = TextStream(vocabulary, stop=() if prompt.constraint else prompt.request.sampling.stop)
         self._usage = Usage(prompt_tokens=prompt.prompt_tokens)
         self._started = self._prefilled = time.perf_counter_ns()
+        self._logprobs: tuple[TokenLogprobs, ...] = ()  # of tokens whose text is still held back
         self.reused_tokens = 0
 
     def take(self, run: Run) -> Chunk | None:
@@ -34,12 +35,16 @@ class Answer:
         if self._usage.sampled_tokens == 0 and run.sampled:
             self._prefilled = time.perf_counter_ns()
         self._usage += Usage(sampled_tokens=run.sampled, forced_tokens=run.forced)
+        self._logprobs += run.logprobs
         piece = self._text.feed(run.tokens)
         reason = FinishReason.STOP if self._text.stopped else run.finish_reason
+        if reason is None and not piece:
+            return None
+        logprobs, self._logprobs = self._logprobs, ()
         if reason is None:
-            return Chunk(self._spliced(piece)) if piece else None
+            return Chunk(self._spliced(piece), logprobs=logprobs)
         rest = self._spliced(piece + self._text.finish())
-        return Chunk(rest, reason, self._all_usage(), self._timings())
+        return Chunk(rest, reason, self._all_usage(), self._timings(), logprobs)
 
     def _spliced(self, text: str) -> str:
         return self._prompt.splicer.feed(text) if self._prompt.splicer else text

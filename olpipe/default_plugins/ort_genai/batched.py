@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olpipe.decoding.loop import Run, decode
-from olpipe.decoding.sampler import Sampler
+from olpipe.decoding.loop import Run
 from olpipe.default_plugins.ort_genai.answer import Answer
 from olpipe.default_plugins.ort_genai.cache import Cache
 from olpipe.default_plugins.ort_genai.prompts import Prompts, TextPrompt, read_settings
@@ -102,17 +101,9 @@ class BatchedRunner(Runner):
         row = self._rows.take(prompt.tokens, self._prompts.room(prompt))
         if row is None:
             return None
-        sampling, vocabulary = prompt.request.sampling, self._prompts.vocabulary
-        answer = Answer(prompt, vocabulary)
+        answer = Answer(prompt, self._prompts.vocabulary)
         answer.reused_tokens = row.reused
-        runs = decode(
-            row,
-            prompt.tokens,
-            vocabulary=vocabulary,
-            sampler=Sampler(sampling),
-            max_tokens=sampling.max_tokens,
-            constraint=prompt.constraint,
-        )
+        runs = self._prompts.decode(row, prompt)
         sequence = self._running[sequence_id] = _Sequence(sequence_id, row, answer, runs)
         return sequence
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ from typing import Any
 import orjson
 
 from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.logits_model import LogitsModel
+from olpipe.decoding.logprobs import Scorer
+from olpipe.decoding.loop import Run, decode
+from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ContextExceeded, ModelCorrupt, ModelUnsupported, UsageError
 from olpipe.generation import GenerateRequest, Guidance
@@ -34,6 +38,7 @@ class TextPrompt(Prepared):
     request: GenerateRequest
     constraint: Constraint | None
     splicer: Splicer | None
+    scorer: Scorer | None
     prepare_ns: int
 
 
@@ -88,8 +93,22 @@ class Prompts:
             outline = Outline() if request.guidance.kind in ("json", "json_schema") else None
             constraint = Constraint(self._grammars.matcher(request.guidance), self.vocabulary, outline)
             splicer = _splicer(request.guidance)
+        scorer = None if request.top_logprobs is None else Scorer(self.vocabulary, request.top_logprobs)
         elapsed = time.perf_counter_ns() - started
-        return TextPrompt(len(tokens), tokens, request, constraint, splicer, elapsed)
+        return TextPrompt(len(tokens), tokens, request, constraint, splicer, scorer, elapsed)
+
+    def decode(self, model: LogitsModel, prompt: TextPrompt) -> Iterator[Run]:
+        """Return the answer's tokens, decoded as they are asked for."""
+        sampling = prompt.request.sampling
+        return decode(
+            model,
+            prompt.tokens,
+            vocabulary=self.vocabulary,
+            sampler=Sampler(sampling),
+            max_tokens=sampling.max_tokens,
+            constraint=prompt.constraint,
+            scorer=prompt.scorer,
+        )
 
     def room(self, prompt: TextPrompt) -> int:
         """Return how many tokens of KV cache a prompt and its answer need."""

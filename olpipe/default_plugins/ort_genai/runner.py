@@ -8,8 +8,6 @@ from typing import Any
 
 import orjson
 
-from olpipe.decoding.loop import decode
-from olpipe.decoding.sampler import Sampler
 from olpipe.default_plugins.ort_genai.answer import Answer
 from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
 from olpipe.default_plugins.ort_genai.prefixes import Prefixes
@@ -54,19 +52,10 @@ class TextRunner(SingleSequenceRunner):
     def generate(self, prepared: Prepared) -> Iterator[Chunk]:
         """Decode, yielding a chunk whenever text becomes showable."""
         assert isinstance(prepared, TextPrompt)
-        sampling, vocabulary = prepared.request.sampling, self._prompts.vocabulary
-        answer = Answer(prepared, vocabulary)
+        answer = Answer(prepared, self._prompts.vocabulary)
         sequence, answer.reused_tokens = self._prefixes.begin(prepared.tokens, self._prompts.room(prepared))
         try:
-            runs = decode(
-                sequence,
-                prepared.tokens,
-                vocabulary=vocabulary,
-                sampler=Sampler(sampling),
-                max_tokens=sampling.max_tokens,
-                constraint=prepared.constraint,
-            )
-            for run in runs:
+            for run in self._prompts.decode(sequence, prepared):
                 chunk = answer.take(run)
                 if chunk is not None:
                     yield chunk
