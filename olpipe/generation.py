@@ -10,6 +10,9 @@ from olpipe.messages import Message
 
 GuidanceKind = Literal["json", "json_schema", "regex", "lark"]
 
+MOST_TOP_LOGPROBS = 20
+"""So many likeliest tokens can be listed beside each token of an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
@@ -75,6 +78,8 @@ class GenerateRequest:
         guidance: What the output is held to; None leaves it free.
         perceivers: Whose evidence joins the request; None means those the model's manifest names.
         language: The language of what evidence fills in, as a BCP 47 tag.
+        top_logprobs: Report how likely each token was, with so many of the likeliest beside it, at most
+            `MOST_TOP_LOGPROBS`; None reports nothing.
     """
 
     model: str
@@ -83,6 +88,7 @@ class GenerateRequest:
     guidance: Guidance | None = None
     perceivers: tuple[str, ...] | None = None
     language: str = "en"
+    top_logprobs: int | None = None
 
 
 class FinishReason(StrEnum):
@@ -151,6 +157,48 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that could have come at some place, and how likely it was there.
+
+    Attributes:
+        token: Its id.
+        data: Its bytes, which need not be whole characters; none for a special token.
+        logprob: The natural logarithm of its probability.
+    """
+
+    token: int
+    data: tuple[int, ...]
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """One token of an answer, and how likely it was: to the model alone, and to the model under the grammar.
+
+    The *raw* distribution is the softmax of the model's logits. The *constrained* one is the same over what
+    the grammar allowed at that place: the raw probabilities divided by their sum. Without a grammar they
+    are equal. Neither knows of temperature, truncation, penalties and biases, which are the caller's own.
+
+    Attributes:
+        token: Its id.
+        data: Its bytes, which need not be whole characters.
+        raw: Natural logarithm of the raw probability; None for a token that was not sampled, as the model
+            was not asked for it.
+        constrained: Natural logarithm of the constrained probability. 0 for what the grammar forced; None for what
+            was put in to end a text over its budget, or a string that went round in circles.
+        top_raw: The likeliest tokens of the raw distribution, the likeliest first.
+        top_constrained: The likeliest tokens of the constrained distribution; fewer where fewer are allowed.
+    """
+
+    token: int
+    data: tuple[int, ...]
+    raw: float | None = None
+    constrained: float | None = None
+    top_raw: tuple[Candidate, ...] = ()
+    top_constrained: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of a stream.
 
@@ -159,22 +207,33 @@ class Chunk:
         finish_reason: Set on the last chunk only.
         usage: Set on the last chunk only.
         timings: Set on the last chunk only.
+        logprobs: Of the tokens since the last chunk, where they were asked for. Text may lag behind them.
     """
 
     text: str = ""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     timings: Timings | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A finished stream, whole."""
+    """A finished stream, whole.
+
+    Attributes:
+        text: All that was shown.
+        finish_reason: Why it ended.
+        usage: Tokens by how they came about.
+        timings: Where the time went.
+        logprobs: One for each sampled or forced token, where they were asked for; those of a stop text included.
+    """
 
     text: str
     finish_reason: FinishReason
     usage: Usage
     timings: Timings
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
     @property
     def truncated(self) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 # A quoted run, or a run of anything but spaces in which a backslash keeps the next character.
 _WORD = re.compile(r"'([^']+)'|\"([^\"]+)\"|((?:\\.|[^\s\\])+)")
 _ESCAPED = re.compile(r"\\([ ()\[\]{}$&;'\\*?~])")
-_AROUND = ".,;:!?()[]"
+_BEFORE, _BEHIND = "([", ".,;:!?)]"
 
 
 def take_images(prompt: str, suffixes: Collection[str]) -> tuple[str, list[Path]]:
@@ -27,7 +27,7 @@ def take_images(prompt: str, suffixes: Collection[str]) -> tuple[str, list[Path]
 
     def take(match: re.Match[str]) -> str:
         word = next(group for group in match.groups() if group is not None)
-        for candidate in (word, word.strip(_AROUND)):
+        for candidate in (word, word.lstrip(_BEFORE).rstrip(_BEHIND)):
             path = Path(_ESCAPED.sub(r"\1", candidate)).expanduser()
             if path.suffix.lower() in suffixes and path.is_file():
                 found.append(path)

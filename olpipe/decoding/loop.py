@@ -8,17 +8,18 @@ its last tokens through the model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from olpipe.decoding.closing import leave_string, shortest_ending
 from olpipe.decoding.constraint import Constraint
 from olpipe.decoding.drafts import DraftedForwards
-from olpipe.decoding.logits_model import LogitsModel
+from olpipe.decoding.logits_model import Logits, LogitsModel
+from olpipe.decoding.logprobs import Likelihoods, Scorer
 from olpipe.decoding.repetition import Repetition
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ContextExceeded, GenerationError
-from olpipe.generation import FinishReason
+from olpipe.generation import FinishReason, TokenLogprobs
 
 # How far before the budget's end, beyond the last known ending, the loop starts to look for a new one.
 ENDING_MARGIN = 16
@@ -32,16 +33,70 @@ class Run:
         tokens: The sampled token, if there was one, then the forced ones.
         sampled: How many of them the model picked: 0 or 1.
         finish_reason: Set on the last run only.
+        logprobs: One for each token where somebody asked, else none.
     """
 
     tokens: tuple[int, ...]
     sampled: int
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
     @property
     def forced(self) -> int:
         """How many of the tokens the grammar left no choice about."""
         return len(self.tokens) - self.sampled
+
+
+@dataclass(slots=True)
+class _Step:
+    """Tokens taken since the last forward, and what there is to say about them."""
+
+    scorer: Scorer | None
+    tokens: list[int] = field(default_factory=list)
+    sampled: int = 0
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+
+    def sample(self, token: int, likelihoods: Likelihoods | None) -> None:
+        """Add the token that was picked."""
+        self.tokens.append(token)
+        self.sampled += 1
+        if self.scorer is not None and likelihoods is not None:
+            self.logprobs.append(self.scorer.sampled(token, likelihoods))
+
+    def force(self, tokens: Sequence[int]) -> None:
+        """Add tokens that the grammar left no choice about."""
+        self.tokens += tokens
+        if self.scorer is not None:
+            self.logprobs += self.scorer.forced(tokens)
+
+    def put_in(self, tokens: Sequence[int]) -> None:
+        """Add tokens that end what would go on otherwise."""
+        self.tokens += tokens
+        if self.scorer is not None:
+            self.logprobs += self.scorer.put_in(tokens)
+
+    def run(self, finish_reason: FinishReason | None = None) -> Run:
+        """Return all that was added."""
+        return Run(tuple(self.tokens), self.sampled, finish_reason, tuple(self.logprobs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Picker:
+    """Begins steps, and says how likely what they hold was, where somebody asked."""
+
+    sampler: Sampler
+    scorer: Scorer | None
+
+    def nothing(self) -> _Step:
+        """Begin a step without a token of the model's."""
+        return _Step(self.scorer)
+
+    def pick(self, logits: Logits, constraint: Constraint | None) -> _Step:
+        """Begin a step with the token that the sampler picks; the constraint is not changed."""
+        likelihoods = self.scorer.read(logits, constraint) if self.scorer is not None else None
+        step = self.nothing()
+        step.sample(self.sampler.pick(logits, constraint), likelihoods)
+        return step
 
 
 @dataclass(slots=True)
@@ -85,6 +140,7 @@ def decode(
     sampler: Sampler,
     max_tokens: int,
     constraint: Constraint | None = None,
+    scorer: Scorer | None = None,
 ) -> Iterator[Run]:
     """Prefill the prompt and yield runs of tokens; the last run carries the finish reason.
 
@@ -97,6 +153,7 @@ def decode(
         sampler: Picks tokens.
         max_tokens: Budget of sampled plus forced tokens; the context may allow fewer.
         constraint: What the text is held to.
+        scorer: Says how likely the tokens were, where somebody asked.
 
     Raises:
         ContextExceeded: The prompt leaves no room for a single token.
@@ -107,30 +164,31 @@ def decode(
             f"the prompt has {len(prompt)} tokens, and the model holds {model.limits.max_length}",
             hint="shorten the prompt, or raise OLLAMA_CONTEXT_LENGTH",
         )
+    picker = _Picker(sampler, scorer)
     if constraint is None:
-        return _decode_free(model, prompt, vocabulary, sampler, min(max_tokens, room))
-    return _decode_guided(model, prompt, vocabulary, sampler, _Budget(min(max_tokens, room)), constraint)
+        return _decode_free(model, prompt, vocabulary, picker, min(max_tokens, room))
+    return _decode_guided(model, prompt, vocabulary, picker, _Budget(min(max_tokens, room)), constraint)
 
 
 def _decode_free(
-    model: LogitsModel, prompt: Sequence[int], vocabulary: Vocabulary, sampler: Sampler, limit: int
+    model: LogitsModel, prompt: Sequence[int], vocabulary: Vocabulary, picker: _Picker, limit: int
 ) -> Iterator[Run]:
     model.append(prompt)
     for used in range(1, limit + 1):
-        token = sampler.pick(model.logits(), None)
-        if token in vocabulary.end_tokens:
+        step = picker.pick(model.logits(), None)
+        if step.tokens[0] in vocabulary.end_tokens:
             yield Run((), 0, FinishReason.STOP)
             return
-        yield Run((token,), 1, FinishReason.LENGTH if used == limit else None)
+        yield step.run(FinishReason.LENGTH if used == limit else None)
         if used < limit:
-            model.append((token,))
+            model.append(step.tokens)
 
 
 def _decode_guided(
     model: LogitsModel,
     prompt: Sequence[int],
     vocabulary: Vocabulary,
-    sampler: Sampler,
+    picker: _Picker,
     budget: _Budget,
     constraint: Constraint,
 ) -> Iterator[Run]:
@@ -138,33 +196,34 @@ def _decode_guided(
     opening = shortest_ending(constraint, vocabulary)
     budget.reserve = len(opening or ())
     budget.way_back = opening
-    tokens = constraint.take_forced()
-    sampled = 0
+    step = picker.nothing()
+    step.force(constraint.take_forced())
     forwards = DraftedForwards(model, constraint)
     unseen: list[int] = list(prompt)
     repetition = Repetition()
     while True:
-        budget.used += len(tokens)
+        budget.used += len(step.tokens)
         if constraint.complete:
-            yield Run(tuple(tokens), sampled, FinishReason.STOP)
+            yield step.run(FinishReason.STOP)
             return
         ending = budget.ending(constraint, vocabulary)
         if ending is None and budget.used >= room:
             raise GenerationError("the context ended before the document could", hint="raise OLLAMA_CONTEXT_LENGTH")
         if ending is not None:
             closing, instead = ending
-            kept = [] if instead else tokens
-            yield Run((*kept, *closing), 0 if instead else sampled, FinishReason.LENGTH)
+            step = picker.nothing() if instead else step
+            step.put_in(closing)
+            yield step.run(FinishReason.LENGTH)
             return
-        yield Run(tuple(tokens), sampled)
-        logits = forwards.advance([*unseen, *tokens])
+        yield step.run()
+        logits = forwards.advance([*unseen, *step.tokens])
         unseen = []
-        token = sampler.pick(logits, constraint)
+        step = picker.pick(logits, constraint)
+        (token,) = step.tokens
         constraint.consume(token)
         if token in vocabulary.end_tokens:
             yield Run((), 0, FinishReason.STOP)
             return
-        tokens, sampled = [token], 1
         if constraint.in_string and repetition.loops(token, constraint.strings):
-            tokens += leave_string(constraint, vocabulary)
-        tokens += constraint.take_forced()
+            step.put_in(leave_string(constraint, vocabulary))
+        step.force(constraint.take_forced())

@@ -39,7 +39,7 @@ def near_best(probabilities: Probabilities, share: float) -> Probabilities:
 def _keep_until(probabilities: Probabilities, order: npt.NDArray[np.intp], mass: float) -> Probabilities:
     """Keep entries in an order until together they reach a share of the whole; at least one stays."""
     sums = np.cumsum(probabilities[order])
-    keep = order[sums - probabilities[order] < mass * sums[-1]]
+    keep = order[: 1 + int(np.count_nonzero(sums[:-1] < mass * sums[-1]))]
     kept = np.zeros_like(probabilities)
     kept[keep] = probabilities[keep]
     return kept

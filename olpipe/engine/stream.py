@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from queue import SimpleQueue
 
 from olpipe.errors import OlpipeError
@@ -24,7 +25,7 @@ class Stream:
         """Make a stream of what is put into `delivery`; `cancel` must return at once and may be called twice."""
         self._delivery = delivery
         self._cancel = cancel
-        self._texts: list[str] = []
+        self._chunks: list[Chunk] = []
         self._end: Completion | OlpipeError | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -61,8 +62,9 @@ class Stream:
         if isinstance(item, OlpipeError):
             self._end = item
             raise item
-        self._texts.append(item.text)
+        self._chunks.append(item)
         if item.finish_reason is not None:
-            text = "".join(self._texts)
-            self._end = Completion(text, item.finish_reason, item.usage or Usage(), item.timings or Timings())
+            text = "".join(chunk.text for chunk in self._chunks)
+            logprobs = tuple(chain.from_iterable(chunk.logprobs for chunk in self._chunks))
+            self._end = Completion(text, item.finish_reason, item.usage or Usage(), item.timings or Timings(), logprobs)
         return item

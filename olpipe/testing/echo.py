@@ -89,6 +89,8 @@ class EchoRunner(Runner):
 
     def prepare(self, request: GenerateRequest) -> EchoPrepared:
         """Think of the whole answer."""
+        if request.top_logprobs is not None:
+            raise UsageError("echo has no probabilities to report")
         question = _spoken(request.messages[-1])
         prompt_tokens = sum(len(_words(_spoken(message))) for message in request.messages)
         if prompt_tokens > self.info.context_length:

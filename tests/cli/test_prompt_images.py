@@ -18,6 +18,8 @@ def photos(tmp_path, monkeypatch):
     [
         ("what is in cat.jpg?", "what is in ?", ["cat.jpg"]),
         ("./cat.jpg", "", ["cat.jpg"]),
+        ("what is in ./cat.jpg?", "what is in ?", ["cat.jpg"]),
+        ("both (./cat.jpg, dog.PNG)", "both (, )", ["cat.jpg", "dog.PNG"]),
         ("compare cat.jpg with dog.PNG.", "compare with .", ["cat.jpg", "dog.PNG"]),
         ("see 'my pics/a (1).jpg' there", "see there", ["my pics/a (1).jpg"]),
         ('see "my pics/a (1).jpg"', "see", ["my pics/a (1).jpg"]),

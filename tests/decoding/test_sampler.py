@@ -103,6 +103,12 @@ def test_a_single_legal_token_survives_every_truncation():
     assert Sampler(params).pick(np.array(LOGITS, dtype=np.float32), Only(6, {5})) == 5
 
 
+@pytest.mark.parametrize("name", ["top_p", "typical_p"])
+def test_a_share_of_nothing_keeps_one_token(name):
+    params = SamplingParams(temperature=1.0, seed=0, **{name: 0.0})
+    assert len({Sampler(params).pick(np.array(LOGITS, dtype=np.float32), None) for _ in range(20)}) == 1
+
+
 def test_seeds_repeat():
     params = SamplingParams(temperature=1.0, seed=11)
     assert (frequencies(LOGITS, params) == frequencies(LOGITS, params)).all()

@@ -8,10 +8,13 @@ import jsonschema
 import pytest
 
 from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend, package_folder
+from olpipe.engine.process import RunnerProcess
+from olpipe.engine.protocol import Load
 from olpipe.errors import ContextExceeded, ModelCorrupt, ModelUnsupported, UsageError
 from olpipe.generation import FinishReason, GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
+from olpipe.settings import Settings
 from olpipe.testing.images import decoded
 from olpipe.testing.models import build_tiny_package, write_tiny_gguf
 
@@ -45,11 +48,16 @@ def ask(text="the dog", *, guidance=None, **sampling):
     return GenerateRequest("tiny", (Message.of("user", text),), SamplingParams(**sampling), guidance)
 
 
-def answer(runner, request):
+def chunks_of(runner, request):
     runner.start(1, runner.prepare(request))
     chunks = []
     while not chunks or chunks[-1].finish_reason is None:
         chunks += [chunk for _, chunk in runner.step()]
+    return chunks
+
+
+def answer(runner, request):
+    chunks = chunks_of(runner, request)
     return "".join(chunk.text for chunk in chunks), chunks[-1]
 
 
@@ -77,6 +85,59 @@ def test_an_answer_cut_by_its_budget_is_valid_and_says_so(runner):
     text, last = answer(runner, ask(guidance=Guidance("json_schema", json.dumps(SCHEMA)), max_tokens=10))
     jsonschema.validate(json.loads(text), SCHEMA)
     assert last.finish_reason is FinishReason.LENGTH
+
+
+def described(runner, request):
+    """Return an answer, and all that was said of its tokens."""
+    chunks = chunks_of(runner, request)
+    return "".join(chunk.text for chunk in chunks), [value for chunk in chunks for value in chunk.logprobs], chunks[-1]
+
+
+def test_every_token_of_a_free_answer_is_described_where_somebody_asks(runner):
+    request = ask(max_tokens=30, temperature=1.0, seed=3)
+    text, values, last = described(runner, replace(request, top_logprobs=2))
+    assert (text, []) == described(runner, request)[:2]
+    assert b"".join(bytes(value.data) for value in values).decode(errors="replace") == text
+    assert len(values) == last.usage.sampled_tokens
+    assert all(len(value.top_raw) == 2 and value.raw == value.constrained < 0 for value in values)
+
+
+def test_tokens_of_a_stop_text_are_described_though_it_is_not_shown(runner):
+    whole, values, _ = described(runner, replace(ask(max_tokens=40, temperature=1.0, seed=3), top_logprobs=0))
+    stop = whole[4:6]
+    request = replace(ask(max_tokens=40, temperature=1.0, seed=3, stop=(stop,)), top_logprobs=0)
+    text, until, last = described(runner, request)
+    assert stop not in text
+    assert until == values[: last.usage.sampled_tokens]
+
+
+def test_what_is_spliced_into_a_document_is_not_described(runner):
+    guidance = Guidance("json_schema", json.dumps(SCHEMA), (("tags", '["cat","tabby"]'),))
+    text, values, last = described(runner, replace(ask(guidance=guidance, max_tokens=200), top_logprobs=1))
+    assert len(values) == last.usage.sampled_tokens + last.usage.forced_tokens
+    generated = json.loads(b"".join(bytes(value.data) for value in values))
+    assert generated == {name: value for name, value in json.loads(text).items() if name != "tags"}
+    assert any(value.constrained == 0 and value.raw is None for value in values)
+    assert any(value.raw is not None and value.raw < value.constrained for value in values)
+
+
+def test_too_many_logprobs_are_refused_before_anything_runs(runner):
+    with pytest.raises(UsageError, match="`top_logprobs` must be between 0 and 20, not `21`"):
+        runner.prepare(replace(ask(), top_logprobs=21))
+
+
+def test_logprobs_come_through_the_models_own_process(bundle, runner):
+    request = replace(ask(guidance=Guidance("json_schema", json.dumps(SCHEMA)), max_tokens=60), top_logprobs=3)
+    process = RunnerProcess(Load("ort-genai", bundle, LoadOptions(threads=1), Settings(home=bundle.cache)))
+    try:
+        process.wait_loaded()
+        completion = process.submit(request).completion()
+        unasked = process.submit(replace(request, top_logprobs=None)).completion()
+    finally:
+        process.close()
+    text, values, _ = described(runner, request)
+    assert (completion.text, list(completion.logprobs)) == (text, values)
+    assert (unasked.text, unasked.logprobs) == (text, ())
 
 
 def test_a_stop_text_ends_a_free_answer(runner):

@@ -13,7 +13,17 @@ from olpipe import errors
 from olpipe.engine.codec import decode, encode
 from olpipe.engine.frames import Frame, FrameError
 from olpipe.engine.protocol import Answered, Cancel, ErrorValue, Load, Loaded, Refused, Submit
-from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, SamplingParams, Timings, Usage
+from olpipe.generation import (
+    Candidate,
+    Chunk,
+    FinishReason,
+    GenerateRequest,
+    Guidance,
+    SamplingParams,
+    Timings,
+    TokenLogprobs,
+    Usage,
+)
 from olpipe.image import DecodedImage
 from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
@@ -59,6 +69,7 @@ requests = st.builds(
     st.none() | guidance,
     st.none() | tuples,
     language=texts,
+    top_logprobs=st.none() | counts,
 )
 configs = st.builds(
     ModelConfig,
@@ -78,7 +89,17 @@ settings = st.builds(
 usages = st.builds(Usage, counts, counts, counts, counts)
 timings = st.builds(Timings, counts, counts, counts, counts)
 reasons = st.none() | st.sampled_from(FinishReason)
-chunks = st.builds(Chunk, texts, reasons, st.none() | usages, st.none() | timings)
+octets = st.lists(st.integers(0, 255), max_size=3).map(tuple)
+candidates = st.lists(st.builds(Candidate, counts, octets, numbers), max_size=2).map(tuple)
+logprobs = st.builds(TokenLogprobs, counts, octets, st.none() | numbers, st.none() | numbers, candidates, candidates)
+chunks = st.builds(
+    Chunk,
+    texts,
+    reasons,
+    st.none() | usages,
+    st.none() | timings,
+    st.lists(logprobs, max_size=2).map(tuple),
+)
 failures = st.builds(ErrorValue, texts, texts, st.none() | texts)
 everything = st.one_of(
     st.builds(Load, texts, bundles, st.builds(LoadOptions, counts, counts), settings),

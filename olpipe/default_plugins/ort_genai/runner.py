@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.logprobs import Scorer
 from olpipe.decoding.loop import Run, decode
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.text import TextStream
@@ -19,7 +20,7 @@ from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
 from olpipe.default_plugins.ort_genai.prefixes import Prefixes
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
 from olpipe.errors import ContextExceeded, ModelCorrupt, ModelUnsupported, UsageError
-from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, Timings, Usage
+from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, Timings, TokenLogprobs, Usage
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
 from olpipe.guidance.schema import property_order, read_schema
@@ -40,6 +41,7 @@ class TextPrompt(Prepared):
     request: GenerateRequest
     constraint: Constraint | None
     splicer: Splicer | None
+    scorer: Scorer | None
     prepare_ns: int
 
 
@@ -101,8 +103,9 @@ class TextRunner(SingleSequenceRunner):
             outline = Outline() if request.guidance.kind in ("json", "json_schema") else None
             constraint = Constraint(self._grammars.matcher(request.guidance), self._vocabulary, outline)
             splicer = _splicer(request.guidance)
+        scorer = None if request.top_logprobs is None else Scorer(self._vocabulary, request.top_logprobs)
         elapsed = time.perf_counter_ns() - started
-        return TextPrompt(len(tokens), tokens, request, constraint, splicer, elapsed)
+        return TextPrompt(len(tokens), tokens, request, constraint, splicer, scorer, elapsed)
 
     def _render(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": self._vocabulary.quote(message.text)} for message in messages]
@@ -125,6 +128,7 @@ class TextRunner(SingleSequenceRunner):
                 sampler=Sampler(sampling),
                 max_tokens=sampling.max_tokens,
                 constraint=prepared.constraint,
+                scorer=prepared.scorer,
             )
             yield from self._chunks(runs, prepared, started, reused)
         finally:
@@ -137,14 +141,17 @@ class TextRunner(SingleSequenceRunner):
         usage = Usage(prompt_tokens=prepared.prompt_tokens)
         prefilled = started
         reason: FinishReason | None = None
+        logprobs: tuple[TokenLogprobs, ...] = ()  # of tokens whose text is still held back
         for run in runs:
             if usage.sampled_tokens == 0 and run.sampled:
                 prefilled = time.perf_counter_ns()
             usage += Usage(sampled_tokens=run.sampled, forced_tokens=run.forced)
             piece = text.feed(run.tokens)
+            logprobs += run.logprobs
             reason = FinishReason.STOP if text.stopped else run.finish_reason
             if piece:
-                yield Chunk(splice(piece))
+                yield Chunk(splice(piece), logprobs=logprobs)
+                logprobs = ()
             if reason is not None:
                 break
         rest = splice(text.finish())
@@ -155,7 +162,7 @@ class TextRunner(SingleSequenceRunner):
             decode_ns=time.perf_counter_ns() - prefilled,
             reused_tokens=reused,
         )
-        yield Chunk(rest, reason, usage, timings)
+        yield Chunk(rest, reason, usage, timings, logprobs)
 
     def close(self) -> None:
         """Free the model."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from olpipe.errors import ContextExceeded, PullFailed
+from olpipe.errors import ContextExceeded, PullFailed, UsageError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, SamplingParams
 from olpipe.interfaces import Backend, ModelSource, Progress, Runner
 from olpipe.messages import Message
@@ -124,6 +124,18 @@ class BackendContract:
         assert usage is not None
         assert usage.prompt_tokens == runner.prepare(request).prompt_tokens > 0
         assert usage.sampled_tokens + usage.forced_tokens <= 3
+
+    def test_logprobs_are_told_of_every_token_or_refused(self, runner: Runner) -> None:
+        """Never left out in silence, and never told unasked."""
+        assert not any(chunk.logprobs for chunk in self.answer(runner, self.request()))
+        request = replace(self.request(), top_logprobs=2)
+        try:
+            chunks = self.answer(runner, request)
+        except UsageError:
+            return
+        usage = chunks[-1].usage
+        assert usage is not None
+        assert sum(len(chunk.logprobs) for chunk in chunks) == usage.sampled_tokens + usage.forced_tokens
 
     def test_greedy_answers_repeat(self, runner: Runner) -> None:
         """Nothing of one answer leaks into the next."""

@@ -1,0 +1,96 @@
+"""Say how likely the tokens of a text were: to the model alone, and under the grammar.
+
+Both are read off the model's logits before anything changes them, and the grammar's mask is computed for it
+whether the sampler needs it or not. So what is said does not depend on how tokens are picked, and
+what is picked does not depend on whether anybody asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.errors import UsageError
+from olpipe.generation import MOST_TOP_LOGPROBS, Candidate, TokenLogprobs
+
+Logprobs = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihoods:
+    """Logarithms of probabilities at one place, (vocab_size,) each; minus infinity for what cannot come.
+
+    Attributes:
+        raw: The model's own.
+        constrained: The same over what the grammar allows.
+    """
+
+    raw: Logprobs
+    constrained: Logprobs
+
+
+class Scorer:
+    """Makes the values that one request asked for."""
+
+    def __init__(self, vocabulary: Vocabulary, top: int) -> None:
+        """Set up for one request.
+
+        Args:
+            vocabulary: The model's tokens.
+            top: How many of the likeliest tokens to list beside each sampled one.
+
+        Raises:
+            UsageError: Fewer than none, or too many.
+        """
+        if not 0 <= top <= MOST_TOP_LOGPROBS:
+            raise UsageError(f"`top_logprobs` must be between 0 and {MOST_TOP_LOGPROBS}, not `{top}`")
+        self._vocabulary = vocabulary
+        self._top = top
+
+    def read(self, logits: Logits, constraint: Constraint | None) -> Likelihoods:
+        """Return how likely each token is at the place that comes next. Neither argument is changed."""
+        raw = _log_softmax(logits.astype(np.float64))
+        return Likelihoods(raw, raw if constraint is None else _log_softmax(raw + constraint.bias()))
+
+    def sampled(self, token: int, likelihoods: Likelihoods) -> TokenLogprobs:
+        """Describe a token that was picked where these were the likelihoods."""
+        return TokenLogprobs(
+            token,
+            self._data(token),
+            float(likelihoods.raw[token]),
+            float(likelihoods.constrained[token]),
+            self._likeliest(likelihoods.raw),
+            self._likeliest(likelihoods.constrained),
+        )
+
+    def forced(self, tokens: Sequence[int]) -> list[TokenLogprobs]:
+        """Describe tokens whose text the grammar left no choice about."""
+        return [TokenLogprobs(token, self._data(token), constrained=0.0) for token in tokens]
+
+    def put_in(self, tokens: Sequence[int]) -> list[TokenLogprobs]:
+        """Describe tokens that neither the model nor the grammar asked for."""
+        return [TokenLogprobs(token, self._data(token)) for token in tokens]
+
+    def _likeliest(self, logprobs: Logprobs) -> tuple[Candidate, ...]:
+        """Return the likeliest tokens, of equal ones the lower id first."""
+        if not self._top:
+            return ()
+        least = np.partition(logprobs, -self._top)[-self._top] if self._top < len(logprobs) else -np.inf
+        tokens = np.flatnonzero((logprobs >= least) & (logprobs > -np.inf))
+        order = tokens[np.argsort(-logprobs[tokens], kind="stable")][: self._top]
+        return tuple(Candidate(int(token), self._data(int(token)), float(logprobs[token])) for token in order)
+
+    def _data(self, token: int) -> tuple[int, ...]:
+        return tuple(self._vocabulary.bytes_of((token,)))
+
+
+def _log_softmax(values: Logprobs) -> Logprobs:
+    best = values.max()
+    result: Logprobs = values - (best + np.log(np.exp(values - best).sum()))
+    return result
