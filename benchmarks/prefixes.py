@@ -2,10 +2,10 @@
 
     python benchmarks/prefixes.py [--model photo-mini] [--requests 30]
 
-Asks a model for records of photos, each request twice, in turns: with the sequences kept from the requests before,
-and with none. Two kinds of prompts: the recipe's one sentence before the evidence, and the same behind two examples.
-Prints the share of prompt tokens that were reused, the median time of a prompt both ways, and how many greedy and
-how many sampled answers differ. Fails when one does.
+Asks the runner of one sequence for records of photos, each request twice, in turns: with the sequences kept from the
+requests before, and with none. Two kinds of prompts: the recipe's one sentence before the evidence, and the same
+behind two examples. Prints the share of prompt tokens that were reused, the median time of a prompt both ways, and how
+many greedy and how many sampled answers differ. Fails when one does.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import statistics
 import sys
 
 from olpipe import machine
+from olpipe.default_plugins.ort_genai.backend import package_folder
 from olpipe.default_plugins.ort_genai.runner import TextRunner
 from olpipe.generation import Chunk, GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message, TextPart
 from olpipe.model import LoadOptions
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.build import backend_for, build
+from olpipe.store.build import build
 from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
 
@@ -113,15 +114,13 @@ def answer(runner: TextRunner, request: GenerateRequest) -> tuple[str, Chunk]:
 
 
 def load(model: str) -> TextRunner:
-    """Load a model in this process."""
+    """Load a model in this process, for one sequence at a time."""
     settings = Settings.read()
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=settings.home / "cache")
     bundle = resolve(model, library, plugins, lambda progress: None)
     build(bundle, plugins.backends, lambda progress: None)
-    runner = backend_for(bundle, plugins.backends).load(bundle, LoadOptions(threads=machine.threads(machine.cores())))
-    assert isinstance(runner, TextRunner)
-    return runner
+    return TextRunner(package_folder(bundle), bundle, LoadOptions(threads=machine.threads(machine.cores())))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Completion, GenerateRequest, SamplingParams
 from olpipe.image import DecodedImage, ImageFile
 from olpipe.model import Layer, LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
@@ -70,10 +71,11 @@ class Runner(ABC):
         """Register a sequence; the first `step` prefills it. At most `info.slots` are registered at once."""
 
     @abstractmethod
-    def step(self) -> Sequence[tuple[int, Chunk]]:
+    def step(self) -> Sequence[tuple[int, Chunk | OlpipeError]]:
         """Advance every registered sequence a little and return what became showable.
 
-        A chunk with a finish reason is its sequence's last: the sequence is gone afterwards.
+        A chunk with a finish reason is its sequence's last: the sequence is gone afterwards. So is one whose
+        trouble is its own and stands in a chunk's place; what is raised ends them all.
         """
 
     @abstractmethod

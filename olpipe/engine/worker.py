@@ -76,7 +76,7 @@ class Worker:
                 self._queue_ns[sequence_id] = queue_ns
 
     def _step(self, runner: Runner) -> None:
-        """Advance what runs by one step; when that fails, fail just these."""
+        """Advance what runs by one step; when that fails, fail just these, or the one that has the trouble."""
         try:
             chunks = runner.step()
         except Exception as error:  # noqa: BLE001 - it travels to whoever asked
@@ -85,7 +85,12 @@ class Worker:
                 self._refuse(sequence_id, error)
             return
         for sequence_id, chunk in chunks:
-            if sequence_id in self._queue_ns:
+            if sequence_id not in self._queue_ns:
+                continue
+            if isinstance(chunk, OlpipeError):
+                del self._queue_ns[sequence_id]
+                self._refuse(sequence_id, chunk)
+            else:
                 self._send(Answered(sequence_id, self._finished(sequence_id, chunk)))
 
     def _finished(self, sequence_id: int, chunk: Chunk) -> Chunk:

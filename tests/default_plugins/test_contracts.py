@@ -42,6 +42,14 @@ def tiny_package(tmp_path_factory):
     return build_tiny_package(tmp_path_factory.mktemp("tiny") / "package")
 
 
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "model").mkdir()
+    write_tiny_gguf(folder / "model" / "model.gguf")
+    return folder
+
+
 class TestOrtGenaiRunsPackages(BackendContract):
     @pytest.fixture
     def backend(self):
@@ -51,6 +59,17 @@ class TestOrtGenaiRunsPackages(BackendContract):
     def bundle(self, tiny_package, tmp_path):
         config = ModelConfig("onnx", "llama")
         return ModelBundle(ModelName.parse("tiny"), "sha256:0", tiny_package, tmp_path / "cache", config)
+
+
+class TestOrtGenaiRunsBatches(BackendContract):
+    @pytest.fixture
+    def backend(self):
+        return OrtGenaiBackend()
+
+    @pytest.fixture
+    def bundle(self, tiny_folder):
+        path, cache, config = tiny_folder / "model", tiny_folder / "cache", ModelConfig("gguf", "llama")
+        return ModelBundle(ModelName.parse("tiny"), "sha256:0", path, cache, config)
 
 
 class TestPillowReadsJpeg(ImageLoaderContract):

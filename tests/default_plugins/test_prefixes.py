@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
+from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend, package_folder
 from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
 from olpipe.default_plugins.ort_genai.prefixes import MOST_KEPT, Prefixes
+from olpipe.default_plugins.ort_genai.runner import TextRunner
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
 from olpipe.generation import GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message
@@ -240,7 +241,7 @@ def test_where_rewinding_is_not_exact_every_prompt_is_computed_whole(bundle, ope
 def test_the_real_model_answers_the_same_whatever_is_kept(photo_mini_home):
     library = Library(photo_mini_home / "models", cache=photo_mini_home / "cache")
     real = library.get(ModelName.parse("photo-mini"))
-    runner = OrtGenaiBackend().load(real, LoadOptions(threads=1))
+    runner = TextRunner(package_folder(real), real, LoadOptions(threads=1))
     evidence = ("photo: dog x2 (center)", "photo: bus (left), person (right)", "photo: dog x2 (center), cat (left)")
     requests = [ask(text, guidance=GUIDANCE, temperature=heat, seed=1) for text in evidence for heat in (0, 0.8)]
     together = [answer(runner, request) for request in requests]

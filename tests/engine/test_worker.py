@@ -141,6 +141,27 @@ def test_a_cancelled_request_does_not_cost_its_client_the_turn(bench):
     assert started(runner) == [1, 12, 31]
 
 
+class TroubledRunner(EchoRunner):
+    """An echo that cannot go on with sequence 1."""
+
+    def step(self) -> Sequence[tuple[int, Chunk | GenerationError]]:
+        said = super().step()
+        self.stop(1)
+        trouble = GenerationError("the grammar cannot go on")
+        return [(number, trouble if number == 1 else chunk) for number, chunk in said]
+
+
+def test_the_trouble_of_one_sequence_ends_that_one_only(bench):
+    one = bench(TroubledRunner(EchoOptions(slots=2), 4096))
+    for sequence_id in (1, 2, 3):
+        one.submit(sequence_id, "a b c")
+    answers = one.until_last(1, 2, 3)
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert [(answer.sequence_id, answer.error.message) for answer in refused] == [(1, "the grammar cannot go on")]
+    others = [answer for answer in answers if answer.sequence_id != 1]
+    assert [spoken(others, sequence_id) for sequence_id in (2, 3)] == ["a b c", "a b c"]
+
+
 def test_as_many_requests_run_side_by_side_as_the_runner_has_slots(bench):
     runner = NotingRunner(EchoOptions(slots=2))
     one = bench(runner)

@@ -60,7 +60,8 @@ class OrtGenaiBackend(Backend):
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def load(self, bundle: ModelBundle, options: LoadOptions) -> Runner:
-        """Load a package in this process."""
+        """Load a package in this process; what was converted here runs in batches."""
+        from olpipe.default_plugins.ort_genai.batched import BatchedRunner
         from olpipe.default_plugins.ort_genai.runner import TextRunner
 
         package = package_folder(bundle)
@@ -68,7 +69,7 @@ class OrtGenaiBackend(Backend):
             raise ModelCorrupt(
                 f"`{bundle.name}` has no {GENAI_CONFIG} in {package}", hint=f"run `olpipe pull {bundle.name}`"
             )
-        return TextRunner(package, bundle, options)
+        return (TextRunner if _gguf(bundle) is None else BatchedRunner)(package, bundle, options)
 
 
 def package_folder(bundle: ModelBundle) -> Path:

@@ -54,7 +54,7 @@ class Prefixes:
         if self._exact is False:
             return self._open(length), 0
         sequence = self._take(prompt, length)
-        present = _shareable(prompt, sequence)
+        present = shareable(prompt, sequence.prompt)
         if present and self._exact is None:
             self._exact = self._is_exact(sequence, prompt, present)
             if not self._exact:
@@ -82,8 +82,8 @@ class Prefixes:
         size = min(max(SMALLEST, 1 << (length - 1).bit_length()), self._context_length)
         fitting = [sequence for sequence in self._kept if sequence.capacity >= length]
         if fitting:
-            best = max(fitting, key=lambda sequence: _shareable(prompt, sequence))
-            if 2 * _shareable(prompt, best) < len(best.prompt):
+            best = max(fitting, key=lambda sequence: shareable(prompt, sequence.prompt))
+            if 2 * shareable(prompt, best.prompt) < len(best.prompt):
                 best = fitting[0]
                 if self._has_room(size):
                     return self._open(size)
@@ -113,7 +113,7 @@ class Prefixes:
         return bool(np.array_equal(whole.logits(), sequence.logits()))
 
 
-def _shareable(prompt: Sequence[int], sequence: GeneratorLogits) -> int:
-    """Return how many tokens a prompt may share with what a sequence holds."""
-    most = min(len(prompt) - NARROWEST, len(sequence.prompt))
-    return next((at for at in range(most) if prompt[at] != sequence.prompt[at]), max(most, 0))
+def shareable(prompt: Sequence[int], prefilled: Sequence[int]) -> int:
+    """Return how many tokens a prompt may share with another that was prefilled."""
+    most = min(len(prompt) - NARROWEST, len(prefilled))
+    return next((at for at in range(most) if prompt[at] != prefilled[at]), max(most, 0))

@@ -69,6 +69,7 @@ class BackendContract:
         while not chunks or chunks[-1].finish_reason is None:
             for sequence_id, chunk in runner.step():
                 assert sequence_id == 1
+                assert isinstance(chunk, Chunk), chunk
                 chunks.append(chunk)
         return chunks
 

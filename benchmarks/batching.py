@@ -1,0 +1,179 @@
+"""How many documents a second: one after the other, and several sequences side by side.
+
+    python benchmarks/batching.py FOLDER [--repeats 5] [--slots 1,2,4,8]
+
+FOLDER holds photos. Asked is what `olpipe batch` asks of them, with the recipe `photo-tags` and its model; the
+evidence is found once, beforehand. Compared in this process: the runner of one sequence at a time, and the runner of
+batches with so many requests at a time. Then the whole way of a photo, from its bytes to its record, with the model in
+a process of its own: one request at a time, and as many as there are slots. All arms are run in turns; figures are
+medians, ratios are turn by turn. Fails when a document of a batch differs from that of the runner of one sequence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from olpipe import machine
+from olpipe.default_plugins.executors.local import LocalExecutor
+from olpipe.default_plugins.ort_genai.backend import package_folder
+from olpipe.default_plugins.ort_genai.batched import BatchedRunner
+from olpipe.default_plugins.ort_genai.runner import TextRunner
+from olpipe.engine.manager import Engine
+from olpipe.generation import Chunk, Completion, GenerateRequest
+from olpipe.image import ImageFile, ImageRef
+from olpipe.imaging.decode import decode
+from olpipe.interfaces import Runner
+from olpipe.model import LoadOptions
+from olpipe.perception.ground import ground
+from olpipe.pipeline.job import DescribeJob
+from olpipe.pipeline.recipe_file import read_recipe
+from olpipe.plugins import Plugins
+from olpipe.record import Record
+from olpipe.settings import Settings
+from olpipe.store.build import build
+from olpipe.store.library import Library
+from olpipe.store.resolve import resolve
+
+RECIPE = "photo-tags"
+Documents = list[str]
+
+
+def main() -> int:
+    """Print the table; fail when a document differs."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--slots", default="1,2,4,8")
+    arguments = parser.parse_args()
+    photos = sorted(path for path in arguments.folder.iterdir() if path.suffix == ".jpg")
+    settings = Settings.read()
+    plugins = Plugins.load(settings)
+    bundle = resolve(read_recipe(RECIPE).model, library(settings), plugins, lambda progress: None)
+    build(bundle, plugins.backends, lambda progress: None)
+    started = time.perf_counter()
+    requests = [ask(path, plugins, bundle) for path in photos]
+    seconds = (time.perf_counter() - started) / len(photos)
+    threads = machine.threads(machine.cores())
+    print(f"{len(photos)} photos, {threads} threads; decoding one and finding the evidence: {1e3 * seconds:.0f} ms")
+
+    package, options = package_folder(bundle), LoadOptions(threads=threads)
+    single, batched = (kind(package, bundle, options) for kind in (TextRunner, BatchedRunner))
+    arms: dict[str, Callable[[], Documents]] = {"one sequence at a time": partial(drive, single, requests, 1)}
+    for slots in map(int, arguments.slots.split(",")):
+        arms[f"batched, {slots} at a time"] = partial(drive, batched, requests, slots)
+    differ = compare("The model alone", arms, arguments.repeats)
+    single.close()
+    batched.close()
+
+    with Engine(library(settings), plugins, settings) as engine:
+        whole = {
+            "one request at a time": partial(batch, photos, plugins, settings, OneAtATime(engine)),
+            "as many as there are slots": partial(batch, photos, plugins, settings, engine),
+        }
+        differ += compare("The whole way, evidence included", whole, arguments.repeats)
+    return 0 if differ == 0 else 1
+
+
+def compare(title: str, arms: dict[str, Callable[[], Documents]], repeats: int) -> int:
+    """Run the arms in turns after one turn that does not count, print a row for each; return how many differ."""
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    documents: dict[str, Documents] = {}
+    for turn in range(repeats + 1):
+        for name, arm in arms.items():
+            started = time.perf_counter()
+            documents[name] = arm()
+            if turn:
+                times[name].append(time.perf_counter() - started)
+    first = next(iter(arms))
+    print(f"\n{title}\n| | documents a second (slowest to fastest turn) | ratio | documents that differ |")
+    print("|---|---|---|---|")
+    differ = 0
+    for name, found in times.items():
+        rates = sorted(len(documents[name]) / seconds for seconds in found)
+        ratio = statistics.median(base / seconds for base, seconds in zip(times[first], found, strict=True))
+        others = sum(one != other for one, other in zip(documents[first], documents[name], strict=True))
+        differ += others
+        spread = f"{statistics.median(rates):.2f} ({rates[0]:.2f} to {rates[-1]:.2f})"
+        print(f"| {name} | {spread} | {ratio:.2f} | {others} of {len(documents[name])} |")
+    return differ
+
+
+def drive(runner: Runner, requests: list[GenerateRequest], at_once: int) -> Documents:
+    """Answer all requests, so many at a time, as the engine's worker does."""
+    texts, waiting, running = [""] * len(requests), list(enumerate(requests)), 0
+    while waiting or running:
+        while waiting and running < at_once:
+            number, request = waiting.pop(0)
+            runner.start(number, runner.prepare(request))
+            running += 1
+        for number, chunk in runner.step():
+            assert isinstance(chunk, Chunk), chunk
+            texts[number] += chunk.text
+            running -= chunk.finish_reason is not None
+    return texts
+
+
+def ask(path: Path, plugins: Plugins, bundle: Any) -> GenerateRequest:
+    """Return what a batch asks of one photo."""
+    recipe = read_recipe(RECIPE)
+    image = decode(path.read_bytes(), path.suffix, plugins.image_loaders)
+    request = plugins.tasks.get(recipe.task).build(image, recipe.context(model_writes=True))
+    return ground(request, bundle, plugins.perceivers)
+
+
+class OneAtATime:
+    """An engine that takes a request only when it has answered the one before."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def submit(self, request: GenerateRequest, client: str) -> OneAtATime.Answered:
+        with self._lock:
+            return self.Answered(self._engine.submit(request, client=client).completion())
+
+    class Answered:
+        """A stream whose end is known."""
+
+        def __init__(self, completion: Completion) -> None:
+            self._completion = completion
+
+        def completion(self) -> Completion:
+            return self._completion
+
+
+def batch(photos: list[Path], plugins: Plugins, settings: Settings, engine: Any) -> Documents:
+    """Carry photos from their bytes to their records, as a batch does."""
+    job = DescribeJob(read_recipe(RECIPE), settings, plugins=plugins, engine=engine)
+    documents = []
+    for outcome in LocalExecutor().map(job, images(photos)):
+        assert isinstance(outcome, Record), outcome
+        documents.append(str(outcome.values))
+    return documents
+
+
+def images(photos: list[Path]) -> Iterator[ImageFile]:
+    for path in photos:
+        data = path.read_bytes()
+        ref = ImageRef(path, path.name, len(data), path.stat().st_mtime_ns)
+        yield ImageFile(ref, hashlib.sha256(data).hexdigest(), data)
+
+
+def library(settings: Settings) -> Library:
+    return Library(settings.models_folder, cache=settings.home / "cache")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
