@@ -7,6 +7,7 @@ together are neighbours, so an adapter trained here fits the file's own tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -17,26 +18,42 @@ from olpipe.convert.dequantize import dequantize
 from olpipe.convert.floats import Floats
 from olpipe.convert.gguf import GGUFFile, open_gguf
 from olpipe.convert.llama import LlamaConfig, read_config
+from olpipe.convert.package import PRECISIONS
+from olpipe.convert.quantize import dequantize as dequantize_blocks
+from olpipe.convert.quantize import quantize
+from olpipe_photo_mini.source import PRECISION
+
+ROUNDED_TO = PRECISIONS[PRECISION].layers
+"""The package's matrices have so few bits that rounding has to be part of what is learnt."""
 
 ADAPTED = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
 class AdaptedLinear(nn.Module):
-    """A frozen matrix plus `scale * B @ A`; only A and B learn."""
+    """A frozen matrix plus `scale * B @ A`, of which the sum is rounded; only A and B learn."""
 
     def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
+        self.register_buffer("rest", weight.to(torch.bfloat16))
         self.a = nn.Parameter(torch.randn(rank, weight.shape[1]) * rank**-0.5 * 0.1)
         self.b = nn.Parameter(torch.zeros(weight.shape[0], rank))
         self.scale = scale
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """Round the sum as the converter does; what is learnt from here on is added to that unrounded."""
+        added = self.scale * self.b @ self.a
+        merged = (self.weight + added).cpu().numpy()
+        values = dequantize_blocks(quantize(merged, ROUNDED_TO.coding, ROUNDED_TO.size), ROUNDED_TO.coding)
+        self.rest.copy_(torch.from_numpy(values).to(added.device) - added)
 
     def forward(self, values: Tensor) -> Tensor:
         """Multiply (..., inputs) to (..., outputs)."""
         flat = values.reshape(-1, values.shape[-1])
         low = flat @ self.a.to(values.dtype).T
-        added = torch.addmm(flat @ self.weight.T, low, (self.scale * self.b).to(values.dtype).T)
-        return added.view(*values.shape[:-1], -1)
+        sums = torch.addmm(flat @ self.rest.T, low, (self.scale * self.b).to(values.dtype).T)
+        return sums.view(*values.shape[:-1], -1)
 
 
 class Block(nn.Module):
@@ -99,13 +116,19 @@ class Llama(nn.Module):
             Block(
                 self.config,
                 {
-                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight").to(torch.bfloat16), rank, scale)
+                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight"), rank, scale)
                     for name in ADAPTED
                 },
                 {name: _tensor(source, f"blk.{layer}.{name}.weight") for name in ("attn_norm", "ffn_norm")},
             )
             for layer in range(self.config.layers)
         )
+
+    def round(self) -> None:
+        """Round all matrices anew, after they have learnt something."""
+        linears = [linear for block in self.blocks for linear in block.layers.values()]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(AdaptedLinear.round, linears))
 
     def loss(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean cross-entropy of the wanted tokens.

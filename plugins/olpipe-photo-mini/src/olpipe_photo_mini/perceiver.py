@@ -48,7 +48,8 @@ class PhotoMini(Perceiver):
             max_overlap_any=thresholds.MAX_OVERLAP_ANY,
         )
         objects = [detection for detection in found if detection.score >= thresholds.OBJECT_SCORE]
-        largest = sorted(range(len(objects)), key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
+        finer = [index for index, detection in enumerate(objects) if detection.label in networks.labels.kinds]
+        largest = sorted(finer, key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
         crops = [crop(image, objects[index].box) for index in largest]
         probabilities = networks.classifier.classify([image.pixels, centre_square(image.pixels), *crops])
         tags = [Label(detection.label, detection.score) for detection in found]
