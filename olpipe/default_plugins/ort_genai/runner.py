@@ -20,7 +20,15 @@ from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
 from olpipe.default_plugins.ort_genai.prefixes import Prefixes
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
 from olpipe.errors import ContextExceeded, ModelCorrupt, ModelUnsupported, UsageError
-from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, Timings, TokenLogprobs, Usage
+from olpipe.generation import (
+    Chunk,
+    FinishReason,
+    GenerateRequest,
+    Guidance,
+    Timings,
+    TokenLogprobs,
+    Usage,
+)
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
 from olpipe.guidance.schema import property_order, read_schema
@@ -31,6 +39,9 @@ from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 
 # Room in the KV cache beyond prompt and budget: a forced run may start just inside the budget.
 _SLACK = 64
+
+# What takes a word to avoid out of the question, but not out of a grammar that asks for nothing else.
+_AVOIDED = -1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,7 @@ class TextRunner(SingleSequenceRunner):
             outline = Outline() if request.guidance.kind in ("json", "json_schema") else None
             constraint = Constraint(self._grammars.matcher(request.guidance), self._vocabulary, outline)
             splicer = _splicer(request.guidance)
+        request = _with_biases(request, self._vocabulary)
         scorer = None if request.top_logprobs is None else Scorer(self._vocabulary, request.top_logprobs)
         elapsed = time.perf_counter_ns() - started
         return TextPrompt(len(tokens), tokens, request, constraint, splicer, scorer, elapsed)
@@ -168,6 +180,15 @@ class TextRunner(SingleSequenceRunner):
         """Free the model."""
         self._prefixes.close()
         self._model = self._tokenizer = None
+
+
+def _with_biases(request: GenerateRequest, vocabulary: Vocabulary) -> GenerateRequest:
+    """Return the request with the words to avoid as biases."""
+    if not request.avoid:
+        return request
+    avoided = ((token, _AVOIDED) for token in sorted(vocabulary.spellings(request.avoid)))
+    sampling = replace(request.sampling, logit_bias=(*request.sampling.logit_bias, *avoided))
+    return replace(request, sampling=sampling)
 
 
 def _splicer(guidance: Guidance) -> Splicer | None:

@@ -17,14 +17,10 @@ from torch.nn import functional
 from olpipe.convert.dequantize import dequantize
 from olpipe.convert.floats import Floats
 from olpipe.convert.gguf import GGUFFile, open_gguf
+from olpipe.convert.linear import Blocks
 from olpipe.convert.llama import LlamaConfig, read_config
-from olpipe.convert.package import PRECISIONS
 from olpipe.convert.quantize import dequantize as dequantize_blocks
 from olpipe.convert.quantize import quantize
-from olpipe_photo_mini.source import PRECISION
-
-ROUNDED_TO = PRECISIONS[PRECISION].layers
-"""The package's matrices have so few bits that rounding has to be part of what is learnt."""
 
 ADAPTED = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
@@ -32,8 +28,9 @@ ADAPTED = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "f
 class AdaptedLinear(nn.Module):
     """A frozen matrix plus `scale * B @ A`, of which the sum is rounded; only A and B learn."""
 
-    def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
+    def __init__(self, weight: Tensor, rank: int, scale: float, blocks: Blocks) -> None:
         super().__init__()
+        self.blocks = blocks
         self.register_buffer("weight", weight)
         self.register_buffer("rest", weight.to(torch.bfloat16))
         self.a = nn.Parameter(torch.randn(rank, weight.shape[1]) * rank**-0.5 * 0.1)
@@ -45,7 +42,7 @@ class AdaptedLinear(nn.Module):
         """Round the sum as the converter does; what is learnt from here on is added to that unrounded."""
         added = self.scale * self.b @ self.a
         merged = (self.weight + added).cpu().numpy()
-        values = dequantize_blocks(quantize(merged, ROUNDED_TO.coding, ROUNDED_TO.size), ROUNDED_TO.coding)
+        values = dequantize_blocks(quantize(merged, self.blocks.coding, self.blocks.size), self.blocks.coding)
         self.rest.copy_(torch.from_numpy(values).to(added.device) - added)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -97,13 +94,14 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """A decoder whose adapters alone have gradients."""
 
-    def __init__(self, path: Path, *, rank: int, scale: float) -> None:
+    def __init__(self, path: Path, *, rank: int, scale: float, blocks: Blocks) -> None:
         """Read a GGUF file.
 
         Args:
             path: The file.
             rank: Of every adapter.
             scale: What the adapters' product is multiplied by.
+            blocks: What the package's matrices are rounded to: at four bits, that has to be part of what is learnt.
         """
         super().__init__()
         source = open_gguf(path)
@@ -116,7 +114,7 @@ class Llama(nn.Module):
             Block(
                 self.config,
                 {
-                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight"), rank, scale)
+                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight"), rank, scale, blocks)
                     for name in ADAPTED
                 },
                 {name: _tensor(source, f"blk.{layer}.{name}.weight") for name in ("attn_norm", "ffn_norm")},

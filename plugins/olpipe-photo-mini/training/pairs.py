@@ -196,12 +196,14 @@ class Photos:
             """Say how well a caption agrees with the others, is long enough and names what is there."""
             others = [one for one in photo.captions if registers.clean(one) != text]
             agreement = rouge_l(text, others) if others else 0.0
-            return agreement - SHORT_COST * max(0, WORDS_WANTED - len(text.split())) + NAMED_GAIN * len(named[text] & sure)
+            missing = max(0, WORDS_WANTED - len(text.split()))
+            return agreement - SHORT_COST * missing + NAMED_GAIN * len(named[text] & sure)
 
         description, *others = sorted(fit, key=lambda text: (-worth(text), text))
         alt, *rest = sorted(others, key=lambda text: (len(text) > SHORT_CHARACTERS, -worth(text), text))
         titles = [registers.title(text, self._endings) for text in (*rest, alt, description)]
-        title = max((one for one in titles if one), key=lambda one: min(TITLE_WORDS_WANTED, len(one.split())), default=None)
+        headlines = [one for one in titles if one]
+        title = max(headlines, key=lambda one: min(TITLE_WORDS_WANTED, len(one.split())), default=None)
         if title is None or title.lower() in (alt, description):
             return None
         return {

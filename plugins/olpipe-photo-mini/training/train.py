@@ -1,6 +1,6 @@
 """Train the adapter of `photo-mini`'s language model.
 
-    python -m training.train CAPTIONS MODEL.gguf [--steps 600] [--out adapter.safetensors]
+    python -m training.train CAPTIONS MODEL.gguf [--steps 400] [--out adapter.safetensors]
 
 Passes over the pairs of `training.pairs`, less a twentieth that is kept to measure the loss on. Takes under an hour
 on two CPU cores; uses a GPU where there is one. The same seed gives the same pairs in the same order.
@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from olpipe_photo_mini.source import PRECISION
 from torch import Tensor
 
 from olpipe.convert.adapter import read_adapter, write_adapter
 from olpipe.convert.gguf import read_header
+from olpipe.convert.package import PRECISIONS
 from olpipe.convert.tokenizer import read_vocabulary, tokenizer_json
 from olpipe.decoding.vocabulary import Vocabulary
 from training.chat import encode
@@ -45,7 +47,8 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the GGUF file")
     parser.add_argument("--out", type=Path, default=Path("adapter.safetensors"))
     parser.add_argument("--resume", type=Path, metavar="ADAPTER", help="go on from an adapter")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISION, help="what the matrices are rounded to")
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -56,7 +59,7 @@ def main() -> None:
     examples = read_examples(options.captions, options.model, options.seed)
     held_out, learnt = examples[::HELD_OUT], [one for at, one in enumerate(examples) if at % HELD_OUT]
     print(f"{len(learnt)} pairs to learn from, {len(held_out)} to measure on, on {device}", flush=True)
-    model = Llama(options.model, rank=RANK, scale=SCALE)
+    model = Llama(options.model, rank=RANK, scale=SCALE, blocks=PRECISIONS[options.precision].layers)
     if options.resume:
         model.set_pairs(read_adapter(options.resume).pairs)
     model.to(device)
