@@ -139,7 +139,7 @@ def hooks() -> Iterator[str]:
             yield inspect.cleandoc(hook.__doc__ or "") + "\n"
     yield "## Interfaces\n"
     for name, found in vars(interfaces).items():
-        if not inspect.isclass(found) or found.__module__ != interfaces.__name__:
+        if not inspect.isclass(found) or not found.__module__.startswith(interfaces.__name__):
             continue
         yield f"### {name}\n"
         yield _prose(found) + "\n"

@@ -1,14 +1,15 @@
 """Compare converted packages with what onnxruntime-genai's own model builder makes of the same weights.
 
-    python benchmarks/builder.py MODEL.gguf --builder-python PYTHON [--repeats 40] [--tokens 1024]
+    python benchmarks/builder.py MODEL.gguf --builder-python PYTHON [--threads 1] [--repeats 40] [--tokens 1024]
 
 The builder reads float checkpoints: the GGUF file's weights are widened and written as a Hugging Face folder. It
 wants torch, transformers and onnx_ir, which olpipe does not need: `--builder-python` is an interpreter that has them
 beside onnxruntime-genai. Block sizes, accuracy level 4, eight bits for the output projection and logits of the
 last token only are the same on both sides; the builder's four bits are taken with zero points and without.
 
-Printed, one JSON object a line: median milliseconds of forwards of 1, 2 and 4 tokens, all packages in turns, the
-builder's time by ours, and the mean loss of both on the same text.
+Printed, one JSON object a line: median milliseconds of forwards of 1, 2 and 4 tokens, all packages in turns; the
+builder's time by ours in the same turn, lower quartile, median and upper quartile; and the mean loss of all on the
+same text.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from typing import Any
 import numpy as np
 from conversion_measures import (
     Floats,
-    forward_milliseconds,
+    forward_times,
+    medians,
     megabytes,
     package_answers,
     python_topics,
@@ -39,12 +41,13 @@ from olpipe.convert.gguf import open_gguf
 from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.package import convert_gguf
 
-BUILDS = {
-    "int4": {
+# Our precisions, and what the builder makes of the same size.
+GROUPS: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
+    ("int4", "int4-fast"): {
         "builder int4": ("int4", "block_size=32", "is_symmetric=true"),
         "builder int4 with zero points": ("int4", "block_size=32", "is_symmetric=false"),
     },
-    "int8": {"builder int8": ("int8", "block_size=16", "is_symmetric=true")},
+    ("int8",): {"builder int8": ("int8", "block_size=16", "is_symmetric=true")},
 }
 _SHARED = ("accuracy_level=4", "algo_config=rtn", "prune_lm_head=true", "hf_token=false")
 
@@ -67,36 +70,41 @@ def main() -> None:
     parser.add_argument("gguf", type=Path)
     parser.add_argument("--builder-python", default="python", help="has torch, transformers, onnx_ir")
     parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument("--tokens", type=int, default=1024, help="of the text whose loss is printed")
+    parser.add_argument("--tokens", type=int, default=1024, help="of the text whose loss is printed; 0: no loss")
+    parser.add_argument("--threads", type=int, help="of a forward; default: the runtime's choice")
     parser.add_argument("--scratch", type=Path, help="keep what is built here, and use it again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.scratch or Path(scratch)
         checkpoint = folder / "checkpoint"
-        for precision, builds in BUILDS.items():
-            ours = once(folder / f"olpipe {precision}", partial(convert, options.gguf, precision))
-            once(checkpoint, partial(write_checkpoint, options.gguf, ours))
+        for precisions, builds in GROUPS.items():
+            ours = [once(folder / f"olpipe {name}", partial(convert, options.gguf, name)) for name in precisions]
+            once(checkpoint, partial(write_checkpoint, options.gguf, ours[0]))
             theirs = [
                 once(folder / name, partial(run_builder, options.builder_python, checkpoint, build))
                 for name, build in builds.items()
             ]
-            compare([ours, *theirs], options.repeats, options.tokens)
+            compare(ours, theirs, options)
 
 
-def compare(packages: list[Path], repeats: int, tokens: int) -> None:
-    """Print what each package takes and loses, the first one's time beside it."""
-    text = tokenize(packages[0], python_topics().content)[: tokens + 1]
-    milliseconds = forward_milliseconds(packages, text, repeats=repeats)
-    ours = milliseconds[packages[0]]
-    for package in packages:
-        result = {
-            "package": package.name,
-            "forward_ms": milliseconds[package],
-            "speed_of_ours": {length: round(time / ours[length], 3) for length, time in milliseconds[package].items()},
-            "loss_nats": round(float(package_answers(package, text).losses.mean()), 4),
-            "package_mb": megabytes(package),
-        }
-        print(json.dumps(result), flush=True)
+def compare(ours: list[Path], theirs: list[Path], options: argparse.Namespace) -> None:
+    """Print what each package takes and loses, and how fast ours are beside each of the builder's."""
+    text = tokenize(ours[0], python_topics().content)
+    times = forward_times([*ours, *theirs], text, repeats=options.repeats, threads=options.threads)
+    for package in [*ours, *theirs]:
+        result: dict[str, Any] = {"package": package.name, "forward_ms": medians(times[package])}
+        if package in theirs:
+            result["speed_of"] = {own.name: speed(times[own], times[package]) for own in ours}
+        if options.tokens:
+            losses = package_answers(package, text[: options.tokens + 1]).losses
+            result["loss_nats"] = round(float(losses.mean()), 4)
+        print(json.dumps(result | {"package_mb": megabytes(package)}), flush=True)
+
+
+def speed(own: Mapping[int, list[float]], other: Mapping[int, list[float]]) -> dict[int, list[float]]:
+    """Return the other's time by our own, turn by turn: lower quartile, median, upper quartile."""
+    ratios = {length: np.divide(other[length], own[length]) for length in own}
+    return {length: np.quantile(found, [0.25, 0.5, 0.75]).round(3).tolist() for length, found in ratios.items()}
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:

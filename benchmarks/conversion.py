@@ -28,7 +28,8 @@ import numpy as np
 from conversion_measures import (
     Text,
     float_answers,
-    forward_milliseconds,
+    forward_times,
+    medians,
     megabytes,
     package_answers,
     python_topics,
@@ -48,6 +49,8 @@ def main() -> None:
     parser.add_argument("--precision", action="append", choices=PRECISIONS, help="repeatable; default: all")
     parser.add_argument("--tokens", type=int, default=4096, help="how many tokens of the text to judge")
     parser.add_argument("--text", type=Path, help="another text")
+    parser.add_argument("--threads", type=int, help="of a forward; default: the runtime's choice")
+    parser.add_argument("--repeats", type=int, default=40, help="how often each forward is timed")
     parser.add_argument("--convert-into", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.convert_into:
@@ -68,10 +71,10 @@ def main() -> None:
         print(json.dumps(header), flush=True)
         expected = float_answers(options.gguf, tokens)
         print(json.dumps({"precision": "float32", "loss_nats": round(float(expected.losses.mean()), 4)}), flush=True)
-        milliseconds = forward_milliseconds(list(conversions), whole)
+        times = forward_times(list(conversions), whole, repeats=options.repeats, threads=options.threads)
         for package, conversion in conversions.items():
             quality = package_answers(package, tokens).compared(expected)
-            forward = {"forward_ms": milliseconds[package], "package_mb": megabytes(package)}
+            forward = {"forward_ms": medians(times[package]), "package_mb": megabytes(package)}
             print(json.dumps({"precision": package.name, **quality, **forward, **conversion}), flush=True)
 
 

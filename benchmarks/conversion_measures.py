@@ -8,7 +8,7 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -103,11 +103,20 @@ def judge(logits: Floats, following: Sequence[int]) -> tuple[npt.NDArray[np.intp
     return logits.argmax(axis=1), log_sums - logits[np.arange(len(logits)), following]
 
 
-def forward_milliseconds(
-    packages: Sequence[Path], tokens: Sequence[int], lengths: Sequence[int] = (1, 2, 4), repeats: int = 40
-) -> dict[Path, dict[int, float]]:
-    """Time forwards of some tokens in turns, each package's in an order drawn anew; returns medians."""
-    generators = {package: open_generator(package, _CONTEXT + 4 * max(lengths) + 1) for package in packages}
+def forward_times(
+    packages: Sequence[Path],
+    tokens: Sequence[int],
+    *,
+    lengths: Sequence[int] = (1, 2, 4),
+    repeats: int = 40,
+    threads: int | None = None,
+) -> dict[Path, dict[int, list[float]]]:
+    """Time forwards of some tokens in turns, each package's in an order drawn anew.
+
+    Returns:
+        By package and number of tokens, the milliseconds of each turn.
+    """
+    generators = {package: open_generator(package, _CONTEXT + 4 * max(lengths) + 1, threads) for package in packages}
     for generator in generators.values():
         generator.append_tokens(np.array(tokens[:_CONTEXT], np.int32))
     times: dict[Path, dict[int, list[float]]] = {package: {length: [] for length in lengths} for package in packages}
@@ -116,15 +125,17 @@ def forward_milliseconds(
         for length in lengths:
             random.shuffle(order)
             for package in order:
-                times[package][length] += _forwards(generators[package], tokens, length)
-    return {
-        package: {length: round(1e3 * statistics.median(found), 2) for length, found in by_length.items()}
-        for package, by_length in times.items()
-    }
+                times[package][length].append(_forward(generators[package], tokens, length))
+    return times
 
 
-def _forwards(generator: Any, tokens: Sequence[int], length: int) -> list[float]:
-    """Return the seconds of three forwards; one before them warms the caches."""
+def medians(times: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """Return the median milliseconds of forwards of each length."""
+    return {length: round(statistics.median(found), 2) for length, found in times.items()}
+
+
+def _forward(generator: Any, tokens: Sequence[int], length: int) -> float:
+    """Return the median milliseconds of three forwards; one before them warms the caches."""
     generator.rewind_to(_CONTEXT)
     times = []
     for turn in range(4):
@@ -133,15 +144,19 @@ def _forwards(generator: Any, tokens: Sequence[int], length: int) -> list[float]
         started = time.perf_counter()
         generator.append_tokens(chunk)
         generator.get_logits()
-        times.append(time.perf_counter() - started)
-    return times[1:]
+        times.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(times[1:])
 
 
-def open_generator(package: Path, length: int) -> Any:
+def open_generator(package: Path, length: int, threads: int | None = None) -> Any:
     """Load a package and begin a sequence of at most so many tokens."""
     import onnxruntime_genai as og
 
-    model = og.Model(str(package))
+    config = og.Config(str(package))
+    if threads is not None:
+        session = {"session_options": {"intra_op_num_threads": threads}}
+        config.overlay(json.dumps({"model": {"decoder": session}}))
+    model = og.Model(config)
     parameters = og.GeneratorParams(model)
     parameters.set_search_options(max_length=length)
     return og.Generator(model, parameters)

@@ -9,8 +9,9 @@ no language model.
 Printed: F1 of the tags over the 80 COCO names and of the boxes at an overlap of 0.5, each with its 95 % bootstrap
 interval over photos; tags that are no COCO names; for the texts, beside a baseline that lists the detections:
 CHAIR-i (share of COCO names mentioned, once a photo, that are neither annotated nor in a human caption; words are
-matched by `coco_words.tsv`), distinct titles, ROUGE-L of the description (best of the captions) and its median
-words; seconds a photo after the first, and the most resident memory of all processes.
+matched by `coco_words.tsv`), distinct titles, photos whose three texts all differ, texts that are empty or stop in
+the middle, ROUGE-L of the description (best of the captions) and its median words; seconds a photo after the first,
+and the most resident memory of all processes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from olpipe.settings import Settings
 from olpipe.store.library import Library
 
 TEXTS = ("title", "description", "alt")
+DANGLING = frozenset(["a", "an", "the", "of", "with", "and", "or", "in", "on", "at", "to", "by", "for", "from", "near"])
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--perceiver", default="photo-mini", help="whom to ask with --perception-only")
     parser.add_argument("--recipe", default="photo-tags")
     parser.add_argument("--model", help="another model than the recipe's")
-    parser.add_argument("--examples", type=int, default=0, metavar="N", help="print N records beside a human caption")
+    parser.add_argument("--examples", type=int, default=0, metavar="N", help="print N records, evenly spaced")
     parser.add_argument("--json", action="store_true", help="print the measures as one JSON object")
     options = parser.parse_args()
 
@@ -96,8 +98,8 @@ def main() -> None:
         measure_captions(report, described)
     measure_cost(report, described)
     print(json.dumps(report.measures) if options.json else "\n".join(report.lines))
-    step = max(1, len(described) // max(1, options.examples))
-    for one in described[::step][: options.examples]:
+    for number in range(min(options.examples, len(described))):
+        one = described[number * len(described) // options.examples]
         record = json.dumps(dict(one.values), ensure_ascii=False)
         print(f"\n{one.photo.path.name}: {one.photo.captions[0].strip()}\n  {record}")
 
@@ -203,12 +205,24 @@ def measure_captions(report: Report, described: Sequence[Described]) -> None:
         report.add(f"CHAIR-i{suffix}", chair(mentioned, present), f"{sum(map(len, mentioned))} names mentioned")
         titles = {values["title"].casefold() for values in texts}
         report.add(f"distinct titles{suffix}", len(titles), f"of {len(described)}")
+        report.add(f"all three texts differ{suffix}", sum(map(all_differ, texts)), f"of {len(described)}")
+        report.add(f"empty or cut-off texts{suffix}", sum(map(unfinished, texts)))
         scores = [
             rouge_l(values["description"], one.photo.captions) for values, one in zip(texts, described, strict=True)
         ]
         report.add(f"ROUGE-L{suffix}", statistics.mean(scores))
         lengths = [len(words(values["description"])) for values in texts]
         report.add(f"median words of description{suffix}", statistics.median(lengths))
+
+
+def all_differ(values: Mapping[str, Any]) -> bool:
+    return len({values[key].casefold().rstrip(".") for key in TEXTS}) == len(TEXTS)
+
+
+def unfinished(values: Mapping[str, Any]) -> int:
+    """Count texts that are empty, sentences that do not end, and titles that end where something has to follow."""
+    sentences = sum(not values[key].strip().endswith((".", "!", "?")) for key in TEXTS if key != "title")
+    return sentences + (not words(values["title"]) or words(values["title"])[-1] in DANGLING)
 
 
 def measure_cost(report: Report, described: Sequence[Described]) -> None:

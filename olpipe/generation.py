@@ -78,6 +78,7 @@ class GenerateRequest:
         guidance: What the output is held to; None leaves it free.
         perceivers: Whose evidence joins the request; None means those the model's manifest names.
         language: The language of what evidence fills in, as a BCP 47 tag.
+        avoid: Words not to say, each in every form that is not to be said. A grammar that leaves no other choice wins.
         top_logprobs: Report how likely each token was, with so many of the likeliest beside it, at most
             `MOST_TOP_LOGPROBS`; None reports nothing.
     """
@@ -88,6 +89,7 @@ class GenerateRequest:
     guidance: Guidance | None = None
     perceivers: tuple[str, ...] | None = None
     language: str = "en"
+    avoid: tuple[str, ...] = ()
     top_logprobs: int | None = None
 
 

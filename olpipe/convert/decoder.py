@@ -18,6 +18,7 @@ from olpipe.convert.floats import Floats, FloatTensors, Order
 from olpipe.convert.linear import CONTRIB, Blocks, Graph, Linear
 from olpipe.convert.llama import LlamaConfig
 from olpipe.convert.weights import WeightFile
+from olpipe.errors import ModelCorrupt
 
 _OPSET = 21
 _IR_VERSION = 10
@@ -119,7 +120,10 @@ class _Writer:
         config = self._config
         frequencies = config.rope_base ** -(np.arange(0, config.head_size, 2) / config.head_size)
         if self._source.has("rope_freqs.weight"):
-            frequencies = frequencies / self._vector("rope_freqs.weight")
+            factors = self._vector("rope_freqs.weight")
+            if not factors.all():
+                raise ModelCorrupt(f"`{self._source.source.header.path}` divides rotary frequencies by zero")
+            frequencies = frequencies / factors
         angles = np.outer(np.arange(config.context_length) / config.rope_scale, frequencies)
         self._weights.add("rotary.cosines", np.cos(angles).astype(np.float32))
         self._weights.add("rotary.sines", np.sin(angles).astype(np.float32))

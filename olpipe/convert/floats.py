@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from olpipe.convert.adapter import Adapter
 from olpipe.convert.dequantize import dequantize
-from olpipe.convert.gguf import GGUFFile
+from olpipe.convert.gguf import GGUFFile, shown
 from olpipe.errors import ModelCorrupt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Order: TypeAlias = npt.NDArray[np.intp]
+
+_LARGEST = np.float32(1e12)  # far above any weight; sums of its squares still fit a float32
 
 _CHUNK_VALUES = 1 << 22  # float32 values worked on at once
 
@@ -65,6 +67,6 @@ class FloatTensors:
         return self._finite(dequantize(self.source.rows(info), info.type)[0], name)
 
     def _finite(self, values: Floats, name: str) -> Floats:
-        if not np.isfinite(values).all():
-            raise ModelCorrupt(f"`{self.source.header.path}`: tensor `{name}` holds infinities or no numbers at all")
+        if not (np.abs(values) <= _LARGEST).all():
+            raise ModelCorrupt(f"`{self.source.header.path}`: tensor `{shown(name)}` holds values that no weight has")
         return values

@@ -33,6 +33,8 @@ MAX_HEADER_BYTES = 1 << 28
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 16
 
+_SHOWN_LETTERS = 80
+
 _DAMAGED = "the file is damaged or incomplete: fetch it again"
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -155,6 +157,11 @@ def read_header(path: Path) -> GGUFHeader:
     return open_gguf(path).header
 
 
+def shown(text: str) -> str:
+    """Return a name or a text of a file fit for a line of ours: its beginning, control characters escaped."""
+    return repr(text[:_SHOWN_LETTERS])[1:-1]
+
+
 class _Malformed(Exception):
     """What is wrong with the bytes; `open_gguf` adds the file's name."""
 
@@ -213,8 +220,9 @@ class _Parser:
         for _ in range(count):
             key = self._string(MAX_NAME_BYTES, "a metadata key")
             if key in metadata:
-                raise _Malformed(f"the metadata key `{key}` is there twice")
-            metadata[key] = self._value(self._integer("I", f"`{key}`"), f"`{key}`")
+                raise _Malformed(f"the metadata key `{shown(key)}` is there twice")
+            what = f"`{shown(key)}`"
+            metadata[key] = self._value(self._integer("I", what), what)
         return metadata
 
     def _value(self, kind: int, what: str) -> Any:
@@ -247,19 +255,19 @@ class _Parser:
         for name, shape, kind, offset in found:
             size = math.prod(shape) // kind.block_size * kind.block_bytes
             if data_start + offset + size > self._size:
-                raise _Malformed(f"tensor `{name}` reaches past the end of the file, byte {self._size}")
+                raise _Malformed(f"tensor `{shown(name)}` reaches past the end of the file, byte {self._size}")
             if name in tensors:
-                raise _Malformed(f"tensor `{name}` is there twice")
+                raise _Malformed(f"tensor `{shown(name)}` is there twice")
             tensors[name] = TensorInfo(name, shape, kind, data_start + offset, size)
         in_order = sorted(tensors.values(), key=lambda tensor: tensor.offset)
         for before, after in pairwise(in_order):
             if before.offset + before.size_bytes > after.offset:
-                raise _Malformed(f"tensors `{before.name}` and `{after.name}` overlap")
+                raise _Malformed(f"tensors `{shown(before.name)}` and `{shown(after.name)}` overlap")
         return tensors
 
     def _tensor(self, alignment: int) -> tuple[str, tuple[int, ...], TensorType, int]:
         name = self._string(MAX_NAME_BYTES, "a tensor's name")
-        what = f"tensor `{name}`"
+        what = f"tensor `{shown(name)}`"
         dimensions = self._integer("I", what)
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise _Malformed(f"{what} has {dimensions} dimensions")
@@ -279,5 +287,5 @@ class _Parser:
 def _alignment(metadata: Mapping[str, Any]) -> int:
     value = metadata.get("general.alignment", 32)
     if not isinstance(value, int) or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
-        raise _Malformed(f"`general.alignment` is {value!r}, not a power of two")
+        raise _Malformed(f"`general.alignment` is {repr(value)[:_SHOWN_LETTERS]}, not a power of two")
     return value

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from olpipe.convert.gguf import GGUFHeader
+from olpipe.convert.gguf import GGUFHeader, shown
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
 # Above what real models have, so that a damaged file cannot ask for a graph of a billion layers.
 _MAX_LAYERS = 1024
-_MAX_HEAD_SIZE = 1024
+_MAX_HEAD_SIZE = 256
 
 # Some files claim a million tokens; the rotary tables grow with the claim.
 _LONGEST_CONTEXT = 1 << 17
@@ -126,14 +126,17 @@ def _positive(header: GGUFHeader, name: str, *, default: float) -> float:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is None else repr(value)[:40]
+    return "nothing" if value is None else repr(value[:40] if isinstance(value, str | tuple) else value)[:40]
 
 
 def _rope_scale(header: GGUFHeader) -> float:
     kind = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
-    if kind not in ("none", "linear"):
-        raise ModelUnsupported(f"`{header.path}` scales its rotary positions by `{kind}`, which is not converted")
-    return _positive(header, "rope.scaling.factor", default=1.0) if kind == "linear" else 1.0
+    if kind == "none":
+        return 1.0
+    if kind == "linear":
+        return _positive(header, "rope.scaling.factor", default=1.0)
+    kind = shown(str(kind))
+    raise ModelUnsupported(f"`{header.path}` scales its rotary positions by `{kind}`, which is not converted")
 
 
 def _check_kind(header: GGUFHeader, config: LlamaConfig) -> None:
@@ -182,8 +185,7 @@ def _check_tensors(header: GGUFHeader, config: LlamaConfig) -> None:
             raise ModelCorrupt(f"`{header.path}`: tensor `{name}` is {header.tensors[name].shape}, not {shape}")
     for name, tensor in header.tensors.items():
         if name not in shapes and name not in optional:
-            raise ModelUnsupported(
-                f"`{header.path}` has a tensor `{name}`, which a plain {config.architecture} decoder does not have"
-            )
+            extra, plain = shown(name), f"a plain {config.architecture} decoder"
+            raise ModelUnsupported(f"`{header.path}` has a tensor `{extra}`, which {plain} does not have")
         if name in optional and tensor.shape != optional[name]:
             raise ModelCorrupt(f"`{header.path}`: tensor `{name}` is {tensor.shape}, not {optional[name]}")

@@ -10,7 +10,7 @@ from olpipe.convert.adapter import read_adapter
 from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION
 from olpipe.convert.decoder import Precision, write_decoder
 from olpipe.convert.floats import FloatTensors
-from olpipe.convert.gguf import open_gguf
+from olpipe.convert.gguf import open_gguf, shown
 from olpipe.convert.linear import Blocks
 from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.quantize import Coding
@@ -60,7 +60,7 @@ def convert_gguf(
     header = model.header
     if header.architecture not in ARCHITECTURES:
         raise ModelUnsupported(
-            f"`{source}` has the architecture `{header.architecture}`, which is not converted",
+            f"`{source}` has the architecture `{shown(header.architecture)}`, which is not converted",
             hint=f"convertible are: {', '.join(ARCHITECTURES)}",
         )
     config = read_config(header)

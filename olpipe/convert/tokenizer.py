@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from olpipe.convert.gguf import GGUFHeader
+from olpipe.convert.gguf import GGUFHeader, shown
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
@@ -87,13 +87,13 @@ def read_vocabulary(header: GGUFHeader) -> Vocabulary:
     model = metadata.get("tokenizer.ggml.model")
     if model != "gpt2":
         raise ModelUnsupported(
-            f"`{header.path}` has a tokenizer of kind `{model}`, which is not converted",
+            f"`{header.path}` has a tokenizer of kind `{shown(str(model))}`, which is not converted",
             hint="use a model with a byte-level BPE tokenizer (`gpt2` in GGUF files)",
         )
     pre_tokenizer = metadata.get("tokenizer.ggml.pre", "default")
     if pre_tokenizer not in PRE_TOKENIZERS:
         raise ModelUnsupported(
-            f"`{header.path}` cuts texts by the rule `{pre_tokenizer}`, which is not known",
+            f"`{header.path}` cuts texts by the rule `{shown(str(pre_tokenizer))}`, which is not known",
             hint=f"known rules are {', '.join(PRE_TOKENIZERS)}",
         )
     tokens = _texts(header, "tokenizer.ggml.tokens")
@@ -168,7 +168,7 @@ def _merges(header: GGUFHeader, tokens: frozenset[str]) -> list[tuple[str, str]]
     for line in _texts(header, "tokenizer.ggml.merges"):
         left, _, right = line.partition(" ")
         if left not in tokens or right not in tokens or left + right not in tokens:
-            raise ModelCorrupt(f"`{header.path}` merges `{line[:80]}`, which its vocabulary does not have")
+            raise ModelCorrupt(f"`{header.path}` merges `{shown(line)}`, which its vocabulary does not have")
         merges.append((left, right))
     return merges
 
@@ -176,8 +176,8 @@ def _merges(header: GGUFHeader, tokens: frozenset[str]) -> list[tuple[str, str]]
 def _special(header: GGUFHeader, tokens: Sequence[str], pre_tokenizer: str) -> SpecialTokens:
     def token_id(role: str) -> int | None:
         value = header.metadata.get(f"tokenizer.ggml.{role}_token_id")
-        if value is not None and (not isinstance(value, int) or not 0 <= value < len(tokens)):
-            raise ModelCorrupt(f"`{header.path}` has no token {value!r}, its `{role}` token")
+        if value is not None and (type(value) is not int or not 0 <= value < len(tokens)):
+            raise ModelCorrupt(f"`{header.path}` has no token {shown(str(value))}, its `{role}` token")
         return value
 
     ends = dict.fromkeys(end for role in ("eos", "eot", "eom") if (end := token_id(role)) is not None)

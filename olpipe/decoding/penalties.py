@@ -19,6 +19,8 @@ class Penalties:
 
     def __init__(self, params: SamplingParams) -> None:
         self._params = params
+        self._biased = np.array([token for token, _ in params.logit_bias], np.intp)
+        self._biases = np.array([bias for _, bias in params.logit_bias], np.float32)
         self._recent: deque[int] = deque(maxlen=params.penalty_window)
         self._penalises = params.penalty_window > 0 and (
             params.repeat_penalty != 1 or params.presence_penalty != 0 or params.frequency_penalty != 0
@@ -36,9 +38,9 @@ class Penalties:
             logits: (vocab_size,) float32.
             content: Whether the next token is content, so that repetition counts.
         """
-        for token, bias in self._params.logit_bias:
-            if 0 <= token < len(logits):
-                logits[token] += bias
+        if len(self._biased):
+            inside = (self._biased >= 0) & (self._biased < len(logits))
+            np.add.at(logits, self._biased[inside], self._biases[inside])
         if not content or not self._recent:
             return
         counts = Counter(self._recent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -68,6 +68,15 @@ class Vocabulary:
         if token in self.end_tokens or self.tokenizer.is_special_token(token):
             return b""
         return bytes(self.tokenizer.decode_bytes([token]))
+
+    def spellings(self, words: Iterable[str]) -> frozenset[int]:
+        """Return the tokens that are one of these words: after a space, or with a capital at the start of a text.
+
+        A word of several tokens has none: its parts are parts of other words, too.
+        """
+        forms = (form for word in words for form in (f" {word}", f" {word.capitalize()}", word.capitalize()))
+        encoded = (self.tokenizer.tokenize_str(form) for form in forms)
+        return frozenset(tokens[0] for tokens in encoded if len(tokens) == 1)
 
     @cached_property
     def enders(self) -> dict[int, str]:

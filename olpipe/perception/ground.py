@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,7 +56,8 @@ def ground(request: GenerateRequest, bundle: ModelBundle, perceivers: Registry[P
         if seen:  # what the answer is about is the last photo shown
             evidence = sum((found for _, found in seen), Evidence())
     guidance = None if request.guidance is None else _with_constants(request.guidance, evidence.renamed(words))
-    return replace(request, messages=tuple(messages), guidance=guidance)
+    avoid = () if has_vision else _not_found(chosen, messages)
+    return replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
 
 
 def _perceive(image: DecodedImage, perceivers: Sequence[Perceiver]) -> Evidence:
@@ -72,6 +74,22 @@ def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence
         if not isinstance(part, TextPart):
             parts.append(next(lines))
     return replace(message, parts=tuple(parts))
+
+
+def _not_found(perceivers: Sequence[Perceiver], messages: Sequence[Message]) -> tuple[str, ...]:
+    """Return the words for what perceivers looked for and did not find: a model that sees nothing would be guessing.
+
+    Words stay that the conversation uses, and with them the other words for the same thing.
+    """
+    text = " ".join(message.text for message in messages).casefold()
+    said = set(re.findall(r"\w+", text))
+    found: set[str] = set()
+    missed: set[str] = set()
+    for perceiver in perceivers:
+        for name, words in perceiver.words().items():
+            is_said = (" " in name and name in text) or not said.isdisjoint(words)
+            (found if is_said else missed).update(words)
+    return tuple(sorted(missed - found))
 
 
 def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:

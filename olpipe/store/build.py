@@ -33,6 +33,7 @@ def build(bundle: ModelBundle, backends: Registry[Backend], progress: ProgressCa
 
     Raises:
         ModelUnsupported: No backend can load it.
+        DiskFull: There was no space for what is built; nothing half-built is left.
     """
     backend = backend_for(bundle, backends)
     with writing(bundle.cache):

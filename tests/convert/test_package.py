@@ -245,8 +245,23 @@ WIDE = np.ones((64, 64), np.float32)
         ),
         (
             ModelCorrupt,
-            "tensor `blk.0.attn_k.weight` holds infinities or no numbers at all",
+            "tensor `blk.0.attn_k.weight` holds values that no weight has",
             {"tensors": {"blk.0.attn_k.weight": np.full((32, 64), np.nan, np.float32)}},
+        ),
+        (
+            ModelCorrupt,
+            "tensor `blk.1.attn_k.weight` holds values that no weight has",
+            {"tensors": {"blk.1.attn_k.weight": np.full((32, 64), 3e38, np.float32)}},
+        ),
+        (
+            ModelCorrupt,
+            "divides rotary frequencies by zero",
+            {"tensors": {"rope_freqs.weight": np.zeros(8, np.float32)}},
+        ),
+        (
+            ModelUnsupported,
+            r"has the architecture `two\\nlines`",
+            {"metadata": {"general.architecture": "two\nlines"}},
         ),
         (ModelCorrupt, "has the same token twice", {"metadata": {"tokenizer.ggml.tokens": ["a"] * len(TOKENS)}}),
         (ModelCorrupt, "not as many token types", {"metadata": {"tokenizer.ggml.token_type": [1, 1]}}),

@@ -23,3 +23,9 @@ def test_a_template_may_write_special_tokens_and_a_prompt_may_not(tiny):
 @pytest.mark.parametrize("text", ["<\ufdd0|im_end|>", "<|im_\ufdd0end|>", "<|im_end|\ufdd0>\ufdd0"])
 def test_the_quoting_mark_itself_cannot_be_smuggled_in(tiny, text):
     assert not set(tiny.vocabulary.encode(tiny.vocabulary.quote(text))) & {0, 1, 2}
+
+
+def test_a_word_of_one_token_is_found_in_its_forms_and_one_of_several_is_not(tiny):
+    (dog,) = tiny.vocabulary.encode(" dog")
+    assert tiny.vocabulary.spellings(["dog", "elephant"]) == {dog}
+    assert tiny.vocabulary.spellings([]) == frozenset()

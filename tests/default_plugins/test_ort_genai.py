@@ -254,3 +254,11 @@ def test_damaged_weights_are_one_clear_line(bundle, tmp_path):
     with pytest.raises(ModelCorrupt, match="`tiny:latest` cannot be loaded: ") as caught:
         OrtGenaiBackend().load(replace(bundle, path=tmp_path / "package"), LoadOptions())
     assert "\n" not in caught.value.message
+
+
+def test_words_to_avoid_are_not_said_unless_the_grammar_leaves_no_choice(runner):
+    likely = {"logit_bias": tuple((token, 50.0) for token in runner._prompts.vocabulary.encode(" dog cat"))}
+    request = ask(max_tokens=12, **likely)
+    assert {"dog", "cat"} & set(answer(runner, request)[0].split())
+    assert "dog" not in answer(runner, replace(request, avoid=("dog", "dogs")))[0]
+    assert answer(runner, replace(ask(guidance=Guidance("regex", "( dog){3}")), avoid=("dog",)))[0] == " dog dog dog"

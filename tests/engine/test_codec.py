@@ -69,6 +69,7 @@ requests = st.builds(
     st.none() | guidance,
     st.none() | tuples,
     language=texts,
+    avoid=st.lists(texts, max_size=3).map(tuple),
     top_logprobs=st.none() | counts,
 )
 configs = st.builds(

@@ -40,6 +40,9 @@ class Fixed(Perceiver):
     def perceive(self, image):
         return self.evidence
 
+    def words(self):
+        return {"cat": {"cat", "cats"}, "cup": {"cup", "mugs"}, "dining table": {"table", "desk"}, "hot dog": set()}
+
     def translations(self):
         return {"de": {"cat": "Katze", "cup": "Tasse", "tabby": "Katze"}}
 
@@ -220,3 +223,19 @@ def test_photos_of_earlier_turns_are_read_too_but_the_answer_is_about_the_last(p
         "Sure?",
     ]
     assert constants(grounded)["tags"] == ["cat", "tabby"]
+
+
+def test_words_of_what_was_not_found_are_to_be_avoided(perceivers):
+    assert ground(request(PHOTO), bundle("blind"), perceivers).avoid == ("cat", "cats", "cup", "desk", "mugs", "table")
+    assert ground(request(PHOTO), bundle("cats"), perceivers).avoid == ("cup", "desk", "mugs", "table")
+    assert ground(request(PHOTO), bundle("cats", "cups"), perceivers).avoid == ("desk", "table")
+    assert ground(request(), bundle("cats"), perceivers).avoid == ()
+
+
+def test_words_of_the_question_may_be_answered_with(perceivers):
+    question = Message.of("user", "Do two mugs stand on the dining table?", PHOTO)
+    assert ground(request(messages=(question,)), bundle("cats"), perceivers).avoid == ()
+
+
+def test_a_model_that_sees_may_say_what_it_sees(perceivers):
+    assert ground(request(PHOTO), bundle("cats", capabilities=("completion", "vision")), perceivers).avoid == ()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,33 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_blob(isolated_home, we
     assert not list((isolated_home / "models" / "incoming").glob("blob-*"))
     assert pull(f"file:{weights}").returncode == 0
     assert_whole(isolated_home)
+
+
+@pytest.mark.parametrize("limit", [20_000, 60_000])
+def test_a_disk_that_fills_up_in_a_conversion_is_one_clear_line_and_leaves_no_half_package(
+    isolated_home, weights, limit
+):
+    assert pull(f"file:{weights}").returncode == 0
+    builds = isolated_home / "cache" / "builds"
+    whole = {path.name: path.stat().st_size for path in builds.glob("*/*/*")}
+    assert max(whole.values()) > limit > min(whole.values())
+    shutil.rmtree(builds)
+    done = subprocess.run(
+        [*OLPIPE, "run", "tiny", "hello"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
+    )
+    assert done.returncode == 4
+    (build,) = (path for path in builds.iterdir() if path.is_dir())
+    assert done.stderr.splitlines()[-2:] == [
+        f"error: no space left to write `{build}` (File too large)",
+        "hint: free some space, then run the command again: what is complete is kept",
+    ]
+    assert list(build.iterdir()) == []
+    assert pull(f"file:{weights}").returncode == 0
+    assert {path.name: path.stat().st_size for path in builds.glob("*/*/*")} == whole
 
 
 def test_a_store_that_may_not_be_written_is_one_clear_line(isolated_home, weights):

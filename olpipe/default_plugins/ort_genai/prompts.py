@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from olpipe.decoding.loop import Run, decode
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ContextExceeded, ModelCorrupt, ModelUnsupported, UsageError
-from olpipe.generation import GenerateRequest, Guidance
+from olpipe.generation import GenerateRequest, Guidance, SamplingParams
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
 from olpipe.guidance.schema import property_order, read_schema
@@ -28,6 +28,9 @@ from olpipe.model import LoadOptions, ModelBundle
 
 # Room in the KV cache beyond prompt and budget: a forced run may start just inside the budget.
 _SLACK = 64
+
+# What takes a word to avoid out of the question, but not out of a grammar that asks for nothing else.
+_AVOIDED = -1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Prompts:
 
     def decode(self, model: LogitsModel, prompt: TextPrompt) -> Iterator[Run]:
         """Return the answer's tokens, decoded as they are asked for."""
-        sampling = prompt.request.sampling
+        sampling = self._sampling(prompt.request)
         return decode(
             model,
             prompt.tokens,
@@ -109,6 +112,13 @@ class Prompts:
             constraint=prompt.constraint,
             scorer=prompt.scorer,
         )
+
+    def _sampling(self, request: GenerateRequest) -> SamplingParams:
+        """Return how a request's tokens are picked, with the words to avoid as biases."""
+        if not request.avoid:
+            return request.sampling
+        avoided = ((token, _AVOIDED) for token in sorted(self.vocabulary.spellings(request.avoid)))
+        return replace(request.sampling, logit_bias=(*request.sampling.logit_bias, *avoided))
 
     def room(self, prompt: TextPrompt) -> int:
         """Return how many tokens of KV cache a prompt and its answer need."""

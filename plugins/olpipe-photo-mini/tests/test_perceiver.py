@@ -139,3 +139,12 @@ def test_the_centre_square_is_as_large_as_fits_and_in_the_middle(height, width):
     side = min(height, width)
     assert square.shape == (side, side, 3)
     assert square[0, 0].tolist() == [(height - side) // 2, (width - side) // 2, (height - side) // 2]
+
+
+def test_words_are_single_ones_of_what_the_detector_knows():
+    words = PhotoMini().words()
+    assert set(words) <= set(labels.detector_labels())
+    assert len(words) > 70
+    for name, forms in words.items():
+        assert forms and all(form.isalpha() and form.islower() for form in forms)
+        assert " " in name or name in forms

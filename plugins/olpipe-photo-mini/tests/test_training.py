@@ -1,8 +1,11 @@
 """What the adapter is trained on: the recipe's prompt, answers that fit its schema, each text in its register."""
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -42,6 +45,18 @@ def test_one_seed_gives_the_same_pairs_and_another_seed_others(pairs):
     assert pairs == list(make_pairs(WRITTEN, seed=3))
     assert pairs != list(make_pairs(WRITTEN, seed=4))
     assert len(pairs) > len(WRITTEN) * 0.5
+
+
+def test_one_seed_gives_the_same_pairs_in_every_process(tmp_path):
+    (tmp_path / "captions.json").write_text(json.dumps({"captions": WRITTEN}), encoding="utf-8")
+    command = [sys.executable, "-m", "training.pairs", str(tmp_path / "captions.json")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = {
+        subprocess.run(command, env={**environment, "PYTHONHASHSEED": seed}, check=True, capture_output=True).stdout
+        for seed in ("1", "2")
+    }
+    assert len(printed) == 1
+    assert b'"alt"' in printed.pop()
 
 
 def test_the_prompt_is_the_recipes(pairs):
@@ -134,14 +149,31 @@ def test_evidence_is_degraded_as_a_detector_degrades_it():
 @pytest.mark.parametrize(
     ("line", "text", "expected"),
     [
-        ("photo: large dog (left), cup (right)", "a dog near a cup", ", with the dog on the left"),
-        ("photo: dog x2 (center), cup (right)", "two dogs near a cup", ", with the dogs in the centre"),
-        ("photo: maybe dog (left), cup (right)", "a dog near a cup", ", with the cup on the right"),
+        ("photo: large dog (left), cup (right)", "a dog near a cup", ", the dog on the left"),
+        ("photo: dog x2 (center), cup (right)", "two dogs near a cup", ", the dogs in the centre"),
+        ("photo: maybe dog (left), cup (right)", "a dog near a cup", ", the cup on the right"),
         ("photo: nothing recognised", "a dog near a cup", ""),
     ],
 )
 def test_alt_texts_say_where_the_largest_sure_thing_is(line, text, expected):
     assert place(line, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_written_of"),
+    [
+        ("maybe dog (right)", True),
+        ("dog (right)", True),
+        ("maybe small dog (right)", False),
+        ("maybe dog", False),
+        ("maybe large dog (left)", True),
+    ],
+)
+def test_what_is_hardly_seen_is_not_written_of(seen, is_written_of):
+    photos = Photos(WRITTEN)
+    answer = photos.answer(photos.photos[0], f"photo: bench (left), {seen}")
+    assert (answer is not None) == is_written_of
+    assert not is_written_of or "dog" in answer["description"]
 
 
 def test_questions_that_evidence_cannot_answer_get_an_honest_answer():

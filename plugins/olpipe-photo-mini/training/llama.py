@@ -7,6 +7,7 @@ together are neighbours, so an adapter trained here fits the file's own tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -16,27 +17,40 @@ from torch.nn import functional
 from olpipe.convert.dequantize import dequantize
 from olpipe.convert.floats import Floats
 from olpipe.convert.gguf import GGUFFile, open_gguf
+from olpipe.convert.linear import Blocks
 from olpipe.convert.llama import LlamaConfig, read_config
+from olpipe.convert.quantize import dequantize as dequantize_blocks
+from olpipe.convert.quantize import quantize
 
 ADAPTED = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
 class AdaptedLinear(nn.Module):
-    """A frozen matrix plus `scale * B @ A`; only A and B learn."""
+    """A frozen matrix plus `scale * B @ A`, of which the sum is rounded; only A and B learn."""
 
-    def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
+    def __init__(self, weight: Tensor, rank: int, scale: float, blocks: Blocks) -> None:
         super().__init__()
+        self.blocks = blocks
         self.register_buffer("weight", weight)
+        self.register_buffer("rest", weight.to(torch.bfloat16))
         self.a = nn.Parameter(torch.randn(rank, weight.shape[1]) * rank**-0.5 * 0.1)
         self.b = nn.Parameter(torch.zeros(weight.shape[0], rank))
         self.scale = scale
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """Round the sum as the converter does; what is learnt from here on is added to that unrounded."""
+        added = self.scale * self.b @ self.a
+        merged = (self.weight + added).cpu().numpy()
+        values = dequantize_blocks(quantize(merged, self.blocks.coding, self.blocks.size), self.blocks.coding)
+        self.rest.copy_(torch.from_numpy(values).to(added.device) - added)
 
     def forward(self, values: Tensor) -> Tensor:
         """Multiply (..., inputs) to (..., outputs)."""
         flat = values.reshape(-1, values.shape[-1])
         low = flat @ self.a.to(values.dtype).T
-        added = torch.addmm(flat @ self.weight.T, low, (self.scale * self.b).to(values.dtype).T)
-        return added.view(*values.shape[:-1], -1)
+        sums = torch.addmm(flat @ self.rest.T, low, (self.scale * self.b).to(values.dtype).T)
+        return sums.view(*values.shape[:-1], -1)
 
 
 class Block(nn.Module):
@@ -80,13 +94,14 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """A decoder whose adapters alone have gradients."""
 
-    def __init__(self, path: Path, *, rank: int, scale: float) -> None:
+    def __init__(self, path: Path, *, rank: int, scale: float, blocks: Blocks) -> None:
         """Read a GGUF file.
 
         Args:
             path: The file.
             rank: Of every adapter.
             scale: What the adapters' product is multiplied by.
+            blocks: What the package's matrices are rounded to: at four bits, that has to be part of what is learnt.
         """
         super().__init__()
         source = open_gguf(path)
@@ -99,13 +114,19 @@ class Llama(nn.Module):
             Block(
                 self.config,
                 {
-                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight").to(torch.bfloat16), rank, scale)
+                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight"), rank, scale, blocks)
                     for name in ADAPTED
                 },
                 {name: _tensor(source, f"blk.{layer}.{name}.weight") for name in ("attn_norm", "ffn_norm")},
             )
             for layer in range(self.config.layers)
         )
+
+    def round(self) -> None:
+        """Round all matrices anew, after they have learnt something."""
+        linears = [linear for block in self.blocks for linear in block.layers.values()]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(AdaptedLinear.round, linears))
 
     def loss(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean cross-entropy of the wanted tokens.

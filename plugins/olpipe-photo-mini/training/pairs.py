@@ -41,7 +41,8 @@ from caption_metrics import NounFinder, rouge_l  # noqa: E402
 DATA = Path(__file__).parents[1] / "src" / "olpipe_photo_mini" / "data"
 
 RECIPE_PROMPT = "Describe the photo as JSON."
-NOTHING_SHARE, QUESTION_SHARE = 0.015, 0.12
+NOTHING_SHARE, QUESTION_SHARE = 0.01, 0.15
+PASSES = 2
 NOTHING = {
     "title": "Unrecognised photo",
     "description": "Nothing in this photo could be recognised with certainty.",
@@ -49,9 +50,12 @@ NOTHING = {
 }
 ATTEMPTS = 3
 WORDS_WANTED, SHORT_COST, NAMED_GAIN = 12, 0.05, 0.04
+TITLE_WORDS_WANTED = 5
 SHORT_CHARACTERS = 70
 
 _THING = re.compile(r"(maybe )?(?:small |large )?([a-z][a-z ]*?)(?: x(\d+))? \((left|center|right)\)")
+_HARDLY_SEEN = re.compile(r"maybe (?!large )[^,(]*(, |$)|maybe small [^,]*(, |$)")
+_UNSURE = re.compile(r"maybe [^,]*(, |$)")
 
 _COUNTS = {"two": 2, "couple": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "several": 5, "some": 4}
 _CROWDS = {"group": 6, "herd": 7, "flock": 8, "crowd": 12, "bunch": 6, "many": 8, "row": 5, "lots": 8, "team": 7}
@@ -108,7 +112,7 @@ class Photos:
     def _photo(self, texts: Sequence[str], cleaned: Sequence[str | None], usual: frozenset[str]) -> Photo:
         mentions = Counter(name for text in texts for name in self._finder.find(text))
         joined = " ".join(texts).lower()
-        said = {name: self._count(name, texts) for name, count in mentions.items() if count >= 2}
+        said = {name: self._count(name, texts) for name in sorted(mentions) if mentions[name] >= 2}
         once = tuple(sorted(name for name, count in mentions.items() if count == 1))
         seen = Counter(word for text in texts for word in self._labels_in(text.lower())) if joined else Counter()
         labels = tuple(sorted(word for word, count in seen.items() if count >= 2))
@@ -167,6 +171,8 @@ class Photos:
         """Return a pair, or None when no captions keep to the evidence."""
         for _ in range(ATTEMPTS):
             evidence = self.evidence(photo, chance)
+            if evidence == Evidence():
+                return nothing_recognised()
             line = describe(evidence, WIDTH, HEIGHT)
             answer = self.answer(photo, line)
             if answer is None:
@@ -179,22 +185,25 @@ class Photos:
 
     def answer(self, photo: Photo, line: str) -> dict[str, str] | None:
         """Return three different texts out of captions that name nothing but what the evidence has."""
-        supported = self._finder.find(line)
+        supported = self._finder.find(_HARDLY_SEEN.sub("", line))
+        sure = self._finder.find(_UNSURE.sub("", line))
         named = {text: self._finder.find(text) for text in photo.clean}
         fit = [text for text, names in named.items() if names <= supported]
-        if len(fit) < 2 or (supported and not any(named[text] for text in fit)):
+        if len(fit) < 2 or (sure and not any(named[text] & sure for text in fit)):
             return None
 
         def worth(text: str) -> float:
             """Say how well a caption agrees with the others, is long enough and names what is there."""
             others = [one for one in photo.captions if registers.clean(one) != text]
             agreement = rouge_l(text, others) if others else 0.0
-            return agreement - SHORT_COST * max(0, WORDS_WANTED - len(text.split())) + NAMED_GAIN * len(named[text])
+            missing = max(0, WORDS_WANTED - len(text.split()))
+            return agreement - SHORT_COST * missing + NAMED_GAIN * len(named[text] & sure)
 
         description, *others = sorted(fit, key=lambda text: (-worth(text), text))
         alt, *rest = sorted(others, key=lambda text: (len(text) > SHORT_CHARACTERS, -worth(text), text))
         titles = [registers.title(text, self._endings) for text in (*rest, alt, description)]
-        title = max((one for one in titles if one), key=lambda one: min(4, len(one.split())), default=None)
+        headlines = [one for one in titles if one]
+        title = max(headlines, key=lambda one: min(TITLE_WORDS_WANTED, len(one.split())), default=None)
         if title is None or title.lower() in (alt, description):
             return None
         return {
@@ -212,8 +221,13 @@ def place(line: str, text: str) -> str:
     for maybe, name, count, where in _THING.findall(line):
         called = questions.plural(name) if count else name
         if not maybe and re.search(rf"\b{called}\b", text):
-            return f", with the {called} {questions.WHERE[where]}"
+            return f", the {called} {questions.WHERE[where]}"
     return ""
+
+
+def nothing_recognised() -> Pair:
+    """Return what to say where nothing is known."""
+    return Pair(f"{RECIPE_PROMPT}\n{describe(Evidence(), WIDTH, HEIGHT)}", compact(NOTHING))
 
 
 def compact(answer: Mapping[str, str]) -> str:
@@ -222,14 +236,14 @@ def compact(answer: Mapping[str, str]) -> str:
 
 
 def make_pairs(captions: Mapping[str, Sequence[str]], seed: int) -> Iterator[Pair]:
-    """Yield a pair for each photo that gives one, in an order of the seed's choice."""
+    """Yield a pair for each photo that gives one, in an order of the seed's choice; then others, from new evidence."""
     chance = random.Random(seed)
     photos = Photos(captions)
-    nothing = Pair(f"{RECIPE_PROMPT}\n{describe(Evidence(), WIDTH, HEIGHT)}", compact(NOTHING))
-    for photo in chance.sample(photos.photos, len(photos.photos)):
-        pair = nothing if chance.random() < NOTHING_SHARE else photos.pair(photo, chance)
-        if pair is not None:
-            yield pair
+    for _ in range(PASSES):
+        for photo in chance.sample(photos.photos, len(photos.photos)):
+            pair = nothing_recognised() if chance.random() < NOTHING_SHARE else photos.pair(photo, chance)
+            if pair is not None:
+                yield pair
 
 
 def main() -> None:

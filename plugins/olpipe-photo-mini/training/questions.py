@@ -9,6 +9,9 @@ from olpipe.record import Evidence
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 ASKED = (*ANIMALS, "person", "car", "bicycle", "toilet", "chair", "bottle", "umbrella", "boat", "train", "bus", "cup")
+ANIMALS_TIMES = 6
+"""Animals are few, and would be asked for in vain most of the time."""
+
 UNANSWERABLE = (
     "what colour is it?",
     "what is the person's name?",
@@ -39,7 +42,10 @@ def ask(evidence: Evidence, description: str, width: int, chance: random.Random)
         chance: Decides.
     """
     counts = _counts(evidence)
-    kind = chance.choice(("animals", "how many", "is there", "open", "unanswerable", "where"))
+    kinds = ["animals", "how many", "is there", "open", "unanswerable", "where"]
+    if any(name in ANIMALS for name in counts):
+        kinds += ["animals"] * ANIMALS_TIMES
+    kind = chance.choice(kinds)
     if kind == "animals":
         return (
             f"{chance.choice(('what animals are in ?', 'which animals are there?', 'Are there any animals?'))}",

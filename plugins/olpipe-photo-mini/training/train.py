@@ -2,7 +2,7 @@
 
     python -m training.train CAPTIONS MODEL.gguf [--steps 400] [--out adapter.safetensors]
 
-One pass over the pairs of `training.pairs`, less a twentieth that is kept to measure the loss on. Takes under an hour
+Passes over the pairs of `training.pairs`, less a twentieth that is kept to measure the loss on. Takes under an hour
 on two CPU cores; uses a GPU where there is one. The same seed gives the same pairs in the same order.
 """
 
@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from olpipe_photo_mini.source import PRECISION
 from torch import Tensor
 
 from olpipe.convert.adapter import read_adapter, write_adapter
 from olpipe.convert.gguf import read_header
+from olpipe.convert.package import PRECISIONS
 from olpipe.convert.tokenizer import read_vocabulary, tokenizer_json
 from olpipe.decoding.vocabulary import Vocabulary
 from training.chat import encode
@@ -31,6 +33,7 @@ BATCH = 8
 LEARNING_RATE, WARM_UP_STEPS, LARGEST_GRADIENT = 4e-4, 20, 1.0
 LONGEST = 160
 SNAPSHOT_STEPS = 25
+ROUNDING_STEPS = 16  # between two roundings of the matrices
 HELD_OUT = 20  # one pair in so many
 CHUNK = 16  # batches whose pairs are sorted by length, so that little is padding
 
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the GGUF file")
     parser.add_argument("--out", type=Path, default=Path("adapter.safetensors"))
     parser.add_argument("--resume", type=Path, metavar="ADAPTER", help="go on from an adapter")
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISION, help="what the matrices are rounded to")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -55,7 +59,7 @@ def main() -> None:
     examples = read_examples(options.captions, options.model, options.seed)
     held_out, learnt = examples[::HELD_OUT], [one for at, one in enumerate(examples) if at % HELD_OUT]
     print(f"{len(learnt)} pairs to learn from, {len(held_out)} to measure on, on {device}", flush=True)
-    model = Llama(options.model, rank=RANK, scale=SCALE)
+    model = Llama(options.model, rank=RANK, scale=SCALE, blocks=PRECISIONS[options.precision].layers)
     if options.resume:
         model.set_pairs(read_adapter(options.resume).pairs)
     model.to(device)
@@ -65,6 +69,7 @@ def main() -> None:
 
     train(model, learnt, options.steps, random.Random(options.seed), save)
     save()
+    model.round()
     print(f"loss on pairs not learnt from: {measure(model, held_out):.4f}", flush=True)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 
@@ -91,6 +96,8 @@ def train(
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1, (step + 1) / WARM_UP_STEPS) * (1 - step / steps)
+        if step % ROUNDING_STEPS == 0:
+            model.round()
         loss = model.loss(*tensors(next(batches), parameters[0].device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ class PhotoMini(Perceiver):
             max_overlap_any=thresholds.MAX_OVERLAP_ANY,
         )
         objects = [detection for detection in found if detection.score >= thresholds.OBJECT_SCORE]
-        largest = sorted(range(len(objects)), key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
+        finer = [index for index, detection in enumerate(objects) if detection.label in networks.labels.kinds]
+        largest = sorted(finer, key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
         crops = [crop(image, objects[index].box) for index in largest]
         probabilities = networks.classifier.classify([image.pixels, centre_square(image.pixels), *crops])
         tags = [Label(detection.label, detection.score) for detection in found]
@@ -66,6 +68,10 @@ class PhotoMini(Perceiver):
 
         return translations()
 
+    def words(self) -> Mapping[str, Collection[str]]:
+        """Return what people call what the detector knows."""
+        return words()
+
     def _open(self) -> Networks:
         from olpipe_photo_mini.networks import Networks
 
@@ -73,6 +79,14 @@ class PhotoMini(Perceiver):
             if self._networks is None:
                 self._networks = Networks.open()
             return self._networks
+
+
+@cache
+def words() -> Mapping[str, frozenset[str]]:
+    """Read the table: the words for each name. Names of several words have them, too, where one word does."""
+    _, *lines = (DATA / "words.tsv").read_text(encoding="utf-8").splitlines()
+    rows = (line.split("\t") for line in lines)
+    return {name: frozenset(forms.split()) for name, forms in rows}
 
 
 def crop(image: DecodedImage, box: Box) -> Pixels:
@@ -105,6 +119,6 @@ def best_first(labels: list[Label]) -> tuple[Label, ...]:
 def _version() -> str:
     """Digest everything that decides what is seen."""
     values = sorted((name, value) for name, value in vars(thresholds).items() if name.isupper())
-    tables = [(DATA / file).read_bytes() for file in ("coco.txt", "imagenet.tsv")]
+    tables = [(DATA / file).read_bytes() for file in ("coco.txt", "imagenet.tsv", "words.tsv")]
     text = f"{DETECTOR.sha256} {CLASSIFIER.sha256} {values}".encode()
     return hashlib.sha256(b"\0".join([text, *tables])).hexdigest()[:16]

@@ -3,7 +3,7 @@
 All values here are part of the perceiver's version.
 """
 
-REVISION = 1
+REVISION = 2
 """Goes up when code, not a value, changes what is seen."""
 
 TAG_SCORE = 0.22
@@ -28,4 +28,4 @@ BREED_SCORE = 0.5
 """In the crop of a box, where the kind is known, a class this sure is worth a tag."""
 
 CROPS = 3
-"""Boxes that the classifier looks at: the largest."""
+"""Boxes that the classifier looks at: the largest of things that have finer names."""

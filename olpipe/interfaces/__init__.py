@@ -1,0 +1,38 @@
+"""What a plugin can provide; with `hookspecs`, all that a plugin's author has to read.
+
+Every class here is found by its `name` (or `scheme`), which must be unique among its kind. Import
+heavy libraries inside methods: plugins are loaded before it is known what the command will need.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from olpipe.interfaces.batch import Executor, Job, RunInfo, Session, Sink, SinkFactory, Task, TaskContext
+from olpipe.interfaces.models import Backend, ModelSource, ModelStore, Prepared, Runner, SingleSequenceRunner
+from olpipe.interfaces.photos import ImageLoader, Perceiver
+from olpipe.interfaces.progress import Progress, ProgressCallback
+
+__all__ = [
+    "Backend",
+    "Executor",
+    "ImageLoader",
+    "Job",
+    "ModelSource",
+    "ModelStore",
+    "Perceiver",
+    "PluginKind",
+    "Prepared",
+    "Progress",
+    "ProgressCallback",
+    "RunInfo",
+    "Runner",
+    "Session",
+    "SingleSequenceRunner",
+    "Sink",
+    "SinkFactory",
+    "Task",
+    "TaskContext",
+]
+
+PluginKind = Literal["backends", "model_sources", "image_loaders", "perceivers", "tasks", "sinks", "executors"]

@@ -1,0 +1,26 @@
+"""How far a long step is, and who wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long step is.
+
+    Attributes:
+        status: What is being done, in a few words: `downloading`, `converting`, `success`, …
+        completed: Units done.
+        total: Units in all; None when not known.
+        unit: `B` for bytes, else a plural noun: `tensors`.
+    """
+
+    status: str
+    completed: int = 0
+    total: int | None = None
+    unit: str = "B"
+
+
+ProgressCallback = Callable[[Progress], None]
