@@ -1,0 +1,76 @@
+"""Measure what each kind of word in the evidence is worth: python benchmarks/evidence_words.py FOLDER
+
+Describes the photos of FOLDER as `benchmarks/quality.py` does: with all of the evidence, then without one kind of its
+words at a time. The model learnt with all of them, so this says what it uses, not what it could do without.
+
+Printed for each: CHAIR-i, names mentioned, ROUGE-L of the description, distinct titles, photos whose three texts
+differ, and median words of the description.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from quality import Report, describing, measure_captions, read_folder, run
+
+from olpipe.generation import GenerateRequest
+from olpipe.messages import Message, TextPart
+from olpipe.pipeline import job
+
+OPENING = "photo: "
+MEASURES = ("CHAIR-i", "ROUGE-L", "distinct titles", "all three texts differ", "median words of description")
+
+Change = Callable[[GenerateRequest], GenerateRequest]
+
+
+def without(pattern: str) -> Change:
+    """Return what takes a pattern out of the line of evidence."""
+
+    def change(request: GenerateRequest) -> GenerateRequest:
+        return replace(request, messages=tuple(shorten(message) for message in request.messages))
+
+    def shorten(message: Message) -> Message:
+        return replace(message, parts=tuple(shortened(part) for part in message.parts))
+
+    def shortened(part: object) -> object:
+        if not isinstance(part, TextPart) or not part.text.startswith(OPENING):
+            return part
+        rest = re.sub(pattern, "", part.text.removeprefix(OPENING)).strip(", ")
+        return TextPart(OPENING + (rest or "nothing recognised"))
+
+    return change
+
+
+CHANGES: dict[str, Change] = {
+    "all": lambda request: request,
+    "no counts": without(r" x\d+"),
+    "no places": without(r" \((left|center|right)\)"),
+    "no sizes": without(r"\b(small|large) "),
+    "no doubts": without(r"\bmaybe "),
+    "no labels of the whole photo": without(r"(?:^|, )[^,(]+(?=,|$)"),
+    "no words avoided": lambda request: replace(request, avoid=()),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recipe", default="photo-tags")
+    options = parser.parse_args()
+    photos, _ = read_folder(options.folder)
+    ground = job.ground
+    print(f"{'':<30}" + "".join(f"{measure:>30}" for measure in MEASURES))
+    for name, change in CHANGES.items():
+        vars(job)["ground"] = lambda *parts, change=change: change(ground(*parts))
+        report = Report()
+        with describing(options.recipe, None) as work:
+            measure_captions(report, list(run(photos, work)))
+        print(f"{name:<30}" + "".join(f"{report.measures[measure]:>30}" for measure in MEASURES), flush=True)
+
+
+if __name__ == "__main__":
+    main()
