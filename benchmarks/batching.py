@@ -2,11 +2,12 @@
 
     python benchmarks/batching.py FOLDER [--repeats 5] [--slots 1,2,4,8]
 
-FOLDER holds photos. Asked is what `olpipe batch` asks of them, with the recipe `photo-tags` and its model; the
-evidence is found once, beforehand. Compared in this process: the runner of one sequence at a time, and the runner of
-batches with so many requests at a time. Then the whole way of a photo, from its bytes to its record, with the model in
-a process of its own: one request at a time, and as many as there are slots. All arms are run in turns; figures are
-medians, ratios are turn by turn. Fails when a document of a batch differs from that of the runner of one sequence.
+FOLDER holds photos. Printed first is what forwards cost. Then the runner of one sequence at a time is compared with the
+runner of batches at so many requests at a time, in this process: they are asked what `olpipe batch` asks of the
+photos, with the recipe `photo-tags` and its model; the evidence is found once, beforehand. Last comes the whole way of
+a photo, from its bytes to its record, with the model in a process of its own: one request at a time, and as many as
+there are slots. All arms are run in turns; figures are medians, ratios are turn by turn. Fails when a document of a
+batch differs from that of the runner of one sequence.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from olpipe import machine
 from olpipe.default_plugins.executors.local import LocalExecutor
 from olpipe.default_plugins.ort_genai.backend import package_folder
 from olpipe.default_plugins.ort_genai.batched import BatchedRunner
+from olpipe.default_plugins.ort_genai.cache import Cache
 from olpipe.default_plugins.ort_genai.runner import TextRunner
 from olpipe.engine.manager import Engine
 from olpipe.generation import Chunk, Completion, GenerateRequest
@@ -34,6 +38,7 @@ from olpipe.imaging.decode import decode
 from olpipe.interfaces import Runner
 from olpipe.model import LoadOptions
 from olpipe.perception.ground import ground
+from olpipe.perception.session import open_session
 from olpipe.pipeline.job import DescribeJob
 from olpipe.pipeline.recipe_file import read_recipe
 from olpipe.plugins import Plugins
@@ -44,6 +49,8 @@ from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
 
 RECIPE = "photo-tags"
+WIDTHS = (1, 2, 3, 4, 6, 8, 16)
+CONTEXT = 80
 Documents = list[str]
 
 
@@ -66,6 +73,7 @@ def main() -> int:
     print(f"{len(photos)} photos, {threads} threads; decoding one and finding the evidence: {1e3 * seconds:.0f} ms")
 
     package, options = package_folder(bundle), LoadOptions(threads=threads)
+    print_forwards(package, threads)
     single, batched = (kind(package, bundle, options) for kind in (TextRunner, BatchedRunner))
     arms: dict[str, Callable[[], Documents]] = {"one sequence at a time": partial(drive, single, requests, 1)}
     for slots in map(int, arguments.slots.split(",")):
@@ -81,6 +89,24 @@ def main() -> int:
         }
         differ += compare("The whole way, evidence included", whole, arguments.repeats)
     return 0 if differ == 0 else 1
+
+
+def print_forwards(package: Path, threads: int) -> None:
+    """Print what a forward over one token of several rows costs, and one over as many tokens of a single row."""
+    cache = Cache(open_session(package / "model.onnx", threads=threads), rows=WIDTHS[-1], length=512)
+    print(f"\nMilliseconds of a forward, {CONTEXT} tokens before it\n| | {' | '.join(map(str, WIDTHS))} |")
+    print("|---" * (len(WIDTHS) + 1) + "|")
+    shapes = {"rows, a token of each": [(width, 1) for width in WIDTHS], "tokens of one row": [(1, n) for n in WIDTHS]}
+    for name, row in shapes.items():
+        times = {shape: [milliseconds(cache, shape) for _ in range(15)] for shape in row}
+        print(f"| {name} | {' | '.join(f'{statistics.median(times[shape]):.1f}' for shape in row)} |")
+
+
+def milliseconds(cache: Cache, shape: tuple[int, int]) -> float:
+    """Return the time of one forward over so many rows and tokens of each."""
+    started = time.perf_counter()
+    cache.run(np.full(shape, 100, np.int64), [CONTEXT] * shape[0])
+    return 1e3 * (time.perf_counter() - started)
 
 
 def compare(title: str, arms: dict[str, Callable[[], Documents]], repeats: int) -> int:

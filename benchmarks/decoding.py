@@ -121,14 +121,12 @@ def main() -> None:
         "ours, forced in two forwards": lambda: bench.replay(timed=TwoForwards),
         "ours, merged": lambda: bench.replay(lazy=False),
         "ours, merged and lazy": bench.replay,
-        "ours, merged and lazy, with drafts": lambda: bench.replay(drafts=True),
     }
     live = {
         "free, onnxruntime-genai's loop": lambda: bench.live_native(None),
         "onnxruntime-genai's guidance": lambda: bench.live_native(guided),
         "onnxruntime-genai's guidance, forcing": lambda: bench.live_native(guided, forcing=True),
-        "ours": lambda: bench.live(drafts=False),
-        "ours, with drafts": lambda: bench.live(drafts=True),
+        "ours": bench.live,
     }
     if options.gguf:
         peer = LlamaCpp(options.gguf, options.threads)

@@ -19,7 +19,7 @@ from olpipe.decoding.loop import decode
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.text import TextStream
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.default_plugins.ort_genai.logits import GeneratorLogits, find_lookback
+from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
 from olpipe.generation import Guidance, SamplingParams
 from olpipe.guidance.grammar import Grammars
@@ -41,16 +41,11 @@ class Timed:
         if self.forwards == 1:  # the prompt's: every arm pays it alike, so none is charged for it
             self.seconds, self.prefilled = 0.0, time.perf_counter()
 
-    def logits(self, back: int = 0) -> Logits:
+    def logits(self) -> Logits:
         started = time.perf_counter()
-        logits = self._model.logits(back)
+        logits = self._model.logits()
         self.seconds += time.perf_counter() - started
         return logits
-
-    def rewind(self, length: int) -> None:
-        started = time.perf_counter()
-        self._model.rewind(length)
-        self.seconds += time.perf_counter() - started
 
 
 class TwoForwards(Timed):
@@ -109,7 +104,6 @@ class Bench:
         config = self.runtime.Config(str(package))
         config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
         self.model = self.runtime.Model(config)
-        self.lookback = find_lookback(self.runtime, self.model)
         settings = json.loads((package / "genai_config.json").read_text())["model"]
         ends = settings["eos_token_id"]
         self.tokenizer_json = (package / "tokenizer.json").read_text()
@@ -122,9 +116,9 @@ class Bench:
         self.live_prompt = self.vocabulary.encode(LIVE_PROMPT)
         self.document = self.vocabulary.encode(json.dumps(DOCUMENT, separators=(",", ":")))
 
-    def sequence(self, prompt: Sequence[int], budget: int, *, drafts: bool = False) -> GeneratorLogits:
-        lookback = self.lookback if drafts else 0
-        return GeneratorLogits(self.runtime, self.model, max_length=len(prompt) + budget + 64, lookback=lookback)
+    def sequence(self, prompt: Sequence[int], budget: int) -> GeneratorLogits:
+        length = len(prompt) + budget + 64
+        return GeneratorLogits(self.runtime, self.model, max_length=length)
 
     def generator(self, prompt: Sequence[int], budget: int, guided: str | None = None, *, forcing: bool = False) -> Any:
         """Return onnxruntime-genai's own loop, prefilled."""
@@ -161,12 +155,11 @@ class Bench:
         self,
         *,
         lazy: bool = True,
-        drafts: bool = False,
         timed: type[Timed] = Timed,
         constraint: type[Constraint] = Constraint,
     ) -> Outcome:
         """Decode the document with our loop."""
-        model = timed(self.sequence(self.prompt, len(self.document), drafts=drafts))
+        model = timed(self.sequence(self.prompt, len(self.document)))
         sampler = Replay(self.document, lazy=lazy)
         runs = decode(
             model,
@@ -187,9 +180,9 @@ class Bench:
 
     # --- live ---
 
-    def live(self, *, drafts: bool) -> Outcome:
+    def live(self) -> Outcome:
         """Decode a document of the model's own with our loop."""
-        model = Timed(self.sequence(self.live_prompt, LIVE_BUDGET, drafts=drafts))
+        model = Timed(self.sequence(self.live_prompt, LIVE_BUDGET))
         runs = decode(
             model,
             self.live_prompt,

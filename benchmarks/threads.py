@@ -63,10 +63,10 @@ def forwards_a_second(runtime: Any, model: Any, width: int, seconds: float) -> f
     """Append `width` tokens again and again behind the same prompt."""
     sequence = GeneratorLogits(runtime, model, max_length=PROMPT_TOKENS + width)
     sequence.append([TOKEN] * PROMPT_TOKENS)
-    tokens = [TOKEN] * width
+    tokens = [TOKEN] * (PROMPT_TOKENS + width)
     forwards, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        sequence.rewind(PROMPT_TOKENS)
+        sequence.restart(PROMPT_TOKENS, max_length=len(tokens))
         sequence.append(tokens)
         sequence.logits()
         forwards += 1

@@ -5,11 +5,8 @@ from __future__ import annotations
 ARCHITECTURES = ("llama", "qwen2")
 """Those that can be converted, as `general.architecture` names them."""
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Changes whenever the same file is converted to another package."""
-
-LAST_LOGITS = "last_logits"
-"""Output of a converted decoder: logits of the last two tokens, of one when only one was given; oldest first."""
 
 ADAPTER_FILE = "adapter.safetensors"
 """What an adapter is called in its model's folder."""

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from olpipe.convert.architectures import LAST_LOGITS
 from olpipe.convert.floats import Floats, FloatTensors, Order
 from olpipe.convert.linear import CONTRIB, Blocks, Graph, Linear
 from olpipe.convert.llama import LlamaConfig
@@ -146,20 +145,15 @@ class _Writer:
         )
 
     def _project(self, normed: str) -> None:
-        """Give logits for the last two tokens only: those of a prompt or of forced tokens are never asked for.
-
-        The last one's go by the name that the runtime looks for, where it takes one row or as many as there were
-        tokens, never two. Both go by a name of our own: who drafts a token verifies it with the row before.
-        """
+        """Give logits for the last token only: those of a prompt or of forced tokens are never asked for."""
         constant = self._graph.constant
-        span = [constant("start", np.array([-2])), constant("end", np.array([_FAR])), constant("axis", np.array([1]))]
+        span = [constant("start", np.array([-1])), constant("end", np.array([_FAR])), constant("axis", np.array([1]))]
         normed = self._node("Slice", [normed, *span], ["last.output"])
         matrix = self._embedding
         if not self._config.tied_embeddings:
             matrix = self._linear.matrix("output", ["output.weight"], self._precision.vocabulary)
         multiply = self._linear.multiply_finely if self._precision.fine_inputs else self._linear.multiply
-        rows = multiply(normed, matrix, output=LAST_LOGITS)
-        self._node("Gather", [rows, constant("last", np.array([-1]))], ["logits"], axis=1)
+        multiply(normed, matrix, output="logits")
 
     def _norm(self, name: str, tensor: str, residual: str, added: str | None) -> tuple[str, str]:
         """Add to the residual stream and normalise it; returns both."""
@@ -283,8 +277,5 @@ def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onn
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
         helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "total_length"]),
     ]
-    logits = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", rows, config.vocabulary])
-        for name, rows in (("logits", 1), (LAST_LOGITS, "rows"))
-    ]
-    return inputs + cache_inputs, logits + cache_outputs
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, config.vocabulary])
+    return inputs + cache_inputs, [logits, *cache_outputs]

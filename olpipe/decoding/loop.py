@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from olpipe.decoding.closing import leave_string, shortest_ending
 from olpipe.decoding.constraint import Constraint
-from olpipe.decoding.drafts import DraftedForwards
 from olpipe.decoding.logits_model import Logits, LogitsModel
 from olpipe.decoding.logprobs import Likelihoods, Scorer
 from olpipe.decoding.repetition import Repetition
@@ -198,7 +197,6 @@ def _decode_guided(
     budget.way_back = opening
     step = picker.nothing()
     step.force(constraint.take_forced())
-    forwards = DraftedForwards(model, constraint)
     unseen: list[int] = list(prompt)
     repetition = Repetition()
     while True:
@@ -216,9 +214,9 @@ def _decode_guided(
             yield step.run(FinishReason.LENGTH)
             return
         yield step.run()
-        logits = forwards.advance([*unseen, *step.tokens])
+        model.append([*unseen, *step.tokens])
         unseen = []
-        step = picker.pick(logits, constraint)
+        step = picker.pick(model.logits(), constraint)
         (token,) = step.tokens
         constraint.consume(token)
         if token in vocabulary.end_tokens:

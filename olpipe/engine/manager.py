@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 from olpipe import machine
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import ErrorValue, Load
-from olpipe.engine.stream import Stream
+from olpipe.engine.stream import CANCELLED, Stream
+from olpipe.engine.ticket import Ticket
 from olpipe.errors import BackendCrashed
 from olpipe.generation import GenerateRequest
 from olpipe.interfaces import Progress, ProgressCallback
@@ -151,8 +152,9 @@ class _LoadedModel:
 
     def submit(self, request: GenerateRequest, client: str) -> Stream:
         """Send a request to the process; raises as `info`."""
-        with self._lock:  # so that nobody replaces the process meanwhile
-            return self._running()[0].submit(request, client)
+        ticket = Ticket(request, client)
+        self._hand_over(ticket)
+        return ticket.stream()
 
     def close(self) -> None:
         """End the process, even while it loads."""
@@ -161,8 +163,35 @@ class _LoadedModel:
         if process is not None:
             process.close()
 
+    def _hand_over(self, ticket: Ticket) -> None:
+        """Give a request to the process, and to the next one if that dies just now; raises as `info`."""
+        with self._lock:  # so that nobody replaces the process meanwhile
+            while not self._running()[0].take(ticket):
+                pass
+
+    def _take_over(self, tickets: list[Ticket]) -> None:
+        """Have requests answered by the next process that the last one had not begun."""
+        name = f"restart {self._load.bundle.name}"
+        threading.Thread(target=self._resubmit, args=(tickets,), name=name, daemon=True).start()
+
+    def _resubmit(self, tickets: list[Ticket]) -> None:
+        """Hand requests over; when the model cannot be loaded any more, all that are left fail."""
+        for place, ticket in enumerate(tickets):
+            if ticket.cancelled:
+                ticket.delivery.put(CANCELLED)
+                continue
+            try:
+                self._hand_over(ticket)
+            except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+                failure = ErrorValue.of(error)
+                for left in tickets[place:]:
+                    left.delivery.put(CANCELLED if self._closed else failure.to_error())
+                return
+
     def _running(self) -> tuple[RunnerProcess, RunnerInfo]:
         """Return the process with the model loaded in it."""
+        if self._closed:
+            raise ValueError("the engine is closed")
         if self._process is not None and self._process.crash is None and self._has_grown(self._process):
             self._retire(self._process)
         if self._process is not None and self._process.crash is not None:
@@ -171,7 +200,7 @@ class _LoadedModel:
             raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
         if self._process is None or self._info is None:
             build(self._load.bundle, self._backends, self._progress)
-            self._process = process = RunnerProcess(self._load)
+            self._process = process = RunnerProcess(self._load, self._take_over)
             if self._closed:
                 process.close()
                 raise ValueError("the engine is closed")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -15,8 +16,9 @@ from queue import SimpleQueue
 from typing import BinaryIO, cast
 
 from olpipe.engine import codec, frames
-from olpipe.engine.protocol import LOADING, Answer, Cancel, ErrorValue, Load, Loaded, Refused, Submit
-from olpipe.engine.stream import CANCELLED, Delivery, Stream
+from olpipe.engine.protocol import LOADING, Answer, Begun, Cancel, ErrorValue, Load, Loaded, Refused, Submit
+from olpipe.engine.stream import CANCELLED, Stream
+from olpipe.engine.ticket import Ticket
 from olpipe.errors import BackendCrashed, OlpipeError, UsageError
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.model import RunnerInfo
@@ -39,8 +41,15 @@ class RunnerProcess:
     answers into the streams' deliveries; one reads stderr.
     """
 
-    def __init__(self, load: Load) -> None:
-        """Start the process and have it load the model, without waiting for it."""
+    def __init__(self, load: Load, orphaned: Callable[[list[Ticket]], None] | None = None) -> None:
+        """Start the process and have it load the model, without waiting for it.
+
+        Args:
+            load: What to load, and how.
+            orphaned: Gets what waited for its turn when the process died, in the order in which it came; it must
+                return at once. Without it such requests fail, as those do that had begun.
+        """
+        self._orphaned = orphaned
         self._model = str(load.bundle.name)
         self._ids = count(LOADING + 1)
         self._lock = threading.Lock()
@@ -50,7 +59,7 @@ class RunnerProcess:
         """Whether it has seen any request to its end."""
         self._closing = False
         self._loaded: SimpleQueue[RunnerInfo | OlpipeError] = SimpleQueue()
-        self._deliveries: dict[int, Delivery] = {}
+        self._open: dict[int, Ticket] = {}
         self._outbox: SimpleQueue[frames.Frame | None] = SimpleQueue()
         self._last_words = ""
         self._outbox.put(codec.encode(load))
@@ -86,22 +95,37 @@ class RunnerProcess:
             BackendCrashed: The process died since it was loaded.
             UsageError: The request is too large, or holds what cannot be sent.
         """
+        ticket = Ticket(request, client)
+        if not self.take(ticket):
+            assert self.crash is not None
+            raise self.crash.to_error()
+        return ticket.stream()
+
+    def take(self, ticket: Ticket) -> bool:
+        """Send a ticket's request; False when the process has died.
+
+        Raises:
+            UsageError: The request is too large, or holds what cannot be sent.
+        """
+        assert ticket.request is not None
         sequence_id = next(self._ids)
         try:
-            frame = codec.encode(Submit(sequence_id, request, client))
+            frame = codec.encode(Submit(sequence_id, ticket.request, ticket.client))
         except frames.FrameError as error:
             raise UsageError(f"the request cannot be sent: {error}", hint="send less text or smaller images") from error
-        delivery: Delivery = SimpleQueue()
         with self._lock:
             if self.crash is not None:
-                raise self.crash.to_error()
-            self._deliveries[sequence_id] = delivery
+                return False
+            self._open[sequence_id] = ticket
+            ticket.withdraw = partial(self._withdraw, sequence_id)
         self._outbox.put(frame)
-        return Stream(delivery, partial(self._cancel, sequence_id))
+        if ticket.cancelled:
+            self._withdraw(sequence_id)
+        return True
 
     def wait_idle(self) -> None:
         """Wait until every request has been answered or cancelled, or the process has died."""
-        while self._deliveries:
+        while self._open:
             time.sleep(POLL_S)  # a cancel cannot notify anybody: it may run inside a garbage collection
 
     def close(self) -> None:
@@ -118,11 +142,11 @@ class RunnerProcess:
         for thread in self._threads:
             thread.join(POLITE_S)
 
-    def _cancel(self, sequence_id: int) -> None:
+    def _withdraw(self, sequence_id: int) -> None:
         # no lock here: a garbage collection may call this in a thread that holds it, and `pop` is atomic
-        delivery = self._deliveries.pop(sequence_id, None)
-        if delivery is not None:
-            delivery.put(CANCELLED)
+        ticket = self._open.pop(sequence_id, None)
+        if ticket is not None:
+            ticket.delivery.put(CANCELLED)
             self._outbox.put(codec.encode(Cancel(sequence_id)))
 
     def _write(self) -> None:
@@ -158,6 +182,10 @@ class RunnerProcess:
     def _route(self, answer: Answer) -> None:
         if isinstance(answer, Loaded):
             self._loaded.put(answer.info)
+        elif isinstance(answer, Begun):
+            ticket = self._open.get(answer.sequence_id)
+            if ticket is not None:
+                ticket.request = None
         elif answer.sequence_id == LOADING and isinstance(answer, Refused):
             self._loaded.put(answer.error.to_error())
         elif isinstance(answer, Refused):
@@ -168,20 +196,30 @@ class RunnerProcess:
     def _deliver(self, sequence_id: int, item: Chunk | OlpipeError) -> None:
         """Hand over to the stream; what comes after a cancel has nobody waiting for it."""
         last = not isinstance(item, Chunk) or item.finish_reason is not None
-        delivery = self._deliveries.pop(sequence_id, None) if last else self._deliveries.get(sequence_id)
+        ticket = self._open.pop(sequence_id, None) if last else self._open.get(sequence_id)
         self.served = self.served or last
-        if delivery is not None:
-            delivery.put(item)
+        if ticket is not None:
+            ticket.delivery.put(item)
 
     def _end(self, problem: ValueError | None) -> None:
-        """Say of everything still open why it will not be answered."""
+        """Fail what had begun, and hand back what had not."""
         crash = ErrorValue.of(self._autopsy(problem))
         with self._lock:
+            closing = self._closing  # whoever learns of the crash may close at once
             self.crash = crash
-            deliveries, self._deliveries = self._deliveries, {}
-        for delivery in deliveries.values():
-            delivery.put(CANCELLED if self._closing else crash.to_error())
+            tickets, self._open = list(self._open.values()), {}
+        orphans = []
+        for ticket in tickets:
+            ticket.withdraw = None
+            if closing:
+                ticket.delivery.put(CANCELLED)
+            elif ticket.request is None or self._orphaned is None:
+                ticket.delivery.put(crash.to_error())
+            else:
+                orphans.append(ticket)
         self._loaded.put(crash.to_error())
+        if orphans and self._orphaned is not None:
+            self._orphaned(orphans)
 
     def _autopsy(self, problem: ValueError | None) -> BackendCrashed:
         """Find out how the process died."""

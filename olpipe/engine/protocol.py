@@ -1,7 +1,7 @@
 """What the engine and a runner's process say to each other.
 
 The parent says `Load` once, then any number of `Submit` and `Cancel`; closing the pipe says the rest.
-The child answers `Loaded` or `Refused` to the load, then `Answered` or `Refused` for each request.
+The child answers `Loaded` or `Refused` to the load, and for each request `Begun`, then `Answered` or `Refused`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The runner gets the request next: if the process dies from here on, it may be the request's doing."""
+
+    sequence_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A piece of an answer; the one with a finish reason is the last."""
 
@@ -99,5 +106,5 @@ class Refused:
 
 
 Command = Load | Submit | Cancel
-Answer = Loaded | Answered | Refused
+Answer = Loaded | Begun | Answered | Refused
 Message = Command | Answer

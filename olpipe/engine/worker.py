@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from olpipe.engine.protocol import Answer, Answered, Cancel, ErrorValue, Refused, Submit
+from olpipe.engine.protocol import Answer, Answered, Begun, Cancel, ErrorValue, Refused, Submit
 from olpipe.engine.waiting import Waiting, WaitingRoom
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Timings
@@ -68,6 +68,7 @@ class Worker:
             waiting = self._waiting.take()
             sequence_id = waiting.submit.sequence_id
             queue_ns = time.monotonic_ns() - waiting.arrived_ns
+            self._send(Begun(sequence_id))
             try:
                 runner.start(sequence_id, runner.prepare(waiting.submit.request))
             except Exception as error:  # noqa: BLE001 - it travels to whoever asked

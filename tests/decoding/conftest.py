@@ -32,8 +32,8 @@ class TinyModel:
         )
         self.grammars = Grammars(self.vocabulary.tokenizer)
 
-    def sequence(self, max_length=1024, lookback=0):
-        return GeneratorLogits(self._runtime, self._model, max_length=max_length, lookback=lookback)
+    def sequence(self, max_length=1024):
+        return GeneratorLogits(self._runtime, self._model, max_length=max_length)
 
     def constraint(self, schema):
         matcher = self.grammars.matcher(Guidance("json_schema", json.dumps(schema)))

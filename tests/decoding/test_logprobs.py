@@ -31,10 +31,10 @@ class Recording:
 
     def __init__(self, model):
         self._model, self.limits, self.given = model, model.limits, []
-        self.append, self.rewind = model.append, model.rewind
+        self.append = model.append
 
-    def logits(self, back=0):
-        logits = self._model.logits(back)
+    def logits(self):
+        logits = self._model.logits()
         self.given.append(logits.copy())
         return logits
 

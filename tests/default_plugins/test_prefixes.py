@@ -152,20 +152,6 @@ def test_what_was_decoded_is_not_shared(open_sequence):
     assert np.array_equal(logits, run(Prefixes(open_sequence, context_length=CONTEXT), conversation)[0])
 
 
-def test_what_was_taken_back_is_not_shared(open_sequence):
-    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
-    prompt, guess, other = tokens(0, 40), (50,), (60, 61, 62)
-    sequence, _ = prefixes.begin(prompt, 200)
-    sequence.append(prompt + guess)
-    sequence.rewind(40)
-    sequence.append(other)
-    prefixes.keep(sequence)
-    conversation = prompt + guess + tokens(2, 20)
-    logits, present = run(prefixes, conversation)
-    assert present == 40
-    assert np.array_equal(logits, run(Prefixes(open_sequence, context_length=CONTEXT), conversation)[0])
-
-
 def test_requests_of_two_kinds_in_turns_keep_their_own_prefixes(open_sequence):
     prefixes = Prefixes(open_sequence, context_length=CONTEXT)
     one, two = tokens(0, 40), tokens(1, 40)

@@ -82,6 +82,86 @@ def test_a_crash_costs_the_requests_in_flight_and_the_next_is_answered_by_a_new_
     assert engine.submit(ask("good")).completion().text == "good"
 
 
+def test_a_crash_costs_nothing_to_requests_that_still_waited(engine, library):
+    add_echo(library, "echo", '{"crash_on": "bad"}')
+    bad = engine.submit(ask("bad word"), client="alice")
+    waiting = [engine.submit(ask(f"request {number}"), client=f"client {number % 2}") for number in range(6)]
+    with pytest.raises(BackendCrashed, match=r"ended with exit code 70$"):
+        bad.completion()
+    assert [stream.completion().text for stream in waiting] == [f"request {number}" for number in range(6)]
+
+
+def test_each_of_several_bad_requests_costs_itself_only(engine, library):
+    add_echo(library, "echo", '{"crash_on": "bad"}')
+    streams = [engine.submit(ask(text)) for text in ("bad one", "good", "bad two", "fine", "bad three", "well")]
+    answers = []
+    for stream in streams:
+        try:
+            answers.append(stream.completion().text)
+        except BackendCrashed:
+            answers.append("crashed")
+    assert answers == ["crashed", "good", "crashed", "fine", "crashed", "well"]
+
+
+def test_requests_that_all_kill_the_process_are_not_tried_for_ever(engine, library):
+    add_echo(library, "echo", '{"crash_on": "bad"}')
+    streams = [engine.submit(ask(f"bad {number}")) for number in range(6)]
+    messages = []
+    for stream in streams:
+        with pytest.raises(BackendCrashed) as caught:
+            stream.completion()
+        messages.append(caught.value.message)
+    assert all(message.endswith("ended with exit code 70") for message in messages[:3])
+    assert all(message.endswith("3 times in a row") for message in messages[3:])
+
+
+def test_a_process_that_cannot_be_loaded_again_fails_all_that_waited(engine, library):
+    add_echo(library, "echo", '{"hang_on": "hang"}')
+    words = iter(engine.submit(ask("hang now")))
+    assert next(words).text == "hang"
+    waiting = [engine.submit(ask(text)) for text in ("a", "b", "c")]
+    options = engine.bundle("echo").path / "echo.json"
+    options.unlink()
+    options.write_text('{"crash_on_load": true}')
+    os.kill(pid_of(engine), signal.SIGKILL)
+    with pytest.raises(BackendCrashed, match="was killed by SIGKILL"):
+        next(words)
+    for stream in waiting:
+        with pytest.raises(BackendCrashed, match=r"ended with exit code 70$"):
+            stream.completion()
+    assert engine._loaded("echo")._crashes == 2
+
+
+def test_a_request_can_be_cancelled_wherever_it_is_after_a_crash(engine, library):
+    add_echo(library, "echo", '{"hang_on": "hang", "endless_on": "endless"}')
+    words = iter(engine.submit(ask("hang now")))
+    assert next(words).text == "hang"
+    first, second, last = (engine.submit(ask(text)) for text in ("endless one", "endless two", "last"))
+    os.kill(pid_of(engine), signal.SIGKILL)
+    with pytest.raises(BackendCrashed, match="was killed by SIGKILL"):
+        next(words)
+    first.cancel()
+    assert first.completion().finish_reason is FinishReason.CANCELLED
+    words = iter(second)
+    assert next(words).text == "endless"
+    second.cancel()
+    assert second.completion().finish_reason is FinishReason.CANCELLED
+    assert last.completion().text == "last"
+
+
+def test_closing_the_engine_cancels_what_waits_for_another_process(library, tmp_path, echo_plugin):
+    add_echo(library, "echo", '{"hang_on": "hang"}')
+    settings = Settings(home=tmp_path)
+    with Engine(library, Plugins.load(settings), settings) as engine:
+        words = iter(engine.submit(ask("hang now")))
+        assert next(words).text == "hang"
+        waiting = [engine.submit(ask("hang again")) for _ in range(3)]
+        os.kill(pid_of(engine), signal.SIGKILL)
+        with pytest.raises(BackendCrashed, match="was killed by SIGKILL"):
+            next(words)
+    assert {stream.completion().finish_reason for stream in waiting} == {FinishReason.CANCELLED}
+
+
 def test_a_model_whose_process_dies_again_and_again_is_given_up(engine, library):
     add_echo(library, "echo", '{"crash_on": "bad"}')
     for _ in range(3):

@@ -13,6 +13,7 @@ import pytest
 
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import Load
+from olpipe.engine.ticket import Ticket
 from olpipe.errors import BackendCrashed, ContextExceeded, GenerationError, ModelCorrupt, UnknownName, UsageError
 from olpipe.generation import FinishReason, GenerateRequest, SamplingParams
 from olpipe.image import DecodedImage
@@ -32,10 +33,16 @@ def ask(text: str, *images: DecodedImage, **sampling: object) -> GenerateRequest
 def start(tmp_path, echo_plugin) -> Iterator[Start]:
     started: list[RunnerProcess] = []
 
-    def start(*, backend: str = "echo", settings: Settings | None = None, **options: object) -> RunnerProcess:
+    def start(
+        orphaned: Callable[[list[Ticket]], None] | None = None,
+        *,
+        backend: str = "echo",
+        settings: Settings | None = None,
+        **options: object,
+    ) -> RunnerProcess:
         bundle = echo_bundle(tmp_path)
         (bundle.path / "echo.json").write_text(json.dumps(options))
-        process = RunnerProcess(Load(backend, bundle, LoadOptions(), settings or Settings(home=tmp_path)))
+        process = RunnerProcess(Load(backend, bundle, LoadOptions(), settings or Settings(home=tmp_path)), orphaned)
         started.append(process)
         return process
 
@@ -139,6 +146,20 @@ def test_a_crash_fails_the_requests_in_flight_and_says_how_the_process_ended(sta
         assert "it said last: `echo crashes as told`" in caught.value.hint
     with pytest.raises(BackendCrashed, match="ended with exit code 70"):
         process.submit(ask("too late"))
+
+
+def test_a_crash_hands_back_what_had_not_begun_in_its_order_and_without_what_was_cancelled(start):
+    orphans: SimpleQueue[list[Ticket]] = SimpleQueue()
+    process = start(orphans.put, crash_on="bad", slots=1)
+    process.wait_loaded()
+    tickets = [Ticket(ask(text), "") for text in ("bad word", "first", "second", "third")]
+    tickets[2].cancel()
+    assert all(process.take(ticket) for ticket in tickets)
+    with pytest.raises(BackendCrashed, match="ended with exit code 70"):
+        tickets[0].stream().completion()
+    assert orphans.get(timeout=60) == [tickets[1], tickets[3]]
+    assert tickets[2].stream().completion().finish_reason is FinishReason.CANCELLED
+    assert not process.take(tickets[1])
 
 
 def test_a_killed_process_is_reported_with_its_signal(start):

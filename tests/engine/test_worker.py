@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from olpipe.engine.protocol import Answered, Cancel, Refused, Submit
+from olpipe.engine.protocol import Answer, Answered, Begun, Cancel, Refused, Submit
 from olpipe.engine.worker import Close, Worker
 from olpipe.errors import GenerationError, UsageError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, Usage
@@ -44,9 +44,17 @@ class Bench:
     def __init__(self, runner: EchoRunner) -> None:
         self.runner = runner
         self.answers: SimpleQueue[Answered | Refused] = SimpleQueue()
-        self.worker = Worker(self.answers.put)
+        self.begun: list[int] = []
+        self.worker = Worker(self.take)
         self.thread = threading.Thread(target=self.worker.run, args=(runner,))
         self.thread.start()
+
+    def take(self, answer: Answer) -> None:
+        """Keep answers apart from what is said before them."""
+        if isinstance(answer, Begun):
+            self.begun.append(answer.sequence_id)
+        else:
+            self.answers.put(answer)
 
     def submit(self, sequence_id: int, text: str, guidance: Guidance | None = None, *, client: str = "") -> None:
         request = GenerateRequest("m", (Message.of("user", text),), guidance=guidance)
@@ -94,6 +102,20 @@ def test_a_clients_requests_are_answered_in_order_of_arrival_when_there_is_one_s
 
 def started(runner):
     return [sequence_id for call, sequence_id in runner.calls if call == "start"]
+
+
+def test_a_request_is_said_to_have_begun_before_the_runner_sees_it(bench):
+    class Choking(EchoRunner):
+        def prepare(self, request):
+            seen.append(list(one.begun))
+            return super().prepare(request)
+
+    seen: list[list[int]] = []
+    one = bench(Choking(EchoOptions(context_length=2), 2))
+    one.submit(1, "a b")
+    one.submit(2, "a b c")
+    assert isinstance(one.until_last(1, 2)[-1], Refused)
+    assert seen == [[1], [1, 2]]
 
 
 def test_clients_take_turns_however_many_requests_one_of_them_sends(bench):

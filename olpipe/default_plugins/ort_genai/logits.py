@@ -10,20 +10,6 @@ import numpy as np
 
 from olpipe.decoding.logits_model import Logits, ModelLimits
 
-LAST_LOGITS = "last_logits"
-"""An output that our converter adds: (1, min(2, appended), vocab_size), the last two rows of logits."""
-
-
-def find_lookback(runtime: Any, model: Any) -> int:
-    """Return how far back a package's logits can be read: 1 where it has the output for it, else 0."""
-    probe = GeneratorLogits(runtime, model, max_length=2, lookback=1)
-    probe.append([0, 0])
-    try:
-        probe.logits(back=1)
-    except RuntimeError:  # a package from elsewhere has no such output
-        return 0
-    return 1
-
 
 class GeneratorLogits:
     """Logits of one generator.
@@ -35,15 +21,15 @@ class GeneratorLogits:
         capacity: Tokens the KV cache has room for.
         prompt: Tokens at the beginning of the KV cache that were prefilled, not decoded. A next prompt may
             share them; one-token forwards round differently, so what was decoded is never shared.
-        limits: What the running sequence can hold and do; its length may be less than `capacity`.
+        limits: What the running sequence can hold; its length may be less than `capacity`.
     """
 
-    def __init__(self, runtime: Any, model: Any, *, max_length: int, lookback: int = 0) -> None:
+    def __init__(self, runtime: Any, model: Any, *, max_length: int) -> None:
         params = runtime.GeneratorParams(model)
         params.set_search_options(max_length=max_length, do_sample=False)
         self._generator = runtime.Generator(model, params)
         self.capacity = max_length
-        self.limits = ModelLimits(max_length=max_length, can_rewind=True, lookback=lookback)
+        self.limits = ModelLimits(max_length=max_length)
         self.prompt: tuple[int, ...] = ()
         self._used = False
         self._present, self._starting = 0, True
@@ -66,15 +52,7 @@ class GeneratorLogits:
         self._generator.append_tokens(np.asarray(tokens[self._present :], dtype=np.int32))
         self.prompt, self._present, self._starting = prompt, 0, False
 
-    def logits(self, back: int = 0) -> Logits:
+    def logits(self) -> Logits:
         """Return (vocab_size,) float32."""
-        if back:
-            rows = self._generator.get_output(LAST_LOGITS)[0]  # (min(2, appended), vocab_size)
-            return np.array(rows[-1 - back], dtype=np.float32)
         logits: Logits = self._generator.get_logits().reshape(-1)
         return logits
-
-    def rewind(self, length: int) -> None:
-        """Shorten the sequence; exact for decoder-only packages with a shared KV buffer."""
-        self._generator.rewind_to(length)
-        self.prompt = self.prompt[:length]

@@ -30,7 +30,7 @@ class Row:
     and `append` finds it done; a prompt, and tokens that were forced, are run here, for this row alone.
 
     Attributes:
-        limits: What the running sequence can hold and do.
+        limits: What the running sequence can hold.
         prompt: Tokens at the beginning that were prefilled, not decoded.
         reused: Tokens of the prompt that were there already.
     """
@@ -38,7 +38,7 @@ class Row:
     def __init__(self, cache: Cache, position: int) -> None:
         """Make an empty row that nobody uses."""
         self.cache, self.position = cache, position
-        self.limits = ModelLimits(max_length=0, can_rewind=True)
+        self.limits = ModelLimits(max_length=0)
         self.prompt: tuple[int, ...] = ()
         self.busy, self.released = False, -1
         self.reused = 0
@@ -57,7 +57,7 @@ class Row:
 
     def restart(self, present: int, *, max_length: int) -> None:
         """Begin another sequence whose first `present` tokens are here; `append` brings them all the same."""
-        self.limits = ModelLimits(max_length=max_length, can_rewind=True)
+        self.limits = ModelLimits(max_length=max_length)
         self.prompt = self.prompt[:present]
         self._length, self._starting, self._ahead, self.reused = present, True, None, present
 
@@ -80,15 +80,9 @@ class Row:
         self.prompt, self._starting = prompt, False
         self._length += len(new)
 
-    def logits(self, back: int = 0) -> Logits:
+    def logits(self) -> Logits:
         """Return (vocab_size,) float32."""
-        assert back == 0, "these rows look back no further than the last token"
         return self.cache.logits(self.position)
-
-    def rewind(self, length: int) -> None:
-        """Shorten the sequence."""
-        self._length = length
-        self.prompt = self.prompt[:length]
 
 
 class Rows:
