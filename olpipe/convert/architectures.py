@@ -5,7 +5,7 @@ from __future__ import annotations
 ARCHITECTURES = ("llama", "qwen2")
 """Those that can be converted, as `general.architecture` names them."""
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Changes whenever the same file is converted to another package."""
 
 ADAPTER_FILE = "adapter.safetensors"

@@ -216,19 +216,20 @@ class _Writer:
 
     def _feed_forward(self, layer: int, normed: str) -> str:
         name = f"layers.{layer}.feed_forward"
-        opening = self._linear.matrix(
-            f"{name}.opening",
-            [f"blk.{layer}.ffn_{part}.weight" for part in ("gate", "up")],
-            self._precision.layers,
-            (None, None),
-            factors=self._levels,
+        gate, up, down = (
+            self._linear.matrix(
+                f"{name}.{part}",
+                [f"blk.{layer}.ffn_{part}.weight"],
+                self._precision.layers,
+                factors=None if part == "down" else self._levels,
+            )
+            for part in ("gate", "up", "down")
         )
-        down = self._linear.matrix(f"{name}.down", [f"blk.{layer}.ffn_down.weight"], self._precision.layers)
-        gate, up = f"{name}.gate.output", f"{name}.up.output"
-        self._node("Split", [self._linear.multiply(normed, opening)], [gate, up], axis=-1, num_outputs=2)
         # x * sigmoid(alpha * x) with alpha 1 is SiLU.
-        opened = self._node("QuickGelu", [gate], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0)
-        product = self._node("Mul", [opened, up], [f"{name}.product.output"])
+        opened = self._node(
+            "QuickGelu", [self._linear.multiply(normed, gate)], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0
+        )
+        product = self._node("Mul", [opened, self._linear.multiply(normed, up)], [f"{name}.product.output"])
         return self._linear.multiply(product, down)
 
     def _rotary_order(self, heads: int) -> Order | None:
