@@ -31,4 +31,4 @@ class Network:
 
 DETECTOR = Network("detector.onnx", "abb30de5f8f312f5af98a7c014b2024ecdcf3c967df3b27d623bc8c6fa7935c3")
 CLASSIFIER = Network("classifier.onnx", "238a671f77ee1ebeb621503a1c3cb96d5cd923866a28b4c20db46d44905ad41a")
-ADAPTER = Network("adapter.safetensors", "ae3f3f7688d1616c908246e01e235afda7160da78efc9557d99eb262ea1fe5bd")
+ADAPTER = Network("adapter.safetensors", "ddbbe4ade2e7cc571a82a4d9781db05213c394f27eb8744a9f0f3d602d8c41ad")
