@@ -28,9 +28,8 @@ ADAPTED = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "f
 class AdaptedLinear(nn.Module):
     """A frozen matrix plus `scale * B @ A`, of which the sum is rounded; only A and B learn."""
 
-    def __init__(self, weight: Tensor, rank: int, scale: float, blocks: Blocks) -> None:
+    def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
-        self.blocks = blocks
         self.register_buffer("weight", weight)
         self.register_buffer("rest", weight.to(torch.bfloat16))
         self.a = nn.Parameter(torch.randn(rank, weight.shape[1]) * rank**-0.5 * 0.1)
@@ -38,11 +37,11 @@ class AdaptedLinear(nn.Module):
         self.scale = scale
 
     @torch.no_grad()
-    def round(self) -> None:
+    def round(self, blocks: Blocks) -> None:
         """Round the sum as the converter does; what is learnt from here on is added to that unrounded."""
         added = self.scale * self.b @ self.a
         merged = (self.weight + added).cpu().numpy()
-        values = dequantize_blocks(quantize(merged, self.blocks.coding, self.blocks.size), self.blocks.coding)
+        values = dequantize_blocks(quantize(merged, blocks.coding, blocks.size), blocks.coding)
         self.rest.copy_(torch.from_numpy(values).to(added.device) - added)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -94,14 +93,13 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """A decoder whose adapters alone have gradients."""
 
-    def __init__(self, path: Path, *, rank: int, scale: float, blocks: Blocks) -> None:
+    def __init__(self, path: Path, *, rank: int, scale: float) -> None:
         """Read a GGUF file.
 
         Args:
             path: The file.
             rank: Of every adapter.
             scale: What the adapters' product is multiplied by.
-            blocks: What the package's matrices are rounded to: at four bits, that has to be part of what is learnt.
         """
         super().__init__()
         source = open_gguf(path)
@@ -113,20 +111,17 @@ class Llama(nn.Module):
         self.blocks = nn.ModuleList(
             Block(
                 self.config,
-                {
-                    name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight"), rank, scale, blocks)
-                    for name in ADAPTED
-                },
+                {name: AdaptedLinear(_tensor(source, f"blk.{layer}.{name}.weight"), rank, scale) for name in ADAPTED},
                 {name: _tensor(source, f"blk.{layer}.{name}.weight") for name in ("attn_norm", "ffn_norm")},
             )
             for layer in range(self.config.layers)
         )
 
-    def round(self) -> None:
+    def round(self, blocks: Blocks) -> None:
         """Round all matrices anew, after they have learnt something."""
         linears = [linear for block in self.blocks for linear in block.layers.values()]
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(AdaptedLinear.round, linears))
+            list(pool.map(lambda linear: linear.round(blocks), linears))
 
     def loss(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean cross-entropy of the wanted tokens.

@@ -41,7 +41,7 @@ from caption_metrics import NounFinder, rouge_l  # noqa: E402
 DATA = Path(__file__).parents[1] / "src" / "olpipe_photo_mini" / "data"
 
 RECIPE_PROMPT = "Describe the photo as JSON."
-NOTHING_SHARE, QUESTION_SHARE = 0.01, 0.15
+NOTHING_SHARE = 0.01
 PASSES = 2
 NOTHING = {
     "title": "Unrecognised photo",
@@ -167,7 +167,7 @@ class Photos:
             labels.append(Label(chance.choice(self._things), chance.uniform(0.5, 0.7)))
         return detect(photo.said, photo.once, others, labels, chance)
 
-    def pair(self, photo: Photo, chance: random.Random) -> Pair | None:
+    def pair(self, photo: Photo, chance: random.Random, mix: questions.Mix) -> Pair | None:
         """Return a pair, or None when no captions keep to the evidence."""
         for _ in range(ATTEMPTS):
             evidence = self.evidence(photo, chance)
@@ -177,8 +177,8 @@ class Photos:
             answer = self.answer(photo, line)
             if answer is None:
                 continue
-            if chance.random() < QUESTION_SHARE:
-                question, reply = questions.ask(evidence, answer["description"], WIDTH, chance)
+            if chance.random() < mix.share:
+                question, reply = questions.ask(evidence, answer["description"], WIDTH, chance, mix.animals_times)
                 return Pair(f"{line}\n{question}", reply)
             return Pair(f"{RECIPE_PROMPT}\n{line}", compact(answer))
         return None
@@ -235,13 +235,21 @@ def compact(answer: Mapping[str, str]) -> str:
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
 
-def make_pairs(captions: Mapping[str, Sequence[str]], seed: int) -> Iterator[Pair]:
-    """Yield a pair for each photo that gives one, in an order of the seed's choice; then others, from new evidence."""
+def make_pairs(
+    captions: Mapping[str, Sequence[str]], seed: int, mix: questions.Mix = questions.USUAL
+) -> Iterator[Pair]:
+    """Yield a pair for each photo that gives one, in an order of the seed's choice; then others, from new evidence.
+
+    Args:
+        captions: By photo.
+        seed: Decides everything.
+        mix: Which questions are asked.
+    """
     chance = random.Random(seed)
     photos = Photos(captions)
     for _ in range(PASSES):
         for photo in chance.sample(photos.photos, len(photos.photos)):
-            pair = nothing_recognised() if chance.random() < NOTHING_SHARE else photos.pair(photo, chance)
+            pair = nothing_recognised() if chance.random() < NOTHING_SHARE else photos.pair(photo, chance, mix)
             if pair is not None:
                 yield pair
 

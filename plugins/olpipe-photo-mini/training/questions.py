@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from olpipe.perception.prompt import UNSURE
 from olpipe.record import Evidence
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 ASKED = (*ANIMALS, "person", "car", "bicycle", "toilet", "chair", "bottle", "umbrella", "boat", "train", "bus", "cup")
-ANIMALS_TIMES = 6
-"""Animals are few, and would be asked for in vain most of the time."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Which questions are asked.
+
+    Attributes:
+        share: Of all pairs, how many are questions.
+        animals_times: How often animals are asked for where there are some: they are few, and would be asked for
+            in vain most of the time.
+    """
+
+    share: float = 0.15
+    animals_times: int = 6
+
+
+USUAL = Mix()
 
 UNANSWERABLE = (
     "what colour is it?",
@@ -32,7 +48,9 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 _PLURALS = {"person": "people", "sheep": "sheep"}
 
 
-def ask(evidence: Evidence, description: str, width: int, chance: random.Random) -> tuple[str, str]:
+def ask(
+    evidence: Evidence, description: str, width: int, chance: random.Random, animals_times: int = 1
+) -> tuple[str, str]:
     """Return a question and its answer.
 
     Args:
@@ -40,11 +58,12 @@ def ask(evidence: Evidence, description: str, width: int, chance: random.Random)
         description: A sentence on the photo, for the open question.
         width: Of the photo.
         chance: Decides.
+        animals_times: How often animals are asked for where there are some.
     """
     counts = _counts(evidence)
     kinds = ["animals", "how many", "is there", "open", "unanswerable", "where"]
     if any(name in ANIMALS for name in counts):
-        kinds += ["animals"] * ANIMALS_TIMES
+        kinds += ["animals"] * animals_times
     kind = chance.choice(kinds)
     if kind == "animals":
         return (

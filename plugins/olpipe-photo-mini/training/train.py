@@ -1,9 +1,10 @@
 """Train the adapter of `photo-mini`'s language model.
 
-    python -m training.train CAPTIONS MODEL.gguf [--steps 400] [--out adapter.safetensors]
+    python -m training.train CAPTIONS MODEL.gguf [--out adapter.safetensors]
 
-Passes over the pairs of `training.pairs`, less a twentieth that is kept to measure the loss on. Takes under an hour
-on two CPU cores; uses a GPU where there is one. The same seed gives the same pairs in the same order.
+Four stages, each over pairs of `training.pairs` with evidence made up anew, less a twentieth that is kept to measure
+the loss on. Takes about an hour on two idle CPU cores; uses a GPU where there is one. Pairs and
+their order are the same every time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from olpipe.decoding.vocabulary import Vocabulary
 from training.chat import encode
 from training.llama import Llama
 from training.pairs import make_pairs
+from training.questions import USUAL, Mix
 
 RANK, SCALE = 16, 2.0
 BATCH = 8
@@ -40,6 +43,31 @@ CHUNK = 16  # batches whose pairs are sorted by length, so that little is paddin
 Example = tuple[list[int], int]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training, with a warm-up and a decay of its own.
+
+    Attributes:
+        precision: What the matrices are rounded to: a key of `PRECISIONS`.
+        steps: Batches.
+        seed: Of its pairs and their order.
+        questions: Of its pairs.
+    """
+
+    precision: str
+    steps: int
+    seed: int
+    questions: Mix = USUAL
+
+
+STAGES = (
+    Stage("int4-fast", 360, 0),  # coarse steps: what survives them does not hang on single weights
+    Stage(PRECISION, 160, 1),
+    Stage(PRECISION, 100, 2, Mix(share=0.5)),  # questions are short, and of many kinds
+    Stage(PRECISION, 60, 3, Mix(share=0.5, animals_times=40)),
+)
+
+
 def main() -> None:
     """Train and write the adapter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,57 +75,51 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the GGUF file")
     parser.add_argument("--out", type=Path, default=Path("adapter.safetensors"))
     parser.add_argument("--resume", type=Path, metavar="ADAPTER", help="go on from an adapter")
-    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISION, help="what the matrices are rounded to")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=1, metavar="N", help="begin with this stage")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.manual_seed(options.seed)
+    torch.manual_seed(0)
     torch.set_num_threads(options.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    examples = read_examples(options.captions, options.model, options.seed)
-    held_out, learnt = examples[::HELD_OUT], [one for at, one in enumerate(examples) if at % HELD_OUT]
-    print(f"{len(learnt)} pairs to learn from, {len(held_out)} to measure on, on {device}", flush=True)
-    model = Llama(options.model, rank=RANK, scale=SCALE, blocks=PRECISIONS[options.precision].layers)
+    model = Llama(options.model, rank=RANK, scale=SCALE)
     if options.resume:
         model.set_pairs(read_adapter(options.resume).pairs)
-    model.to(device)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def save() -> None:
         write_adapter(options.out, model.pairs(), scale=SCALE)
 
-    train(model, learnt, options.steps, random.Random(options.seed), save)
-    save()
-    model.round()
-    print(f"loss on pairs not learnt from: {measure(model, held_out):.4f}", flush=True)
+    for stage in STAGES[options.first - 1 :]:
+        examples = read_examples(options.captions, options.model, stage)
+        held_out, learnt = examples[::HELD_OUT], [one for at, one in enumerate(examples) if at % HELD_OUT]
+        print(f"{stage}: {len(learnt)} pairs to learn from, {len(held_out)} to measure on", flush=True)
+        train(model, learnt, stage, save)
+        print(f"loss on pairs that this stage did not learn from: {measure(model, held_out):.4f}", flush=True)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 
 
-def read_examples(captions: Path, model: Path, seed: int) -> list[Example]:
+def read_examples(captions: Path, model: Path, stage: Stage) -> list[Example]:
     """Return pairs as token ids, with the number of the answer's first token; those too long are left out."""
     header = read_header(model)
     vocabulary = read_vocabulary(header)
     size = header.tensors["token_embd.weight"].shape[0]
     tokenizer = Vocabulary(json.dumps(tokenizer_json(vocabulary)), size=size, end_tokens=vocabulary.special.ends)
-    pairs = make_pairs(json.loads(captions.read_text(encoding="utf-8"))["captions"], seed)
+    pairs = make_pairs(json.loads(captions.read_text(encoding="utf-8"))["captions"], stage.seed, stage.questions)
     examples = [encode(tokenizer, pair) for pair in pairs]
     return [example for example in examples if len(example[0]) <= LONGEST]
 
 
-def train(
-    model: Llama, examples: Sequence[Example], steps: int, chance: random.Random, save: Callable[[], None]
-) -> None:
-    """Take steps of AdamW, with a linear warm-up and a linear decay; call `save` now and then."""
+def train(model: Llama, examples: Sequence[Example], stage: Stage, save: Callable[[], None]) -> None:
+    """Take steps of AdamW, with a linear warm-up and a linear decay; call `save` now and then, and at the end."""
+    blocks, steps = PRECISIONS[stage.precision].layers, stage.steps
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=0.0)
-    batches = endless_batches(examples, chance)
+    batches = endless_batches(examples, random.Random(stage.seed))
     started, average = time.monotonic(), 0.0
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1, (step + 1) / WARM_UP_STEPS) * (1 - step / steps)
         if step % ROUNDING_STEPS == 0:
-            model.round()
+            model.round(blocks)
         loss = model.loss(*tensors(next(batches), parameters[0].device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
@@ -108,6 +130,8 @@ def train(
         average = loss.item() if step == 0 else 0.95 * average + 0.05 * loss.item()
         if step % 10 == 0 or step == steps - 1:
             print(f"step {step}: loss {average:.3f}, {time.monotonic() - started:.0f} s", flush=True)
+    model.round(blocks)
+    save()
 
 
 @torch.no_grad()
