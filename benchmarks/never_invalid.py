@@ -26,9 +26,10 @@ from olpipe.decoding.closing import shortest_ending
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend, package_folder
 from olpipe.errors import GenerationError, InvalidOutput, SchemaError
-from olpipe.generation import FinishReason, GenerateRequest, Guidance, SamplingParams, Usage
+from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, SamplingParams, Usage
 from olpipe.guidance.schema import check_schema
 from olpipe.guidance.validate import validate
+from olpipe.interfaces import Prepared, Runner
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
 from olpipe.settings import Settings
@@ -58,7 +59,7 @@ DOCUMENTS_PER_SCHEMA = 5
 class Model:
     """A loaded model, and its tokens."""
 
-    runner: Any
+    runner: Runner
     vocabulary: Vocabulary
 
 
@@ -113,9 +114,18 @@ def documents(model: Model, schema: Any, random: Random, small: bool) -> Iterato
         yield judged(source, judge, text, reason is FinishReason.LENGTH, max(0, over), len(ending or ()))
 
 
-def answer(runner: Any, prepared: Any) -> tuple[str, Usage, FinishReason]:
+def answer(runner: Runner, prepared: Prepared) -> tuple[str, Usage, FinishReason]:
     """Return one document, what it cost, and why it ended."""
-    chunks = list(runner.generate(prepared))
+    runner.start(1, prepared)
+    chunks: list[Chunk] = []
+    try:
+        while not chunks or chunks[-1].finish_reason is None:
+            for _, said in runner.step():
+                if not isinstance(said, Chunk):
+                    raise said
+                chunks.append(said)
+    finally:
+        runner.stop(1)
     last = chunks[-1]
     assert last.usage is not None and last.finish_reason is not None
     return "".join(chunk.text for chunk in chunks), last.usage, last.finish_reason
