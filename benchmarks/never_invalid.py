@@ -2,8 +2,8 @@
 
 Draws schemas at random, and takes real ones in turn; asks for documents with prompts that try to break out, at
 temperatures from 0 to 1.5 and budgets from 16 to 512 tokens; judges each by plain jsonschema, formats included,
-against the schema as given. Without --model a tiny model with random weights writes noise. Prints counts; the
-exit status says whether a document was invalid. Writes nothing.
+against the schema as given and numbers as written. Without --model a tiny model with random weights writes noise.
+Prints counts; the exit status says whether a document was invalid. Writes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -92,7 +93,7 @@ def documents(model: Model, schema: Any, random: Random, small: bool) -> Iterato
     check_schema(source)
     guidance = Guidance("json_schema", source)
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    judge = kind(schema, format_checker=kind.FORMAT_CHECKER)
+    judge = kind(exact(source), format_checker=kind.FORMAT_CHECKER)
     for _ in range(DOCUMENTS_PER_SCHEMA):
         budget = random.choice(BUDGETS[:3] if small and random.random() < 0.9 else BUDGETS)
         sampling = SamplingParams(
@@ -131,6 +132,11 @@ def answer(runner: Runner, prepared: Prepared) -> tuple[str, Usage, FinishReason
     return "".join(chunk.text for chunk in chunks), last.usage, last.finish_reason
 
 
+def exact(text: str) -> Any:
+    """Read JSON with its numbers as they are written: among floats, 0.07 is no multiple of 0.01."""
+    return json.loads(text, parse_float=Decimal)
+
+
 def judged(source: str, judge: Any, text: str, truncated: bool, over: int, allowed: int) -> Result:
     """Judge a document as a batch does, and then once more by plain jsonschema."""
     try:
@@ -138,7 +144,7 @@ def judged(source: str, judge: Any, text: str, truncated: bool, over: int, allow
     except InvalidOutput as error:
         fate = "reported" if "non-unique" in error.message else "invalid"
         return Result(fate, truncated, over, allowed, f"{error.message}: {text[:300]}")
-    refusal = next(judge.iter_errors(value), None)
+    refusal = next(judge.iter_errors(exact(json.dumps(value))), None)
     if refusal is not None:
         return Result("invalid", truncated, over, allowed, f"{refusal.message}: {text[:300]}")
     return Result("valid" if value == json.loads(text) else "repaired", truncated, over, allowed)
