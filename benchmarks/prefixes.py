@@ -33,12 +33,12 @@ PLACES = ("left", "center", "right")
 THINGS = ("dog", "cat", "bench", "bus", "person", "kite", "umbrella", "toilet", "banana", "clock", "tv", "surfboard")
 EXAMPLES = (
     (
-        "photo: dog x2 (center), frisbee (left)",
+        "photo: two dogs (center), frisbee (left)",
         '{"title":"Two dogs play with a frisbee","description":"Two dogs run after a frisbee on a lawn.",'
         '"alt":"Two dogs and a frisbee"}',
     ),
     (
-        "photo: bus (left), person x4 (right), traffic light (center)",
+        "photo: bus (left), four people (right), traffic light (center)",
         '{"title":"A bus stops at a street corner","description":"A bus waits at a traffic light while four people '
         'stand at the corner.","alt":"A bus and four people at a street corner"}',
     ),

@@ -1,10 +1,15 @@
-"""Put evidence into words for a language model: `photo: large dog x2 (center), maybe small toilet (left)`."""
+"""Put evidence into words for a language model: `photo: two dogs close up (center), maybe small toilet (left)`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from olpipe.perception.nouns import number, plural
 from olpipe.record import Detection, Evidence
+
+WORDING = 2
+"""Goes up when the same evidence is worded otherwise: records that rest on it are made anew."""
 
 NOTHING = "nothing recognised"
 
@@ -15,7 +20,41 @@ SMALL = 0.01
 """Things that fill less of the photo than this are `small`; people seldom mention them."""
 
 LARGE = 0.3
-"""Things that fill more of the photo than this are `large`; people nearly always mention them."""
+"""Things that fill more of the photo than this are seen `close up`; people nearly always mention them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """All detections of one label in a photo.
+
+    Attributes:
+        label: The perceiver's name.
+        count: How many there are.
+        score: Of the surest, in 0..1.
+        share: Of the photo that they fill together; may exceed 1 where they overlap.
+        place: The third of the photo in which their middle lies: `left`, `center` or `right`.
+    """
+
+    label: str
+    count: int
+    score: float
+    share: float
+    place: str
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is given without a `maybe`."""
+        return self.score >= UNSURE
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it fills so little that people seldom mention it."""
+        return self.share < SMALL
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it fills so much that people nearly always mention it."""
+        return self.share > LARGE
 
 
 def describe(evidence: Evidence, width: int, height: int) -> str:
@@ -26,25 +65,39 @@ def describe(evidence: Evidence, width: int, height: int) -> str:
         width: Width of the photo in pixels.
         height: Its height.
     """
-    groups: dict[str, list[Detection]] = {}
-    for detection in evidence.objects:
-        groups.setdefault(detection.label, []).append(detection)
-    largest = sorted(groups.items(), key=lambda group: (-_area(group[1]), group[0]))
-    parts = [_thing(label, group, width, height) for label, group in largest]
-    parts += [_maybe(label.score) + label.name for label in evidence.tags if label.name not in groups]
+    found = things(evidence, width, height)
+    named = {thing.label for thing in found}
+    parts = [_words(thing) for thing in found]
+    parts += [_maybe(label.score >= UNSURE) + label.name for label in evidence.tags if label.name not in named]
     return "photo: " + (", ".join(parts) or NOTHING)
 
 
-def _thing(label: str, group: Sequence[Detection], width: int, height: int) -> str:
-    maybe = _maybe(max(detection.score for detection in group))
-    share = _area(group) / (width * height)
-    size = "small " if share < SMALL else "large " if share > LARGE else ""
-    count = f" x{len(group)}" if len(group) > 1 else ""
-    return f"{maybe}{size}{label}{count} ({_place(group, width)})"
+def things(evidence: Evidence, width: int, height: int) -> list[Thing]:
+    """Return what has boxes, one entry a label, largest first."""
+    groups: dict[str, list[Detection]] = {}
+    for detection in evidence.objects:
+        groups.setdefault(detection.label, []).append(detection)
+    found = [
+        Thing(
+            label,
+            len(group),
+            max(detection.score for detection in group),
+            _area(group) / (width * height),
+            _place(group, width),
+        )
+        for label, group in groups.items()
+    ]
+    return sorted(found, key=lambda thing: (-thing.share, thing.label))
 
 
-def _maybe(score: float) -> str:
-    return "maybe " if score < UNSURE else ""
+def _words(thing: Thing) -> str:
+    size = "small " if thing.is_small else ""
+    name = f"{number(thing.count)} {size}{plural(thing.label)}" if thing.count > 1 else f"{size}{thing.label}"
+    return f"{_maybe(thing.is_sure)}{name}{' close up' if thing.is_large else ''} ({thing.place})"
+
+
+def _maybe(is_sure: bool) -> str:
+    return "" if is_sure else "maybe "
 
 
 def _place(group: Sequence[Detection], width: int) -> str:

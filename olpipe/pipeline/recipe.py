@@ -15,6 +15,7 @@ from olpipe.imaging.decode import FIT_PIXELS
 from olpipe.interfaces import Perceiver, Task, TaskContext
 from olpipe.languages import is_tag
 from olpipe.perception.names import names_in
+from olpipe.perception.prompt import WORDING
 
 OWN_SCHEMA_TASK = "data"
 OWN_SCHEMA_PROMPT = "Describe this photo as JSON."
@@ -130,6 +131,8 @@ class Recipe:
             "examples": self.examples,
             "fit_pixels": FIT_PIXELS,
         }
+        if perceivers:
+            parts["wording"] = WORDING
         if words := names_in(self.language, perceivers):
             parts["names"] = dict(words)
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))

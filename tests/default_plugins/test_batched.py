@@ -234,7 +234,13 @@ def test_a_damaged_package_is_one_clear_line(tmp_path, file, content):
 def test_the_real_model_answers_the_same_alone_and_beside_others(photo_mini_home):
     library = Library(photo_mini_home / "models", cache=photo_mini_home / "cache")
     runner = OrtGenaiBackend().load(library.get(ModelName.parse("photo-mini")), LoadOptions(threads=1))
-    seen = ("dog x2 (center)", "bus (left), person (right)", "dog x2 (center), cat (left)", "toilet", "kite, person x3")
+    seen = (
+        "two dogs (center)",
+        "bus (left), person (right)",
+        "two dogs (center), cat (left)",
+        "toilet",
+        "kite, three people",
+    )
     requests = [
         ask(f"photo: {one}", guidance=GUIDANCE, temperature=heat, seed=1, max_tokens=80)
         for one in seen

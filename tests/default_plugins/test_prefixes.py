@@ -228,7 +228,7 @@ def test_the_real_model_answers_the_same_whatever_is_kept(photo_mini_home):
     library = Library(photo_mini_home / "models", cache=photo_mini_home / "cache")
     real = library.get(ModelName.parse("photo-mini"))
     runner = TextRunner(package_folder(real), real, LoadOptions(threads=1))
-    evidence = ("photo: dog x2 (center)", "photo: bus (left), person (right)", "photo: dog x2 (center), cat (left)")
+    evidence = ("photo: two dogs (center)", "photo: bus (left), person (right)", "photo: two dogs (center), cat (left)")
     requests = [ask(text, guidance=GUIDANCE, temperature=heat, seed=1) for text in evidence for heat in (0, 0.8)]
     together = [answer(runner, request) for request in requests]
     for request, (text, _) in zip(requests, together, strict=True):

@@ -10,7 +10,7 @@ TOILET = Detection("toilet", 0.95, Box(0, 0, 100, 100))
 
 
 def test_things_are_counted_placed_and_ordered_by_the_area_they_fill():
-    assert describe(Evidence((TOILET, DOG_LEFT, DOG_RIGHT)), 900, 600) == "photo: dog x2 (center), toilet (left)"
+    assert describe(Evidence((TOILET, DOG_LEFT, DOG_RIGHT)), 900, 600) == "photo: two dogs (center), toilet (left)"
 
 
 def test_tags_that_have_no_box_follow_without_a_place():
@@ -37,18 +37,25 @@ def test_things_of_equal_area_are_ordered_by_name():
 
 
 @pytest.mark.parametrize(
-    ("side", "size"), [(9, "small "), (10, ""), (54, ""), (55, "large ")], ids=["0.8 %", "1 %", "29 %", "30.3 %"]
+    ("side", "said"),
+    [(9, "small cup (left)"), (10, "cup (left)"), (54, "cup (left)"), (55, "cup close up (left)")],
+    ids=["0.8 %", "1 %", "29 %", "30.3 %"],
 )
-def test_sizes_are_said_where_they_stand_out(side, size):
-    assert describe(Evidence((Detection("cup", 0.5, Box(0, 0, side, side)),)), 100, 100).startswith(f"photo: {size}cup")
+def test_sizes_are_said_where_they_stand_out(side, said):
+    assert describe(Evidence((Detection("cup", 0.5, Box(0, 0, side, side)),)), 100, 100) == f"photo: {said}"
 
 
 def test_many_small_things_together_are_not_small():
     cups = tuple(Detection("cup", 0.5, Box(at, 0, 9, 9)) for at in (0, 10))
-    assert describe(Evidence(cups), 100, 100) == "photo: cup x2 (left)"
+    assert describe(Evidence(cups), 100, 100) == "photo: two cups (left)"
 
 
 def test_names_that_are_not_sure_are_given_with_a_maybe():
     cat, cats = Detection("cat", 0.39, Box(0, 0, 20, 20)), Detection("cat", 0.4, Box(0, 0, 20, 20))
     assert describe(Evidence((cat,), (Label("cup", 0.2),)), 100, 100) == "photo: maybe cat (left), maybe cup"
-    assert describe(Evidence((cat, cats)), 100, 100) == "photo: cat x2 (left)"
+    assert describe(Evidence((cat, cats)), 100, 100) == "photo: two cats (left)"
+
+
+def test_a_number_stands_before_the_size_and_the_plural_behind_it():
+    people = tuple(Detection("person", 0.3, Box(10 * at, 0, 1, 2)) for at in range(14))
+    assert describe(Evidence(people), 150, 100) == "photo: maybe many small people (center)"

@@ -162,6 +162,14 @@ def test_the_key_changes_with_everything_a_record_depends_on():
     assert len(set(keys)) == len(keys)
 
 
+def test_the_key_changes_when_evidence_is_worded_otherwise_and_there_is_some(monkeypatch):
+    recipe = parse_recipe(TABLE)
+    before = [key(recipe), key(recipe, perceivers=(Eye("one"),))]
+    monkeypatch.setattr("olpipe.pipeline.recipe.WORDING", 0)
+    after = [key(recipe), key(recipe, perceivers=(Eye("one"),))]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
 def test_the_key_of_an_english_recipe_does_not_change_with_words_of_other_languages():
     recipe = parse_recipe(TABLE)
     assert key(recipe, perceivers=(Eye("one"),)) == key(recipe, perceivers=(Eye("one", german="Äuglein"),))
