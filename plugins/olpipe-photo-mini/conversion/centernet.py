@@ -2,10 +2,8 @@
 
 The network says for each cell of a 128 x 128 grid and each of 80 classes how likely an object of that
 class is centred there (the heatmap), and how far the object's sides lie from the centre. Its own
-graph goes on to pick the hundred strongest peaks. We translate up to the heatmap and write that
-last part ourselves, for one reason: in between, what the network says of the photo is averaged with
-what it says of the photo's mirror image, which costs a second pass and makes both boxes and names
-surer.
+graph goes on to pick the hundred strongest peaks, in many small operations; we translate up to the
+heatmap and write that last part ourselves.
 """
 
 from __future__ import annotations
@@ -25,44 +23,17 @@ PEAKS = 100
 PLACEHOLDER = "tower_0/images"
 HEATMAP = "tower_0/keypoints"
 SIDES = "tower_0/wh"
-INT64_MAX = 2**63 - 1
 
 
-def build(source: GraphModel, *, half: bool = True, mirrored: bool = True) -> onnx.ModelProto:
+def build(source: GraphModel, *, half: bool = True) -> onnx.ModelProto:
     """Return the detector: `image` (1, 512, 512, 3), RGB 0..255 -> `detections` (1, 100, 6).
 
     A detection is x1, y1, x2, y2 in 0..1 (they may lie a little outside), score, class.
     """
     graph = GraphBuilder(half=half)
-    x = "image"
-    if mirrored:
-        x = graph.node("Concat", [x, _mirror(graph, x, axis=2)], axis=0)
-    heatmap, sides = translate(source, graph, {PLACEHOLDER: x}, (HEATMAP, SIDES))
-    if mirrored:
-        heatmap, sides = _average(graph, heatmap, sides)
+    heatmap, sides = translate(source, graph, {PLACEHOLDER: "image"}, (HEATMAP, SIDES))
     _pick_peaks(graph, heatmap, sides)
     return graph.model("centernet", [float_value("image", 1, SIDE, SIDE, 3)], [float_value("detections", 1, PEAKS, 6)])
-
-
-def _mirror(graph: GraphBuilder, x: str, *, axis: int) -> str:
-    start, end, axes, step = (graph.constant([value], np.int64) for value in (-1, -INT64_MAX, axis, -1))
-    return graph.node("Slice", [x, start, end, axes, step])
-
-
-def _average(graph: GraphBuilder, heatmap: str, sides: str) -> tuple[str, str]:
-    """Average the photo's half of the batch with its mirror image's, turned back."""
-    size = graph.constant([1, 1], np.int64)
-    names = [f"{kind}_{view}" for kind in ("heatmap", "sides") for view in ("plain", "mirrored")]
-    graph.nodes("Split", [heatmap, size], names[:2], axis=0)
-    graph.nodes("Split", [sides, size], names[2:], axis=0)
-    turned = graph.node("Gather", [_mirror(graph, names[3], axis=2), graph.constant([2, 1, 0, 3], np.int64)], axis=3)
-    # A cell is named by its left edge: mirrored, that is the right edge, one cell further.
-    shift = graph.constant(np.array([-CELL, 0, CELL, 0], np.float32))
-    turned = graph.node("Add", [turned, shift])
-    half = graph.constant(np.float32(0.5))
-    pairs = ((names[0], _mirror(graph, names[1], axis=2)), (names[2], turned))
-    heatmap, sides = (graph.node("Mul", [graph.node("Add", pair), half]) for pair in pairs)
-    return heatmap, sides
 
 
 def _pick_peaks(graph: GraphBuilder, heatmap: str, sides: str) -> None:

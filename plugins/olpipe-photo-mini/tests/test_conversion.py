@@ -248,7 +248,7 @@ def blob_network(tmp_path):
 def test_a_peak_of_the_heatmap_becomes_a_box_around_its_cell(blob_network):
     picture = np.zeros((1, 512, 512, 3), np.float32)
     picture[0, 40, 80, 0] = 192
-    best = detections(centernet.build(blob_network, mirrored=False), picture)[0]
+    best = detections(centernet.build(blob_network), picture)[0]
     np.testing.assert_allclose(best[:4] * 512, [80 - 8, 40 - 12, 80 + 16, 40 + 20], atol=0.1)
     assert best[4:].tolist() == pytest.approx([0.75, 3])
 
@@ -256,19 +256,9 @@ def test_a_peak_of_the_heatmap_becomes_a_box_around_its_cell(blob_network):
 def test_only_the_highest_of_neighbouring_cells_is_a_peak(blob_network):
     picture = np.zeros((1, 512, 512, 3), np.float32)
     picture[0, 40, 80, 0], picture[0, 40, 84, 0], picture[0, 44, 76, 0] = 192, 128, 64
-    scores = detections(centernet.build(blob_network, mirrored=False), picture)[:, 4]
+    scores = detections(centernet.build(blob_network), picture)[:, 4]
     assert scores[0] == pytest.approx(0.75)
     assert (scores[1:] == 0).all()
-
-
-def test_the_mirror_image_is_averaged_in_place(blob_network):
-    picture = np.zeros((1, 512, 512, 3), np.float32)
-    # The cell's first column is seen in the photo, its last one in the mirror image.
-    picture[0, 40, 80, 0], picture[0, 40, 83, 0] = 192, 64
-    best = detections(centernet.build(blob_network), picture)[0]
-    # Left and right: 8 and 16 seen plainly, 16 and 8 turned back, counted from the cell's other edge.
-    np.testing.assert_allclose(best[:4] * 512, [80 - 10, 40 - 12, 80 + 14, 40 + 20], atol=0.1)
-    assert best[4:].tolist() == pytest.approx([0.5, 3])
 
 
 def test_a_source_that_is_not_the_pinned_one_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from olpipe_photo_mini.labels import ClassifierLabels, detector_labels
 from olpipe_photo_mini.perceiver import PhotoMini
+from olpipe_photo_mini.tones import TONES
 from olpipe_photo_mini.translations import translations
 from olpipe_photo_mini.weights import DATA
 
@@ -36,7 +37,7 @@ def rows():
 def said():
     """Return every name that the perceiver can say."""
     table = ClassifierLabels.read()
-    return {*detector_labels(), *table.names, *table.kinds, *table.places}
+    return {*detector_labels(), *table.names, *table.kinds, *table.places, *TONES}
 
 
 @pytest.mark.parametrize("language", SCRIPTS)

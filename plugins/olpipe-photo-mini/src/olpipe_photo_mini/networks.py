@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,6 +28,7 @@ class Networks:
     detector: Detector
     classifier: Classifier
     labels: ClassifierLabels
+    helpers: ThreadPoolExecutor
 
     @classmethod
     def open(cls) -> Self:
@@ -35,7 +38,12 @@ class Networks:
             BackendMissing: ONNX Runtime is not installed.
         """
         detector = Detector(DETECTOR.path, detector_labels(), threads=THREADS)
-        return cls(detector, Classifier(CLASSIFIER.path, threads=THREADS), ClassifierLabels.read())
+        classifier = Classifier(CLASSIFIER.path, threads=THREADS)
+        return cls(detector, classifier, ClassifierLabels.read(), ThreadPoolExecutor(thread_name_prefix="classifier"))
+
+    def begin(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Future[npt.NDArray[np.float32]]:
+        """Classify pictures while the caller does something else."""
+        return self.helpers.submit(self.classifier.classify, pictures)
 
     def whole_photo(self, probabilities: npt.NDArray[np.floating]) -> list[Label]:
         """Return what the whole photo is surely of: names, kinds, places."""

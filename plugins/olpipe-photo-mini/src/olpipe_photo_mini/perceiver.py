@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from threading import Lock
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from olpipe.image import Box, DecodedImage
 from olpipe.interfaces import Perceiver
-from olpipe.record import Evidence, Label
+from olpipe.record import Detection, Evidence, Label
 from olpipe_photo_mini import thresholds
 from olpipe_photo_mini.weights import CLASSIFIER, DATA, DETECTOR
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class PhotoMini(Perceiver):
-    """Boxes and names of things from the detector, finer names and places from the classifier."""
+    """Boxes and names of things from the detector, finer names and places from the classifier, tones from colours."""
 
     name = "photo-mini"
 
@@ -41,7 +41,10 @@ class PhotoMini(Perceiver):
         Raises:
             BackendMissing: ONNX Runtime is not installed.
         """
+        from olpipe_photo_mini.tones import tones
+
         networks = self._open()
+        whole = networks.begin([image.pixels, centre_square(image.pixels)])
         found = networks.detector.detect(
             image,
             min_score=thresholds.TAG_SCORE,
@@ -49,17 +52,11 @@ class PhotoMini(Perceiver):
             max_overlap_any=thresholds.MAX_OVERLAP_ANY,
         )
         objects = [detection for detection in found if detection.score >= thresholds.OBJECT_SCORE]
-        finer = [index for index, detection in enumerate(objects) if detection.label in networks.labels.kinds]
-        largest = sorted(finer, key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
-        crops = [crop(image, objects[index].box) for index in largest]
-        probabilities = networks.classifier.classify([image.pixels, centre_square(image.pixels), *crops])
+        finer = finer_names(networks, image, objects)
+        for index, name in finer.items():
+            objects[index] = replace(objects[index], tags=(name.name,))
         tags = [Label(detection.label, detection.score) for detection in found]
-        tags += networks.whole_photo(probabilities[:2].mean(axis=0))
-        for index, crop_probabilities in zip(largest, probabilities[2:], strict=True):
-            breed = networks.breed(crop_probabilities, objects[index].label)
-            if breed is not None:
-                objects[index] = replace(objects[index], tags=(breed.name,))
-                tags.append(breed)
+        tags += [*networks.whole_photo(whole.result().mean(axis=0)), *tones(image.pixels), *finer.values()]
         return Evidence(tuple(objects), best_first(tags))
 
     def translations(self) -> Mapping[str, Mapping[str, str]]:
@@ -87,6 +84,17 @@ def words() -> Mapping[str, frozenset[str]]:
     _, *lines = (DATA / "words.tsv").read_text(encoding="utf-8").splitlines()
     rows = (line.split("\t") for line in lines)
     return {name: frozenset(forms.split()) for name, forms in rows}
+
+
+def finer_names(networks: Networks, image: DecodedImage, objects: Sequence[Detection]) -> dict[int, Label]:
+    """Return what the classifier sees in the largest boxes of things that have finer names, by their number."""
+    kinds = [index for index, detection in enumerate(objects) if detection.label in networks.labels.kinds]
+    largest = sorted(kinds, key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
+    if not largest:
+        return {}
+    probabilities = networks.classifier.classify([crop(image, objects[index].box) for index in largest])
+    names = (networks.breed(each, objects[index].label) for index, each in zip(largest, probabilities, strict=True))
+    return {index: name for index, name in zip(largest, names, strict=True) if name is not None}
 
 
 def crop(image: DecodedImage, box: Box) -> Pixels:

@@ -3,7 +3,7 @@
 All values here are part of the perceiver's version.
 """
 
-REVISION = 2
+REVISION = 3
 """Goes up when code, not a value, changes what is seen."""
 
 TAG_SCORE = 0.22
@@ -29,3 +29,15 @@ BREED_SCORE = 0.5
 
 CROPS = 3
 """Boxes that the classifier looks at: the largest of things that have finer names."""
+
+DARK = 0.15
+"""A photo is of the night whose mean brightness, in 0..1, is less; so dark are no greens."""
+
+GREEN = 0.5
+"""There is greenery where more than this share of the lower half is green."""
+
+COLOURFUL = 0.18
+"""A colour counts whose weakest part lies this share below its strongest."""
+
+GREY = 0.02
+"""A photo is black and white whose mean distance of the strongest from the weakest part, in 0..1, is less."""

@@ -29,6 +29,6 @@ class Network:
         return DATA / self.file
 
 
-DETECTOR = Network("detector.onnx", "abb30de5f8f312f5af98a7c014b2024ecdcf3c967df3b27d623bc8c6fa7935c3")
+DETECTOR = Network("detector.onnx", "58226b92d6cac4a25424a91d9090a017cb8465a63b953deddd576784f030e3cd")
 CLASSIFIER = Network("classifier.onnx", "238a671f77ee1ebeb621503a1c3cb96d5cd923866a28b4c20db46d44905ad41a")
-ADAPTER = Network("adapter.safetensors", "ddbbe4ade2e7cc571a82a4d9781db05213c394f27eb8744a9f0f3d602d8c41ad")
+ADAPTER = Network("adapter.safetensors", "d1b09aa747dbce73c502db06e542084b5280c2aae77ea169f9840fe248efe5e3")
