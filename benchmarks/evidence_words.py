@@ -19,6 +19,7 @@ from quality import Report, describing, measure_captions, read_folder, run
 
 from olpipe.generation import GenerateRequest
 from olpipe.messages import Message, TextPart
+from olpipe.perception.nouns import MANY, NUMBERS
 from olpipe.pipeline import job
 
 OPENING = "photo: "
@@ -47,11 +48,12 @@ def without(pattern: str) -> Change:
 
 CHANGES: dict[str, Change] = {
     "all": lambda request: request,
-    "no counts": without(r" x\d+"),
+    "no counts": without(rf"\b({'|'.join((*NUMBERS, MANY))}) "),
     "no places": without(r" \((left|center|right)\)"),
-    "no sizes": without(r"\b(small|large) "),
+    "no sizes": without(r"\bsmall | close up"),
     "no doubts": without(r"\bmaybe "),
     "no labels of the whole photo": without(r"(?:^|, )[^,(]+(?=,|$)"),
+    "no tones": without(r"(?:^|, )(night|greenery|black and white)(?=,|$)"),
     "no words avoided": lambda request: replace(request, avoid=()),
 }
 

@@ -24,7 +24,7 @@ def test_the_manifest_names_the_model_and_its_perceiver(bundle):
     assert config.context_length == 8192
     assert config.perceivers == ("photo-mini",)
     assert config.languages == ("en",)
-    assert config.conversion["precision"] == "int8"
+    assert config.conversion["precision"] == "int4-fast"
     assert config.capabilities == ("completion",)
 
 

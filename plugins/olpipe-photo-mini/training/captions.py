@@ -45,7 +45,7 @@ _NEUTRAL = {
     r"(man|woman|lady|guy|boy|girl)'s": "person's",
     r"(his|her)": "their",
 }
-_UNITS = re.compile(r"\b(on top of|in front of|next to|in the middle of|on the side of|on a|side by side|out of)\b")
+UNITS = re.compile(r"\b(on top of|in front of|next to|in the middle of|on the side of|on a|side by side|out of)\b")
 _BOUNDARIES = frozenset(
     "with that which while and as who near behind by in on at of under over inside outside next for from to through "
     "during along beside between against around across down up into off above below is are was has have".split()
@@ -110,7 +110,7 @@ def title(text: str, endings: frozenset[str]) -> str | None:
     """
     text = re.sub(r"^(a|an|the|some|one) ", "", text.split(",")[0])
     text = re.sub(r" (?:that |who |which )?(?:is|are) (?=\w+ing\b)", " ", text)
-    words = [unit.replace("_", " ") for unit in _UNITS.sub(lambda unit: unit[0].replace(" ", "_"), text).split()]
+    words = [unit.replace("_", " ") for unit in UNITS.sub(lambda unit: unit[0].replace(" ", "_"), text).split()]
     if _length(words) > TITLE_WORDS:
         cuts = (cut for cut in range(1, len(words)) if words[cut].split()[0] in _BOUNDARIES)
         words = words[: max((cut for cut in cuts if _length(words[:cut]) <= TITLE_WORDS), default=0)]

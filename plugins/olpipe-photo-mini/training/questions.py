@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from olpipe.perception.nouns import number, plural
 from olpipe.perception.prompt import UNSURE
 from olpipe.record import Evidence
+from training.wording import article
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 ASKED = (*ANIMALS, "person", "car", "bicycle", "toilet", "chair", "bottle", "umbrella", "boat", "train", "bus", "cup")
@@ -42,10 +44,7 @@ UNANSWERABLE = (
     "what time is it?",
     "what are they saying?",
 )
-WHERE = {"left": "on the left", "center": "in the centre", "right": "on the right"}
 UNKNOWN = "That cannot be told from what was recognised."
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_PLURALS = {"person": "people", "sheep": "sheep"}
 
 
 def ask(
@@ -87,22 +86,8 @@ def ask(
     return question, f"Yes, {_number(counts[name], name)}."
 
 
-def article(name: str) -> str:
-    """Return a name with its article."""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
-def plural(name: str) -> str:
-    """Return the plural of a COCO name."""
-    if name in _PLURALS:
-        return _PLURALS[name]
-    return name + ("es" if name.endswith(("s", "x", "ch", "sh")) else "s")
-
-
 def _number(count: int, name: str) -> str:
-    if count == 1:
-        return f"one {name}"
-    return f"{_WORDS[count] if count < len(_WORDS) else 'many'} {plural(name)}"
+    return f"one {name}" if count == 1 else f"{number(count)} {plural(name)}"
 
 
 def _counts(evidence: Evidence) -> dict[str, int]:

@@ -61,7 +61,7 @@ class Stage:
 
 
 STAGES = (
-    Stage("int4-fast", 360, 0),  # coarse steps: what survives them does not hang on single weights
+    Stage(PRECISION, 360, 0),
     Stage(PRECISION, 160, 1),
     Stage(PRECISION, 100, 2, Mix(share=0.5)),  # questions are short, and of many kinds
     Stage(PRECISION, 60, 3, Mix(share=0.5, animals_times=40)),

@@ -1,0 +1,132 @@
+"""Captions made to agree with evidence: nothing said that it does not make likely, and the same numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from olpipe.perception.nouns import number
+from training.captions import UNITS
+
+OPENERS = frozenset(
+    "with that which while and as who near behind by in on at under over inside outside next for from to through "
+    "during along beside between against around across down up into off above below while has have is are was".split()
+)
+POSTURES = frozenset("standing sitting laying lying walking grazing sleeping flying resting swimming parked".split())
+STATES = POSTURES | frozenset(
+    "eating playing running skiing surfing skateboarding snowboarding jumping waiting driving seated together outside "
+    "outdoors".split()
+)
+"""Words that a sentence may end with though they are no nouns."""
+
+_ARTICLES = frozenset("a an the some their its of".split())
+"""What stands behind one of these, at the end of a phrase, is a noun."""
+
+_ONE_OF_MANY = frozenset("people men women children mice knives".split())
+_EITHER = frozenset(["sheep", "skis", "scissors", "broccoli", "luggage", "glasses"])
+_CROWDS = r"(?:group|herd|flock|crowd|row|team)"
+_COLLECTIVES = r"(?:couple|pair|bunch|number|lot|lots|set|line|variety)"
+_NUMBERS = r"(?:two|three|four|five|six|seven|eight|nine|ten|several|some|many|few|multiple|various|both|numerous)"
+_EXACT_UP_TO = 4
+_SEVERAL_UP_TO = 6
+
+
+def trim(text: str, nouns: Collection[str], allowed: Collection[str]) -> str:
+    """Return a clean caption without the phrases that say more than is allowed; empty when nothing is left.
+
+    Args:
+        text: The caption.
+        nouns: Words known as nouns; others pass.
+        allowed: Nouns that may be said.
+    """
+    text = re.sub(r" (?:that |who |which )?(?:is|are) (?=\w+ing\b)", " ", text)
+    kept: list[list[str]] = []
+    for phrase in phrases(text):
+        if _may_be_said(phrase, nouns, allowed):
+            kept.append(phrase)
+            continue
+        if not kept:
+            return ""
+        while len(kept) > 1 and not _may_end(kept[-1], nouns):
+            kept.pop()
+    while kept and not _may_end(kept[-1], nouns):
+        kept.pop()
+    return " ".join(unit.replace("_", " ") for phrase in kept for unit in phrase).strip(",")
+
+
+def phrases(text: str) -> list[list[str]]:
+    """Return a clean caption cut before prepositions, conjunctions and participles; fixed phrases are one word."""
+    units = UNITS.sub(lambda unit: unit[0].replace(" ", "_"), text).split()
+    found: list[list[str]] = [[]]
+    for unit in units:
+        first = unit.split("_")[0].strip(",")
+        if found[-1] and (first in OPENERS or "_" in unit or first.endswith("ing") or found[-1][-1].endswith(",")):
+            found.append([])
+        found[-1].append(unit)
+    return found
+
+
+def _may_be_said(phrase: Sequence[str], nouns: Collection[str], allowed: Collection[str]) -> bool:
+    words = [word.strip(",") for unit in phrase for word in unit.split("_")]
+    if any(word in nouns and word not in allowed for word in words) or set(words) <= OPENERS:
+        return False
+    return words[-1] in allowed or len(words) < 2 or _ARTICLES.isdisjoint(words[-3:-1])
+
+
+def _may_end(phrase: Sequence[str], nouns: Collection[str]) -> bool:
+    last = phrase[-1].split("_")[-1].strip(",")
+    return (last in nouns or last in STATES) and (len(phrase) > 1 or last in STATES)
+
+
+def agree(text: str, counts: Mapping[str, int], singulars: Mapping[str, Collection[str]]) -> str:
+    """Return a text with the numbers of the evidence; empty when it speaks of one where there are more, or of more.
+
+    Args:
+        text: The text.
+        counts: How many of each thing were found.
+        singulars: The words for one of each thing.
+    """
+    for name, count in counts.items():
+        ones = singulars[name]
+        many = {form for one in ones for form in plurals(one)}
+        plural = rf"(?P<noun>\b(?:{'|'.join(sorted(map(re.escape, many), key=len, reverse=True))})\b)"
+        mentions = re.findall(rf"\b(?:{'|'.join(sorted(map(re.escape, ones), key=len, reverse=True))})\b", text)
+        mentions = [one for one in mentions if one not in _EITHER and one not in _ONE_OF_MANY]
+        found = re.search(plural, text)
+        if count == 1 and found and found["noun"] not in _EITHER:
+            return ""
+        if count > 1 and mentions and not found:
+            return ""
+        if count > 1:
+            text = _counted(text, plural, count)
+    return text
+
+
+def plurals(one: str) -> list[str]:
+    """Return the words for more than one of what a word stands for."""
+    if one in _ONE_OF_MANY or one in _EITHER:
+        return [one]
+    if one.endswith("y") and one[-2:-1] not in "aeiou":
+        return [one[:-1] + "ies"]
+    return [one + ("es" if one.endswith(("s", "x", "z", "ch", "sh")) else "s")]
+
+
+def quantity(count: int) -> str:
+    """Return how people say a number of things."""
+    if count <= _EXACT_UP_TO:
+        return number(count)
+    return "several" if count <= _SEVERAL_UP_TO else "many"
+
+
+def _counted(text: str, plural: str, count: int) -> str:
+    """Say how many at the first mention: where there is a number word, where a small crowd is said, or at the start."""
+    said = re.search(rf"\b(?:an? )?(?:{_NUMBERS}|(?:\w+ )?{_COLLECTIVES} of) (?:\w+ )?{plural}", text)
+    if said:
+        return text[: said.start()] + f"{quantity(count)} {said['noun']}" + text[said.end() :]
+    crowd = re.search(rf"\b(?:an? |the )?(?:small |large |big |huge )?{_CROWDS} of {plural}", text)
+    if crowd:
+        if count > _EXACT_UP_TO:
+            return text
+        return text[: crowd.start()] + f"{quantity(count)} {crowd['noun']}" + text[crowd.end() :]
+    bare = re.match(rf"(?:the )?{plural}", text)
+    return f"{quantity(count)} {bare['noun']}{text[bare.end() :]}" if bare else text
