@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from olpipe.perception.nouns import number
+from olpipe.perception.nouns import number, plural
 from training.captions import UNITS
 
 OPENERS = frozenset(
@@ -88,27 +88,23 @@ def agree(text: str, counts: Mapping[str, int], singulars: Mapping[str, Collecti
     """
     for name, count in counts.items():
         ones = singulars[name]
-        many = {form for one in ones for form in plurals(one)}
-        plural = rf"(?P<noun>\b(?:{'|'.join(sorted(map(re.escape, many), key=len, reverse=True))})\b)"
+        many = {several(one) for one in ones}
+        pattern = rf"(?P<noun>\b(?:{'|'.join(sorted(map(re.escape, many), key=len, reverse=True))})\b)"
         mentions = re.findall(rf"\b(?:{'|'.join(sorted(map(re.escape, ones), key=len, reverse=True))})\b", text)
         mentions = [one for one in mentions if one not in _EITHER and one not in _ONE_OF_MANY]
-        found = re.search(plural, text)
+        found = re.search(pattern, text)
         if count == 1 and found and found["noun"] not in _EITHER:
             return ""
         if count > 1 and mentions and not found:
             return ""
         if count > 1:
-            text = _counted(text, plural, count)
+            text = _counted(text, pattern, count)
     return text
 
 
-def plurals(one: str) -> list[str]:
-    """Return the words for more than one of what a word stands for."""
-    if one in _ONE_OF_MANY or one in _EITHER:
-        return [one]
-    if one.endswith("y") and one[-2:-1] not in "aeiou":
-        return [one[:-1] + "ies"]
-    return [one + ("es" if one.endswith(("s", "x", "z", "ch", "sh")) else "s")]
+def several(one: str) -> str:
+    """Return the word for more than one of what a word stands for."""
+    return one if one in _ONE_OF_MANY or one in _EITHER else plural(one)
 
 
 def quantity(count: int) -> str:
@@ -118,15 +114,15 @@ def quantity(count: int) -> str:
     return "several" if count <= _SEVERAL_UP_TO else "many"
 
 
-def _counted(text: str, plural: str, count: int) -> str:
+def _counted(text: str, pattern: str, count: int) -> str:
     """Say how many at the first mention: where there is a number word, where a small crowd is said, or at the start."""
-    said = re.search(rf"\b(?:an? )?(?:{_NUMBERS}|(?:\w+ )?{_COLLECTIVES} of) (?:\w+ )?{plural}", text)
+    said = re.search(rf"\b(?:an? )?(?:{_NUMBERS}|(?:\w+ )?{_COLLECTIVES} of) (?:\w+ )?{pattern}", text)
     if said:
         return text[: said.start()] + f"{quantity(count)} {said['noun']}" + text[said.end() :]
-    crowd = re.search(rf"\b(?:an? |the )?(?:small |large |big |huge )?{_CROWDS} of {plural}", text)
+    crowd = re.search(rf"\b(?:an? |the )?(?:small |large |big |huge )?{_CROWDS} of {pattern}", text)
     if crowd:
         if count > _EXACT_UP_TO:
             return text
         return text[: crowd.start()] + f"{quantity(count)} {crowd['noun']}" + text[crowd.end() :]
-    bare = re.match(rf"(?:the )?{plural}", text)
+    bare = re.match(rf"(?:the )?{pattern}", text)
     return f"{quantity(count)} {bare['noun']}{text[bare.end() :]}" if bare else text

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from olpipe.perception.prompt import UNSURE, Thing, things
 from olpipe.record import Evidence
 from training import captions as registers
-from training.agreement import OPENERS, STATES, agree, phrases, plurals, trim
+from training.agreement import OPENERS, STATES, agree, phrases, several, trim
 from training.detector import HEIGHT, WIDTH
 from training.known import Known, know
 from training.photos import Photo, Photos, singular
@@ -108,7 +108,7 @@ class Answers:
             for word in [*name.split(), *(noun for noun, share in company.items() if share >= SELDOM)]:
                 allowed |= {word, word + "s", word + "es", singular(word)}
             for one in self._photos.ones.get(name, ()):
-                allowed.update(*(form.split() for form in (one, *plurals(one))))
+                allowed.update(*(form.split() for form in (one, several(one))))
         return allowed
 
     def _state(self, photo: Photo, known: Known) -> str:

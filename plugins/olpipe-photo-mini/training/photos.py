@@ -14,7 +14,7 @@ from olpipe_photo_mini.tones import BLACK_AND_WHITE, GREENERY, NIGHT
 
 from olpipe.record import Evidence, Label
 from training import captions as registers
-from training.agreement import POSTURES, plurals
+from training.agreement import POSTURES, several
 from training.detector import (
     BREED_FOUND,
     NAME_FOUND,
@@ -79,7 +79,7 @@ class Photos:
             word
             for words in self.ones.values()
             for one in words
-            for form in (one, *plurals(one))
+            for form in (one, several(one))
             for word in form.split()
         )
         self._names = (DATA / "coco.txt").read_text(encoding="utf-8").splitlines()
