@@ -48,6 +48,7 @@ class Answers:
         """Know the captions' nouns."""
         self._photos = photos
         self._finder = photos.finder
+        # Finer names stand beside their kind's box, and so does the one name that ImageNet has for a person at play.
         self._unsaid = {breed for breeds in photos.breeds.values() for breed in breeds} | {"baseball player"}
 
     def has_caption(self, photo: Photo, evidence: Evidence) -> bool:

@@ -96,11 +96,6 @@ def usual_words(captions: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word, count in uses.items() if count >= LEAST_USES)
 
 
-def sentence(text: str) -> str:
-    """Return a clean caption as a sentence, with a full stop."""
-    return f"{text[:1].upper()}{text[1:]}."
-
-
 def title(text: str, endings: frozenset[str]) -> str | None:
     """Return the beginning of a clean caption as a headline of two to seven words, or None where it has none.
 

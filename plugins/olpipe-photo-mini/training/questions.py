@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from olpipe.perception.nouns import number, plural
 from olpipe.perception.prompt import UNSURE
 from olpipe.record import Evidence
-from training.wording import article
+from training.wording import article, listing, sentence
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 ASKED = (*ANIMALS, "person", "car", "bicycle", "toilet", "chair", "bottle", "umbrella", "boat", "train", "bus", "cup")
@@ -65,18 +65,16 @@ def ask(
         kinds += ["animals"] * animals_times
     kind = chance.choice(kinds)
     if kind == "animals":
-        return (
-            f"{chance.choice(('what animals are in ?', 'which animals are there?', 'Are there any animals?'))}",
-            _animals(counts),
-        )
+        question = chance.choice(("what animals are in ?", "which animals are there?", "Are there any animals?"))
+        return question, _animals(counts)
     if kind == "open":
         return chance.choice(("what is in ?", "what do you see?", "Describe this photo.", "what is this?")), description
     if kind == "unanswerable":
         return chance.choice(UNANSWERABLE), UNKNOWN
     name = chance.choice([*counts, chance.choice(ASKED)])
     if kind == "how many":
-        reply = f"{_number(counts[name], name)}." if name in counts else f"No {plural(name)} were recognised."
-        return f"how many {plural(name)} are there?", reply[:1].upper() + reply[1:]
+        reply = _number(counts[name], name) if name in counts else f"no {plural(name)} were recognised"
+        return f"how many {plural(name)} are there?", sentence(reply)
     if kind == "where":
         reply = _where(evidence, name, width)
         return f"where is the {name}?", reply
@@ -101,10 +99,7 @@ def _counts(evidence: Evidence) -> dict[str, int]:
 
 def _animals(counts: dict[str, int]) -> str:
     found = [_number(count, name) for name, count in counts.items() if name in ANIMALS]
-    if not found:
-        return "No animals were recognised."
-    text = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
-    return f"{text[:1].upper()}{text[1:]}."
+    return sentence(listing(found) if found else "no animals were recognised")
 
 
 def _where(evidence: Evidence, name: str, width: int) -> str:
