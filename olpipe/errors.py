@@ -24,6 +24,7 @@
     └── MachineError                 exit 4, HTTP 503   the machine, not the request: a batch stops
         ├── BackendMissing                              a runtime is not installed
         ├── BackendCrashed                              the runner's process died
+        ├── Busy                                        too many requests wait already
         ├── OutputUnavailable                           the output folder cannot be written
         ├── OutputBusy                                  another run writes to the same output
         └── DiskFull
@@ -156,6 +157,10 @@ class BackendCrashed(MachineError):
     """The process that runs a model ended unexpectedly."""
 
 
+class Busy(MachineError):
+    """A queue that is full: the same request may be answered a moment later."""
+
+
 class OutputUnavailable(MachineError):
     """An output folder that cannot be created or written."""
 
@@ -166,6 +171,11 @@ class OutputBusy(MachineError):
 
 class DiskFull(MachineError):
     """No space left on the device that holds the output or the store."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return an exception's text for one line of output, or its class where it has none."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from olpipe.messages import Message
+from olpipe.messages import Message, ToolCallPart
 
 GuidanceKind = Literal["json", "json_schema", "regex", "lark"]
+"""What holds a text: any JSON object, a JSON Schema, a regular expression, or a Lark grammar."""
+
+Thinking = Literal["off", "on", "low", "medium", "high", "max"]
+"""Whether a model thinks before it answers, and how long. Most models know `off` and `on` only."""
 
 MOST_TOP_LOGPROBS = 20
-"""So many likeliest tokens can be listed beside each token of an answer."""
+"""The most tokens that can be listed beside each token of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class SamplingParams:
         repeat_penalty: Divide (or multiply, below 0) the logits of tokens picked lately; 1 changes nothing.
         presence_penalty: Take this off the logits of tokens picked lately.
         frequency_penalty: Take this off them for each time they were picked.
-        penalty_window: So many tokens back is «lately».
+        penalty_window: How many tokens back «lately» reaches.
         logit_bias: (token id, what to add to its logit) pairs.
         seed: Makes a sampled text repeatable on one machine; None draws a fresh one.
         stop: Texts that end generation; they are not part of the output.
@@ -58,35 +63,79 @@ class Guidance:
         kind: What `source` is.
         source: A JSON Schema as JSON text (its key order is the generation order), a regular
             expression or a Lark grammar; empty for plain `json`.
-        constants: Top-level properties whose value is known, as (name, compact JSON text):
-            they are spliced into the document and never generated.
+        constants: Top-level properties whose value is known, as (name, compact JSON text).
+            They are put into the document and never generated.
     """
 
     kind: GuidanceKind
     source: str = ""
     constants: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the text is a JSON document."""
+        return self.kind in ("json", "json_schema")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask for.
+
+    Attributes:
+        name: Its name.
+        description: What it does and when to use it.
+        parameters: JSON Schema of its arguments, as JSON text.
+    """
+
+    name: str
+    description: str
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model may, must or must not call tools.
+
+    Attributes:
+        mode: `auto` lets the model decide, `none` forbids calls, `required` asks for one at least.
+        name: The only tool that may be called; None allows all.
+    """
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    name: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """Everything a runner needs to know.
+    """Everything that a runner needs to know.
 
     Attributes:
         model: The model's name.
-        messages: The conversation, oldest first; the model answers the last.
+        messages: The conversation, oldest first. The model answers the last message.
         sampling: How tokens are picked.
-        guidance: What the output is held to; None leaves it free.
-        perceivers: Whose evidence joins the request; None means those the model's manifest names.
-        language: The language of what evidence fills in, as a BCP 47 tag.
-        avoid: Words not to say, each in every form that is not to be said. A grammar that leaves no other choice wins.
-        top_logprobs: Report how likely each token was, with so many of the likeliest beside it, at most
-            `MOST_TOP_LOGPROBS`; None reports nothing.
+        guidance: What the output is held to. None leaves it free.
+        tools: What the model may call.
+        tool_choice: Whether it may, must or must not call them.
+        think: Whether the model thinks before it answers. None leaves that to the model.
+        raw: Whether the text of the messages goes to the model as it is, without a chat template.
+        suffix: Text behind the place that the model fills in. None asks for no filling in.
+        perceivers: Names of the perceivers whose evidence joins the request. None means those that the
+            model's manifest names.
+        language: The language of the values that evidence fills in, as a BCP 47 tag.
+        avoid: Words that the model shall not say, each in every form. A grammar that leaves no other choice wins.
+        top_logprobs: Report how likely each token was, with this many of the likeliest beside it, at most
+            `MOST_TOP_LOGPROBS`. None reports nothing.
     """
 
     model: str
     messages: tuple[Message, ...]
     sampling: SamplingParams = field(default_factory=SamplingParams)
     guidance: Guidance | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    think: Thinking | None = None
+    raw: bool = False
+    suffix: str | None = None
     perceivers: tuple[str, ...] | None = None
     language: str = "en"
     avoid: tuple[str, ...] = ()
@@ -101,6 +150,9 @@ class FinishReason(StrEnum):
 
     LENGTH = "length"
     """The budget was used up; a guided document was closed legally."""
+
+    TOOL_CALLS = "tool_calls"
+    """The model asks for tools, and waits for their results."""
 
     CANCELLED = "cancelled"
     """The caller no longer wants the rest."""
@@ -138,12 +190,14 @@ class Timings:
     None of this is part of a record: it depends on the machine and on what the runner did before.
 
     Attributes:
+        load_ns: Waiting for the model to be fetched, built and loaded.
         queue_ns: Waiting for a free slot of the runner.
         prompt_ns: Preparing and prefilling the prompt.
         decode_ns: Everything after the prefill.
         reused_tokens: Tokens of the prompt that an earlier request had prefilled.
     """
 
+    load_ns: int = 0
     queue_ns: int = 0
     prompt_ns: int = 0
     decode_ns: int = 0
@@ -151,6 +205,7 @@ class Timings:
 
     def __add__(self, other: Timings) -> Timings:
         return Timings(
+            self.load_ns + other.load_ns,
             self.queue_ns + other.queue_ns,
             self.prompt_ns + other.prompt_ns,
             self.decode_ns + other.decode_ns,
@@ -205,14 +260,18 @@ class Chunk:
     """A piece of a stream.
 
     Attributes:
-        text: Text that can be shown now; always complete UTF-8.
+        text: Text of the answer that can be shown now; always complete UTF-8.
+        thinking: Text of what the model thinks before it answers; always complete UTF-8.
+        tool_calls: Calls that the model asks for, each whole.
         finish_reason: Set on the last chunk only.
         usage: Set on the last chunk only.
         timings: Set on the last chunk only.
-        logprobs: Of the tokens since the last chunk, where they were asked for. Text may lag behind them.
+        logprobs: Those of the tokens since the last chunk, where they were asked for. Text may lag behind them.
     """
 
     text: str = ""
+    thinking: str = ""
+    tool_calls: tuple[ToolCallPart, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     timings: Timings | None = None
@@ -224,11 +283,13 @@ class Completion:
     """A finished stream, whole.
 
     Attributes:
-        text: All that was shown.
+        text: The answer's text.
         finish_reason: Why it ended.
         usage: Tokens by how they came about.
         timings: Where the time went.
         logprobs: One for each sampled or forced token, where they were asked for; those of a stop text included.
+        thinking: What the model thought before it answered.
+        tool_calls: Calls that the model asks for, in order.
     """
 
     text: str
@@ -236,6 +297,24 @@ class Completion:
     usage: Usage
     timings: Timings
     logprobs: tuple[TokenLogprobs, ...] = ()
+    thinking: str = ""
+    tool_calls: tuple[ToolCallPart, ...] = ()
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk]) -> Completion:
+        """Join the chunks of a stream; the last of them has a finish reason."""
+        last = chunks[-1]
+        if last.finish_reason is None:
+            raise ValueError("the stream has not ended")
+        return cls(
+            "".join(chunk.text for chunk in chunks),
+            last.finish_reason,
+            last.usage or Usage(),
+            last.timings or Timings(),
+            tuple(logprobs for chunk in chunks for logprobs in chunk.logprobs),
+            "".join(chunk.thinking for chunk in chunks),
+            tuple(call for chunk in chunks for call in chunk.tool_calls),
+        )
 
     @property
     def truncated(self) -> bool:

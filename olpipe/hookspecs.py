@@ -50,7 +50,10 @@ def register_model_sources() -> Iterable[ModelSource]:
 
 @hookspec
 def register_backends() -> Iterable[Backend]:
-    """Return libraries that run models; the first registered that can load a model gets it."""
+    """Return libraries that run models.
+
+    The first that does not refuse a model runs it. Those of plugins are asked before those that ship.
+    """
     return ()
 
 
@@ -59,13 +62,16 @@ def register_backends() -> Iterable[Backend]:
 
 @hookspec
 def register_image_loaders() -> Iterable[ImageLoader]:
-    """Return readers of image formats; the first registered that recognises a file gets it."""
+    """Return readers of image formats.
+
+    The first that recognises a file reads it. Those of plugins are asked before those that ship.
+    """
     return ()
 
 
 @hookspec
 def register_perceivers() -> Iterable[Perceiver]:
-    """Return detectors and classifiers; a model's manifest or `--evidence` names them."""
+    """Return detectors and classifiers; a model's manifest, a recipe or `--perceivers` names them."""
     return ()
 
 
@@ -80,11 +86,11 @@ def register_tasks() -> Iterable[Task]:
 
 @hookspec
 def register_sinks() -> Iterable[SinkFactory]:
-    """Return places that records can go."""
+    """Return places that records can go; `--sink` and recipes name them."""
     return ()
 
 
 @hookspec
 def register_executors() -> Iterable[Executor]:
-    """Return ways to carry a job over many photos."""
+    """Return ways to carry a job over many photos; `--executor` and recipes name them."""
     return ()

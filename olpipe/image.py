@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+USUAL_PIXELS = 1024 * 1024
+"""What is kept of a larger photo where nobody asks for more: enough for detectors, and what vision encoders take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,14 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in integer pixels of the upright, full-size original, origin top-left (as in COCO)."""
+    """A rectangle in integer pixels of the upright, full-size original, origin top-left (as in COCO).
+
+    Attributes:
+        x: The left edge.
+        y: The top edge.
+        w: The width.
+        h: The height.
+    """
 
     x: int
     y: int
@@ -60,6 +71,12 @@ class DecodedImage:
     height: int
     orientation: int = 1
     format: str = "RAW"
+
+    def digest(self) -> str:
+        """Return a hex digest that tells pictures apart: of the pixels and of the original's size."""
+        hashed = hashlib.sha256(repr((self.pixels.shape, self.width, self.height)).encode())
+        hashed.update(self.pixels.tobytes())
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What this machine lets a process use: cores and memory. Linux tells; elsewhere most is unknown."""
+"""What this machine lets a process use: cores and memory. Cores are known on Linux only."""
 
 from __future__ import annotations
 
@@ -43,9 +43,20 @@ def threads(available: int) -> int:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return how much memory a process takes, or None where that cannot be told."""
-    sizes = _text(Path(f"/proc/{pid}/statm")).split()
-    return int(sizes[1]) * os.sysconf("SC_PAGE_SIZE") if len(sizes) > 1 else None
+    """Return how much memory a process takes, or None where that cannot be told: it is gone, or not ours."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
+
+
+def available_bytes() -> int:
+    """Return how much memory can be taken without pushing anything out."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -1,35 +1,93 @@
-"""What is said to a model: messages of text and image parts."""
+"""What a model is told and what it answers: messages, each made of parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from olpipe.image import DecodedImage
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
+"""Who speaks: who set the model up, who asks, the model, or a tool that the model called."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Some text."""
+    """Some text.
+
+    Attributes:
+        text: The text.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image, decoded."""
+    """A decoded image, at its place among the other parts.
+
+    Attributes:
+        image: The image.
+    """
 
     image: DecodedImage
 
 
-Part = TextPart | ImagePart
+@dataclass(frozen=True, slots=True)
+class ThinkingPart:
+    """What the model thought before it answered.
+
+    Attributes:
+        text: Its thoughts.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A call of a tool that the model asks for.
+
+    Attributes:
+        call_id: Tells the calls of a conversation apart. The tool's result repeats it.
+        name: The tool's name.
+        arguments: The arguments as the text of a JSON object. Its keys keep the model's order.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """What a tool returned, in a message of the role `tool`. Images that it returned stand beside it.
+
+    Attributes:
+        call_id: The `call_id` of the call that it answers.
+        name: The tool's name.
+        text: The result.
+    """
+
+    call_id: str
+    name: str
+    text: str
+
+
+Part = TextPart | ImagePart | ThinkingPart | ToolCallPart | ToolResultPart
+"""What a message is made of."""
+
+P = TypeVar("P", TextPart, ImagePart, ThinkingPart, ToolCallPart, ToolResultPart)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who speaks.
+        parts: What is said, in the order in which the model shall read it.
+    """
 
     role: Role
     parts: tuple[Part, ...]
@@ -42,9 +100,13 @@ class Message:
     @property
     def text(self) -> str:
         """All text parts, joined by newlines."""
-        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+        return "\n".join(part.text for part in self.of_kind(TextPart))
 
     @property
     def images(self) -> tuple[DecodedImage, ...]:
         """All images, in order."""
-        return tuple(part.image for part in self.parts if isinstance(part, ImagePart))
+        return tuple(part.image for part in self.of_kind(ImagePart))
+
+    def of_kind(self, kind: type[P]) -> tuple[P, ...]:
+        """Return the parts of one kind, in order."""
+        return tuple(part for part in self.parts if isinstance(part, kind))

@@ -25,6 +25,12 @@ class ModelName:
     """A model's name, `[host/][namespace/]model[:tag]`, as Ollama writes them.
 
     Source: https://github.com/ollama/ollama/blob/main/types/model/name.go
+
+    Attributes:
+        host: The registry that it comes from.
+        namespace: Whose it is there.
+        model: The name proper.
+        tag: Which of its variants it is.
     """
 
     host: str
@@ -65,7 +71,7 @@ class ModelConfig:
     """The config layer of a manifest: what kind of package the layers are.
 
     Attributes:
-        model_format: `gguf` or `onnx`.
+        model_format: What the files are: `gguf`, `onnx`, or a name of a plugin's own.
         model_family: The architecture: `llama`, …
         model_type: The size for people: `135M`.
         file_type: The quantisation: `Q4_1`, `int4`, …
@@ -74,8 +80,7 @@ class ModelConfig:
         capabilities: `completion`, `vision`, …
         perceivers: Whose evidence joins every request to this model.
         languages: What it writes, as BCP 47 tags; empty when not known.
-        conversion: How the layers become a runnable package, and that format's version; part of
-            the manifest, so of the model's digest.
+        conversion: Choices for the conversion into a runnable package, like `{"precision": "int4"}`.
     """
 
     model_format: str = ""
@@ -95,6 +100,7 @@ class ModelConfig:
 
 
 MEDIA_TYPE = "application/vnd.ollama.image."
+"""What the media types of a model's layers begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class ModelBundle:
         path: Folder with the model's files under their own names. Read only.
         cache: Folder where a backend keeps what it builds from them; may be emptied at any time.
         config: What kind of package it is.
-        system: A system message for every conversation, or empty.
+        system: A system message for conversations that have none, or empty.
         parameters: Default sampling parameters, in Ollama's spelling (`temperature`, `num_predict`, …).
         licenses: Texts of the licences.
         card: The model card: what it was made from, how well it does, where it fails; Markdown, or empty.
@@ -150,24 +156,33 @@ class LoadOptions:
     Attributes:
         threads: CPU threads for one forward; 0 lets the backend choose.
         context_length: Upper limit for prompt plus answer in tokens; 0 takes the model's own.
+        slots: Most sequences to decode side by side; 0 lets the backend choose.
+        backend: Name of the backend that runs it; empty takes the first that can.
     """
 
     threads: int = 0
     context_length: int = 0
+    slots: int = 0
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerInfo:
-    """What a loaded model can do.
+    """What a loaded model can do. The engine refuses requests that ask for more.
 
     Attributes:
-        context_length: Tokens of prompt plus answer.
-        slots: Sequences it decodes side by side; 1 for most.
-        capabilities: `completion`, `vision`, …
-        guidance: Whether requests may carry guidance.
+        context_length: Tokens of prompt plus answer, or of one text that is embedded.
+        slots: Sequences that it decodes side by side; 1 for most.
+        fit_pixels: Pixels of a photo that it can use. Larger photos are scaled down to this. 0 for a model that does
+            not see.
+        generates: Whether it writes answers.
+        guidance: Whether it holds answers to a schema or a grammar.
+        embeds: Whether it turns texts into vectors.
     """
 
     context_length: int
     slots: int = 1
-    capabilities: tuple[str, ...] = ("completion",)
+    fit_pixels: int = 0
+    generates: bool = True
     guidance: bool = True
+    embeds: bool = False

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isfunction
+from types import ModuleType
 from typing import Any, Literal
 
 import pluggy
@@ -24,6 +25,7 @@ from olpipe.settings import Settings
 logger = logging.getLogger(__name__)
 
 DEFAULT_PLUGINS = (
+    "olpipe.default_plugins.onnx",
     "olpipe.default_plugins.ort_genai",
     "olpipe.default_plugins.sources.file",
     "olpipe.default_plugins.sources.pip",
@@ -62,6 +64,7 @@ class Plugins:
         self.sinks = Registry("sink", interfaces.SinkFactory, key="scheme")  # type: ignore[type-abstract]
         self.executors = Registry("executor", interfaces.Executor)  # type: ignore[type-abstract]
         self.rows: list[PluginRow] = []
+        self._brought: dict[tuple[str, str], list[Any]] = {}  # what each plugin's hook returned, by kind and plugin
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
 
@@ -69,16 +72,18 @@ class Plugins:
     def load(cls, settings: Settings) -> Plugins:
         """Load the default plugins, then every installed one that the settings let in."""
         plugins = cls()
-        for module in DEFAULT_PLUGINS:
+        for module in reversed(DEFAULT_PLUGINS):  # pluggy asks the last first
             name = module.removeprefix("olpipe.default_plugins.")
             plugins._load(PluginRow(name, "olpipe", __version__), partial(importlib.import_module, module), settings)
+        plugins.rows.reverse()
         for found in entry_points.installed(entry_points.PLUGINS):
             distribution, version = (found.dist.name, found.dist.version) if found.dist else ("", "")
             row = PluginRow(found.name, distribution, version)
-            if allowed(found.name, settings):
+            if settings.lets_in(found.name):
                 plugins._load(row, found.load, settings)
             else:
                 plugins.rows.append(replace(row, status="disabled"))
+        plugins._arrange_all(settings)
         return plugins
 
     def registries(self) -> dict[interfaces.PluginKind, Registry[Any]]:
@@ -99,6 +104,16 @@ class Plugins:
         Raises:
             PluginError: It breaks a contract: a misspelt hook, a wrong type, a name that is taken.
         """
+        self._add(module, name)
+        try:
+            self._arrange()
+        except _WrapperFailed as error:
+            self._remove(module, name)
+            self._arrange()
+            raise PluginError(str(error)) from error
+
+    def _add(self, module: object, name: str) -> None:
+        """Take in what a module brings, without its place among the others."""
         if self._manager.has_plugin(name) or self._manager.is_registered(module):
             raise PluginError(f"plugin `{name}` is there twice")
         try:
@@ -106,9 +121,11 @@ class Plugins:
             self._manager.register(module, name)
             self._manager.check_pending()
             for kind, registry in self.registries().items():
-                for items in self._manager.subset_hook_caller(f"register_{kind}", self._others(module))():
-                    for item in items:
-                        registry.register(item, name)
+                for one in self._implementations(kind):
+                    if one.plugin is module and not _is_wrapper(one):
+                        items = self._brought[kind, name] = list(_call(one) or ())
+                        for item in items:
+                            registry.register(item, name)
         except pluggy.PluginValidationError as error:
             self._remove(module, name)
             raise PluginError(f"plugin `{name}` is not valid: {error}") from error
@@ -116,29 +133,114 @@ class Plugins:
             self._remove(module, name)
             raise
 
-    def _others(self, module: object) -> list[object]:
-        return [plugin for plugin in self._manager.get_plugins() if plugin is not module]
+    def _arrange(self) -> None:
+        """Bring what plugins brought into the order in which pluggy calls their hooks, within the wrappers around them.
+
+        What is asked first comes first: installed plugins before what ships, and `tryfirst` and `trylast` as their
+        authors say. A wrapper gets what all plugins brought, in that order, and what it returns is what there is.
+
+        Raises:
+            _WrapperFailed: A wrapper failed, or returned something else than such things.
+        """
+        for kind, registry in self.registries().items():
+            implementations = self._implementations(kind)
+            plain = [one.plugin_name for one in reversed(implementations) if not _is_wrapper(one)]
+            results: list[Any] = [list(self._brought[kind, name]) for name in plain]
+            owners = {id(item): name for name in plain for item in self._brought[kind, name]}
+            registry.rebuild(_owned(results, owners, ""))
+            for one in filter(_is_wrapper, implementations):  # the innermost first
+                try:
+                    results = [list(result) for result in _wrapped(f"register_{kind}", results, one)]
+                    registry.rebuild(_owned(results, owners, one.plugin_name))
+                except Exception as error:
+                    raise _WrapperFailed(one, error) from error
+
+    def _implementations(self, kind: str) -> list[pluggy.HookImpl]:
+        """Return the implementations of a kind's hook; pluggy calls the last first."""
+        caller: pluggy.HookCaller = getattr(self._manager.hook, f"register_{kind}")
+        return caller.get_hookimpls()
 
     def _remove(self, module: object, name: str) -> None:
-        for registry in self.registries().values():
+        for kind, registry in self.registries().items():
             registry.discard(name)
+            self._brought.pop((kind, name), None)
         if self._manager.is_registered(module):
             self._manager.unregister(module)
+
+    def _arrange_all(self, settings: Settings) -> None:
+        """Arrange; a plugin whose wrapper fails is a warning and a row, and the others are arranged without it."""
+        while True:
+            try:
+                self._arrange()
+                return
+            except _WrapperFailed as error:
+                self._remove(error.implementation.plugin, error.implementation.plugin_name)
+                at = next(at for at, row in enumerate(self.rows) if row.name == error.implementation.plugin_name)
+                self.rows[at] = _failed(self.rows[at], error.reason, settings)
 
     def _load(self, row: PluginRow, load: Callable[[], object], settings: Settings) -> None:
         """Import one plugin and add it; whatever goes wrong is a warning and a row."""
         try:
-            self.add(load(), row.name)
-        except (Exception, SystemExit) as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            logger.warning("plugin `%s` could not be loaded: %s", row.name, text, exc_info=settings.debug)
-            row = replace(row, status="failed", error=text)
+            self._add(load(), row.name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told in a line
+            row = _failed(row, error, settings)
         self.rows.append(row)
 
 
-def allowed(name: str, settings: Settings) -> bool:
-    """Say whether the settings let an installed plugin in."""
-    return name not in settings.plugins_deny and (settings.plugins_allow is None or name in settings.plugins_allow)
+class _WrapperFailed(Exception):
+    """A wrapper around a hook that failed."""
+
+    def __init__(self, implementation: pluggy.HookImpl, reason: Exception) -> None:
+        super().__init__(
+            f"the wrapper `{implementation.function.__name__}` of the plugin `{implementation.plugin_name}` "
+            f"failed: {_in_a_line(reason)}"
+        )
+        self.implementation = implementation
+        self.reason = reason
+
+
+def _failed(row: PluginRow, error: BaseException, settings: Settings) -> PluginRow:
+    """Warn that a plugin cannot be used, and return its row."""
+    text = _in_a_line(error)
+    logger.warning("plugin `%s` could not be loaded: %s", row.name, text, exc_info=error if settings.debug else None)
+    return replace(row, status="failed", error=text)
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _wrapped(hook: str, results: list[Any], wrapper: pluggy.HookImpl) -> list[Any]:
+    """Have pluggy put one wrapper around results that are known already."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    for place, result in enumerate(reversed(results)):  # pluggy asks the last first
+        manager.register(_standing_for(hook, lambda result=result: result), f"result {place}")
+    manager.register(_standing_for(hook, wrapper.function), "wrapper")
+    found: list[Any] = getattr(manager.hook, hook)()
+    return found
+
+
+def _standing_for(hook: str, function: Callable[..., Any]) -> ModuleType:
+    """Return a plugin with one hook; a function that is not marked gets its mark."""
+    plugin = ModuleType(hook)
+    marked = hasattr(function, f"{hookspecs.PROJECT}_impl")
+    setattr(plugin, hook, function if marked else hookspecs.hookimpl(function))
+    return plugin
+
+
+def _owned(results: list[Any], owners: dict[int, str], other: str) -> list[tuple[object, str]]:
+    """Return things with the plugins that brought them; what nobody brought is the wrapper's own."""
+    return [(item, owners.setdefault(id(item), other)) for result in results for item in result]
+
+
+def _call(implementation: pluggy.HookImpl) -> Iterable[object] | None:
+    function: Callable[[], Iterable[object] | None] = implementation.function  # type: ignore[assignment]
+    return function()
+
+
+def _is_wrapper(implementation: pluggy.HookImpl) -> bool:
+    return implementation.wrapper or implementation.hookwrapper
 
 
 def _check_hooks(module: object, name: str) -> None:

@@ -10,10 +10,18 @@ from typing import Any
 from olpipe.generation import Timings, Usage
 from olpipe.image import Box
 
+LONGEST_NAME = 40
+"""Characters of the longest name that evidence may give to a thing: the recipes that ship take no longer ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name for something in a photo, with the perceiver's confidence in 0..1."""
+    """A name for something in a photo.
+
+    Attributes:
+        name: An English singular noun of at most `LONGEST_NAME` characters, without commas.
+        score: The perceiver's confidence in 0..1.
+    """
 
     name: str
     score: float
@@ -21,7 +29,14 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Something in a photo, with its place."""
+    """Something in a photo, with its place.
+
+    Attributes:
+        label: What it is, as in a `Label`.
+        score: The perceiver's confidence in 0..1.
+        box: Where it is.
+        tags: Finer names for it, the surest first. None is the label itself.
+    """
 
     label: str
     score: float
@@ -30,21 +45,51 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What perceivers saw in one photo, surest first.
+class ReadText:
+    """Words that stand written in a photo. They are quoted, never taken for the name of a thing, and never counted.
 
     Attributes:
-        objects: Things with a box the perceiver stands behind.
-        tags: Names of what the photo shows; the thresholds are lower than for boxes.
+        text: The words, as they are written.
+        score: The perceiver's confidence in 0..1.
+        box: Where they stand, where the perceiver says.
+    """
+
+    text: str
+    score: float
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What perceivers saw in one photo.
+
+    Attributes:
+        objects: Things with a box that the perceiver is sure of, the surest first.
+        tags: English names of what the photo shows, the surest first. The thresholds are lower than for boxes.
+        texts: Words that are written in the photo, in the order in which people read them.
     """
 
     objects: tuple[Detection, ...] = ()
     tags: tuple[Label, ...] = ()
+    texts: tuple[ReadText, ...] = ()
 
     def __add__(self, other: Evidence) -> Evidence:
         known = {label.name for label in self.tags}
         more = tuple(label for label in other.tags if label.name not in known)
-        return Evidence(self.objects + other.objects, self.tags + more)
+        return Evidence(self.objects + other.objects, self.tags + more, self.texts + other.texts)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Evidence:
+        """Rebuild evidence from what `dataclasses.asdict` made of it."""
+        objects = (
+            Detection(thing["label"], thing["score"], Box(**thing["box"]), tuple(thing["tags"]))
+            for thing in value["objects"]
+        )
+        texts = (
+            ReadText(text["text"], text["score"], None if text["box"] is None else Box(**text["box"]))
+            for text in value["texts"]
+        )
+        return cls(tuple(objects), tuple(Label(**label) for label in value["tags"]), tuple(texts))
 
     def renamed(self, names: Mapping[str, str]) -> Evidence:
         """Return the evidence with other names, where there are any; of tags that became equal the first stays."""
@@ -60,17 +105,28 @@ class Evidence:
         for tag in self.tags:
             name = names.get(tag.name, tag.name)
             labels.setdefault(name, Label(name, tag.score))
-        return Evidence(tuple(objects), tuple(labels.values()))
+        return Evidence(tuple(objects), tuple(labels.values()), self.texts)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """An image as records describe it: upright size, EXIF orientation as found, format."""
+    """An image as records describe it.
+
+    Attributes:
+        width: Pixels, upright, at full size.
+        height: Pixels, upright, at full size.
+        orientation: EXIF orientation as found in the file, 1 to 8.
+        format: The file's format: `JPEG`, `PNG`, …
+    """
 
     width: int
     height: int
     orientation: int
     format: str
+
+
+RESERVED = frozenset({"file", "sha256", "image", "box_unit", "model", "model_digest", "recipe", "usage", "truncated"})
+"""Keys that every record has of its own: no task may give a value under one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +181,14 @@ class FailureKind(StrEnum):
     """Why a photo has no record."""
 
     UNREADABLE = "unreadable"
+    """The file is damaged, empty, or cannot be opened."""
+
     TOO_LARGE = "too_large"
+    """It has more pixels than are decoded."""
+
     UNSUPPORTED = "unsupported"
+    """No image loader reads its format, or the loader lacks a library."""
+
     REFUSED = "refused"
     """The finished document does not fit the schema as given."""
 
@@ -136,10 +198,21 @@ class FailureKind(StrEnum):
     GENERATION = "generation"
     """The runner reported an error for this request."""
 
+    PLUGIN = "plugin"
+    """A plugin's own code failed at this photo: a perceiver or a task."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One photo without a record, and why."""
+    """One photo without a record, and why.
+
+    Attributes:
+        file: The photo's name as given by its `ImageRef`.
+        sha256: Hex digest of the file's bytes; None where they could not be read.
+        kind: What kind of failure it is.
+        message: What happened, in one line.
+        hint: What to do about it.
+    """
 
     file: str
     sha256: str | None
@@ -159,3 +232,4 @@ class Failure:
 
 
 Outcome = Record | Failure
+"""What comes of one photo."""

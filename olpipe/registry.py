@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from olpipe.errors import PluginError, UnknownName, nearest
+from olpipe.errors import OlpipeError, PluginError, UnknownName, first_line, nearest
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Things by name, in order of registration."""
+    """Things by name, in the order in which they are asked."""
 
     def __init__(self, kind: str, expected: type[T], *, key: str = "name") -> None:
         """Make an empty registry.
@@ -24,6 +25,12 @@ class Registry(Generic[T]):
         self.kind = kind
         self._expected = expected
         self._key = key
+        # What its interface declares as a text without giving one, like a version
+        self._texts = [
+            name
+            for name, annotation in vars(expected).get("__annotations__", {}).items()
+            if annotation in ("str", str) and not hasattr(expected, name)
+        ]
         self._items: dict[str, tuple[T, str]] = {}
 
     def register(self, item: object, plugin: str) -> None:
@@ -35,9 +42,11 @@ class Registry(Generic[T]):
         if not isinstance(item, self._expected):
             found = type(item).__name__
             raise PluginError(f"plugin `{plugin}` registered a {found} where a {self.kind} is expected")
-        name = getattr(item, self._key, None)
-        if not isinstance(name, str) or not name:
-            raise PluginError(f"plugin `{plugin}` registered a {self.kind} without a `{self._key}`")
+        for attribute in (self._key, *self._texts):
+            text = getattr(item, attribute, None)
+            if not isinstance(text, str) or not text:
+                raise PluginError(f"plugin `{plugin}` registered a {self.kind} without a `{attribute}`")
+        name: str = getattr(item, self._key)
         if name in self._items:
             other = self._items[name][1]
             raise PluginError(f"plugins `{other}` and `{plugin}` both register the {self.kind} `{name}`")
@@ -52,7 +61,7 @@ class Registry(Generic[T]):
         if name in self._items:
             return self._items[name][0]
         close = nearest(name, self._items)
-        known = "did you mean " + " or ".join(f"`{match}`" for match in close) if close else None
+        known = f"did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else None
         hint = known or (f"known: {', '.join(self._items)}" if self._items else "no plugin brings one")
         raise UnknownName(f"no {self.kind} is called `{name}`", hint=hint)
 
@@ -60,8 +69,47 @@ class Registry(Generic[T]):
         """Forget everything that a plugin brought."""
         self._items = {name: entry for name, entry in self._items.items() if entry[1] != plugin}
 
+    def rebuild(self, things: Iterable[tuple[object, str]]) -> None:
+        """Hold other things than before, in their order, each with the plugin that brought it.
+
+        Raises:
+            PluginError: As `register`; then nothing has changed.
+        """
+        before, self._items = self._items, {}
+        try:
+            for item, plugin in things:
+                self.register(item, plugin)
+        except PluginError:
+            self._items = before
+            raise
+
+    def plugin_of(self, name: str) -> str:
+        """Return the plugin that brought a thing."""
+        return self._items[name][1]
+
+    @contextmanager
+    def blaming(self, name: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """Run a thing's own code. An error of it is told in one line that names the thing and its plugin.
+
+        Args:
+            name: The thing.
+            but: Errors that pass as they are, beside those that olpipe raises on purpose.
+
+        Raises:
+            PluginError: It failed.
+        """
+        passing: tuple[type[Exception], ...] = (OlpipeError, *but)
+        try:
+            yield
+        except passing:
+            raise
+        except Exception as error:
+            whose = f"the {self.kind} `{name}` of the plugin `{self.plugin_of(name)}`"
+            message = f"{whose} failed: {type(error).__name__}: {first_line(error)}"
+            raise PluginError(message, hint="run again with OLPIPE_DEBUG=1 to see where") from error
+
     def names(self) -> tuple[str, ...]:
-        """Return all names, in order of registration."""
+        """Return all names, in order."""
         return tuple(self._items)
 
     def from_plugin(self, plugin: str) -> tuple[str, ...]:

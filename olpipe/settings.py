@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from olpipe.durations import keep_alive
 from olpipe.errors import UsageError
+
+KEEP_ALIVE_S = 300.0
 
 
 def _text(value: str) -> str:
@@ -38,6 +41,14 @@ def _count(value: str) -> int:
     return number
 
 
+def _keep_alive(value: str) -> float:
+    """Read a duration as Ollama does: what it does not understand, and nothing at all, is its default."""
+    try:
+        return keep_alive(_text(value))
+    except ValueError:
+        return KEEP_ALIVE_S
+
+
 def _names(value: str) -> tuple[str, ...]:
     return tuple(name for name in (_text(part) for part in value.split(",")) if name)
 
@@ -50,8 +61,10 @@ def _setting(env: str, parse: Callable[[str], Any], default: Any, help_text: str
 class Settings:
     """Everything that the environment decides, read once at the entrance and passed down."""
 
-    home: Path = _setting("OLPIPE_HOME", _path, Path("~/.olpipe"), "Where models, caches and config.toml live")
-    models: Path | None = _setting("OLLAMA_MODELS", _path, None, "Model store; default `models` in OLPIPE_HOME")
+    home: Path = _setting("OLPIPE_HOME", _path, Path("~/.olpipe"), "The folder of models, caches and config.toml")
+    models: Path | None = _setting(
+        "OLLAMA_MODELS", _path, None, "The folder of the models; the default is `models` in OLPIPE_HOME"
+    )
     debug: bool = _setting("OLPIPE_DEBUG", _switch, False, "Show tracebacks and debug logs")
     plugins_allow: tuple[str, ...] | None = _setting(
         "OLPIPE_PLUGINS", _names, None, "Load only these installed plugins, comma separated; empty loads none"
@@ -59,15 +72,35 @@ class Settings:
     plugins_deny: tuple[str, ...] = _setting(
         "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load these installed plugins, comma separated"
     )
-    threads: int = _setting("OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores it may use")
+    threads: int = _setting(
+        "OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores that it may use"
+    )
     context_length: int = _setting(
-        "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own"
+        "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own limit"
+    )
+    keep_alive_s: float = _setting(
+        "OLLAMA_KEEP_ALIVE",
+        _keep_alive,
+        KEEP_ALIVE_S,
+        "How long an idle model stays loaded, in seconds or like `10m`; a negative value means for ever",
+    )
+    max_loaded: int = _setting(
+        "OLLAMA_MAX_LOADED_MODELS", _count, 0, "Most models that are loaded at the same time; 0 allows three"
+    )
+    max_queue: int = _setting(
+        "OLLAMA_MAX_QUEUE", _count, 512, "Most requests that may wait for one model; 0 allows any number"
+    )
+    slots: int = _setting(
+        "OLLAMA_NUM_PARALLEL",
+        _count,
+        0,
+        "Most requests that one model answers at the same time; 0 lets its backend choose",
     )
     memory_limit: int = _setting(
         "OLPIPE_MEMORY_LIMIT",
         _count,
         0,
-        "MiB at which a model's process is replaced between requests; 0 allows twice its size once loaded, plus 1024",
+        "MiB at which a model's process is replaced between requests; 0 allows twice its size after loading, plus 1024",
     )
 
     @classmethod
@@ -91,6 +124,10 @@ class Settings:
             except ValueError as error:
                 raise UsageError(f"{name} cannot be `{text}`", hint=setting.metadata["help"]) from error
         return cls(**{**values, "home": home})
+
+    def lets_in(self, plugin: str) -> bool:
+        """Say whether an installed plugin is loaded."""
+        return plugin not in self.plugins_deny and (self.plugins_allow is None or plugin in self.plugins_allow)
 
     @property
     def models_folder(self) -> Path:

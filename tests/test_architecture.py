@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. A room may import rooms below it, and neighbours on its floor that do not import it.
 FLOORS = (
-    ("olpipe", "errors", "languages", "logs", "machine"),
-    ("messages", "generation", "model", "image", "record", "settings"),
+    ("olpipe", "errors", "languages", "logs", "machine", "durations", "sessions"),
+    ("messages", "generation", "embedding", "model", "image", "record", "settings"),
     ("interfaces", "hookspecs", "registry", "entry_points", "plugins"),
-    ("store", "convert", "imaging", "perception", "guidance", "decoding"),
-    ("engine",),
+    ("store", "convert", "imaging", "perception", "guidance", "decoding", "families"),
+    ("engine", "asking"),
     ("pipeline", "server"),
     ("cli", "__main__"),
 )

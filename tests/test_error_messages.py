@@ -37,6 +37,7 @@ TREE = [
     ("MachineError", "OlpipeError", 4, 503),
     ("BackendMissing", "MachineError", 4, 503),
     ("BackendCrashed", "MachineError", 4, 503),
+    ("Busy", "MachineError", 4, 503),
     ("OutputUnavailable", "MachineError", 4, 503),
     ("OutputBusy", "MachineError", 4, 503),
     ("DiskFull", "MachineError", 4, 503),

@@ -1,9 +1,12 @@
-"""Cores and memory, as Linux tells of them; the trees of files are what kernels show."""
+"""Cores, as Linux tells of them (the trees of files are what kernels show), and memory, as every system does."""
 
 import mmap
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from olpipe import machine
@@ -90,7 +93,6 @@ def test_cores_that_this_process_may_not_use_do_not_count():
         os.sched_setaffinity(0, allowed)
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells")
 def test_a_process_that_takes_memory_is_seen_to():
     before = machine.resident_bytes(os.getpid())
     with mmap.mmap(-1, 64 << 20) as taken:  # pages of its own: what was freed before cannot serve
@@ -100,5 +102,17 @@ def test_a_process_that_takes_memory_is_seen_to():
     assert 60 << 20 <= grown <= 80 << 20
 
 
+def test_another_process_of_ours_is_measured_too_until_it_is_gone():
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=pipe) as other:
+        assert machine.resident_bytes(other.pid) > 0
+        other.communicate(b"\n", timeout=60)
+        assert machine.resident_bytes(other.pid) is None
+
+
 def test_a_process_that_is_not_there_takes_nothing_known():
     assert machine.resident_bytes(2**30) is None
+
+
+def test_the_memory_that_can_be_taken_is_no_more_than_the_machine_has():
+    assert 0 < machine.available_bytes() <= psutil.virtual_memory().total

@@ -160,7 +160,8 @@ def invoke(*arguments: str):
 def test_the_command_lists_default_and_installed_plugins_with_what_they_bring(echo_plugin):
     lines = invoke().stdout.splitlines()
     assert lines[0].split() == ["NAME", "DISTRIBUTION", "VERSION", "STATUS", "BRINGS"]
-    assert lines[1].split() == ["ort_genai", "olpipe", "0.1.0", "loaded", "backend", "ort-genai"]
+    assert lines[1].split() == ["onnx", "olpipe", "0.1.0", "loaded", "backend", "onnx"]
+    assert lines[2].split() == ["ort_genai", "olpipe", "0.1.0", "loaded", "backend", "ort-genai"]
     assert ["echo", "echo", "1.0", "loaded", "backend", "echo"] in [line.split() for line in lines]
 
 
@@ -188,3 +189,22 @@ def test_a_plugin_of_commands_only_is_listed_without_being_imported(plugin_folde
     install_plugin(plugin_folder, "shouting", None, commands={"shout": "a_module_that_nobody_has"})
     rows = {row["name"]: row for row in json.loads(invoke("--json").stdout)}
     assert (rows["shouting"]["status"], rows["shouting"]["brings"]) == ("on demand", {"command": ["shout"]})
+
+
+def test_commands_of_a_distribution_are_listed_while_one_of_its_plugins_is_let_in(plugin_folder, monkeypatch):
+    install_plugin(plugin_folder, "two", "olpipe.testing.echo", commands={"say": "a_module_that_nobody_has"})
+    entries = plugin_folder / "two-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(entries.read_text().replace("[olpipe]", "[olpipe]\none = a_module_that_nobody_has"))
+    monkeypatch.setenv("OLPIPE_DISABLE_PLUGINS", "one")
+    rows = {row["name"]: (row["status"], row["brings"]) for row in json.loads(invoke("--json").stdout)}
+    assert rows["one"] == ("disabled", {})
+    assert rows["two"] == ("loaded", {"backend": ["echo"], "command": ["say"]})
+
+
+@pytest.mark.parametrize(("setting", "value"), [("OLPIPE_PLUGINS", ""), ("OLPIPE_DISABLE_PLUGINS", "shouting,words")])
+def test_plugins_that_are_kept_out_are_listed_as_disabled_and_bring_nothing(plugin_folder, monkeypatch, setting, value):
+    install_plugin(plugin_folder, "shouting", None, commands={"shout": "a_module_that_nobody_has"})
+    install_plugin(plugin_folder, "words", "a_module_that_nobody_has", commands={"say": "a_module_that_nobody_has"})
+    monkeypatch.setenv(setting, value)
+    rows = {row["name"]: (row["status"], row["brings"]) for row in json.loads(invoke("--json").stdout)}
+    assert rows["shouting"] == rows["words"] == ("disabled", {})

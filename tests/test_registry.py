@@ -2,7 +2,7 @@
 
 import pytest
 
-from olpipe.errors import PluginError, UnknownName
+from olpipe.errors import PluginError, UnknownName, UsageError
 from olpipe.registry import Registry
 
 
@@ -80,7 +80,7 @@ def test_what_breaks_the_contract_is_refused_with_the_plugins_name(shapes, thing
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("circel", "did you mean `circle`"),
+        ("circel", "did you mean `circle`?"),
         ("zzz", "known: circle, square, ring"),
     ],
 )
@@ -94,3 +94,65 @@ def test_an_empty_registry_says_that_nothing_brings_such_things():
     with pytest.raises(UnknownName) as caught:
         Registry("shape", Shape).get("circle")
     assert caught.value.hint == "no plugin brings one"
+
+
+class Numbered:
+    name: str
+    version: str
+    colour: str = "none"
+    size: int
+
+    def __init__(self, **texts: object) -> None:
+        vars(self).update(texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "lacks"),
+    [({"name": "one"}, "version"), ({"name": "one", "version": 1}, "version"), ({"version": "1"}, "name")],
+)
+def test_a_thing_without_a_text_that_its_interface_declares_is_refused(texts, lacks):
+    registry = Registry("thing", Numbered)
+    with pytest.raises(PluginError) as caught:
+        registry.register(Numbered(**texts), "bad")
+    assert caught.value.message == f"plugin `bad` registered a thing without a `{lacks}`"
+    registry.register(Numbered(name="one", version="1"), "good")
+    assert registry.names() == ("one",)
+
+
+def test_a_registry_can_be_rebuilt_in_another_order_and_with_other_things(shapes):
+    circle, square, _ = shapes
+    cube = Square("cube")
+    shapes.rebuild([(square, "straight"), (cube, "other"), (circle, "round")])
+    assert shapes.names() == ("square", "cube", "circle")
+    assert [shapes.plugin_of(name) for name in shapes.names()] == ["straight", "other", "round"]
+
+
+@pytest.mark.parametrize("thing", [3, Shape("circle")])
+def test_a_rebuilding_that_breaks_the_contract_changes_nothing(shapes, thing):
+    circle = shapes.get("circle")
+    with pytest.raises(PluginError):
+        shapes.rebuild([(circle, "round"), (thing, "bad")])
+    assert shapes.names() == ("circle", "square", "ring")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("no luck\nat all"), "ValueError: no luck"),
+        (KeyError(), "KeyError: KeyError"),
+        (OSError(2, "No such file"), "FileNotFoundError: [Errno 2] No such file"),
+    ],
+)
+def test_what_fails_in_a_thing_is_told_with_its_name_and_its_plugin(shapes, error, reason):
+    with pytest.raises(PluginError) as caught, shapes.blaming("ring"):
+        raise error
+    assert caught.value.message == f"the shape `ring` of the plugin `round` failed: {reason}"
+    assert caught.value.hint == "run again with OLPIPE_DEBUG=1 to see where"
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [UsageError("wrong"), OSError("full"), KeyboardInterrupt()])
+def test_errors_of_ours_and_those_that_are_let_through_stay_what_they_are(shapes, error):
+    with pytest.raises(type(error)) as caught, shapes.blaming("ring", but=(OSError,)):
+        raise error
+    assert caught.value is error

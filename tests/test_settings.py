@@ -47,10 +47,57 @@ def test_without_anything_set_every_setting_takes_its_default(tmp_path):
         ("OLPIPE_THREADS", "3", "threads", 3),
         ("OLPIPE_THREADS", '"3"', "threads", 3),
         ("OLLAMA_CONTEXT_LENGTH", "4096", "context_length", 4096),
+        ("OLLAMA_MAX_LOADED_MODELS", "5", "max_loaded", 5),
+        ("OLLAMA_MAX_LOADED_MODELS", "0", "max_loaded", 0),
+        ("OLLAMA_MAX_QUEUE", "32", "max_queue", 32),
+        ("OLLAMA_MAX_QUEUE", "0", "max_queue", 0),
+        ("OLLAMA_NUM_PARALLEL", "4", "slots", 4),
+        ("OLPIPE_MEMORY_LIMIT", "2048", "memory_limit", 2048),
     ],
 )
 def test_the_environment_is_read_by_type(tmp_path, name, text, setting, value):
     assert getattr(read(tmp_path, **{name: text}), setting) == value
+
+
+FOR_EVER = -1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        # Source: https://github.com/ollama/ollama/blob/main/envconfig/config_test.go, TestKeepAlive
+        ("", 300),
+        ("1s", 1),
+        ("1m", 60),
+        ("1h", 3600),
+        ("5m0s", 300),
+        ("1h2m3s", 3723),
+        ("0", 0),
+        ("60", 60),
+        ("120", 120),
+        ("3600", 3600),
+        ("-0", 0),
+        ("-1", FOR_EVER),
+        ("-1m", FOR_EVER),
+        (" ", 300),
+        ("???", 300),
+        ("1d", 300),
+        ("1y", 300),
+        ("1w", 300),
+        # ours
+        (" '10m' ", 600),
+        ("1.5h", 5400),
+        ("100ms", 0.1),
+    ],
+)
+def test_keep_alive_is_read_as_ollama_reads_it(tmp_path, text, seconds):
+    found = read(tmp_path, OLLAMA_KEEP_ALIVE=text).keep_alive_s
+    assert found < 0 if seconds == FOR_EVER else found == pytest.approx(seconds)
+
+
+def test_keep_alive_may_stand_in_the_config_file(config):
+    assert read(config('keep_alive = "1h"')).keep_alive_s == 3600
+    assert read(config("keep_alive = -1")).keep_alive_s < 0
 
 
 def test_the_config_file_names_settings_without_their_prefix(config):
@@ -83,6 +130,9 @@ def test_the_config_file_may_hold_what_plugins_read(config):
         ("OLPIPE_THREADS", "-1", "OLPIPE_THREADS cannot be `-1`"),
         ("OLPIPE_THREADS", "", "OLPIPE_THREADS cannot be ``"),
         ("OLLAMA_CONTEXT_LENGTH", "4k", "OLLAMA_CONTEXT_LENGTH cannot be `4k`"),
+        ("OLLAMA_MAX_LOADED_MODELS", "-1", "OLLAMA_MAX_LOADED_MODELS cannot be `-1`"),
+        ("OLLAMA_MAX_QUEUE", "all", "OLLAMA_MAX_QUEUE cannot be `all`"),
+        ("OLLAMA_NUM_PARALLEL", "1.5", "OLLAMA_NUM_PARALLEL cannot be `1.5`"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(tmp_path, name, text, message):

@@ -24,3 +24,4 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+"""Told how far a long step is. What it raises ends the step."""
