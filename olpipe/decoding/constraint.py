@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import GenerationError
 from olpipe.guidance.outline import Outline

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.decoding.constraint import Constraint
-from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import UsageError
 from olpipe.generation import MOST_TOP_LOGPROBS, Candidate, TokenLogprobs

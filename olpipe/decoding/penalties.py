@@ -6,7 +6,7 @@ from collections import Counter, deque
 
 import numpy as np
 
-from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.model_sequence import Logits
 from olpipe.generation import SamplingParams
 
 

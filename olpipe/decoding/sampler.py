@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.decoding.constraint import Constraint
-from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.penalties import Penalties
 from olpipe.decoding.truncation import near_best, nucleus, typical
 from olpipe.generation import SamplingParams

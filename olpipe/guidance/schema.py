@@ -12,9 +12,6 @@ from olpipe.guidance import limits
 from olpipe.guidance.dialect import validator_class
 from olpipe.guidance.wire import wire_schema
 
-EVIDENCE_KEY = "x-evidence"
-"""Marks a top-level property that perceivers can fill: `tags` or `objects`."""
-
 _MAPS_OF_SCHEMAS = frozenset(
     {"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"}
 )

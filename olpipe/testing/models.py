@@ -67,6 +67,38 @@ def build_tiny_package(folder: Path, *, seed: int = 0, context_length: int = 204
     return folder
 
 
+def write_tokenizer(folder: Path, *, chat_template: str = "", context_length: int = 2048) -> Path:
+    """Write `tokenizer.json` and `tokenizer_config.json` of a tokenizer that can say everything, byte by byte.
+
+    It knows a few English words and what JSON is made of. Its third token, the last of `SPECIAL_TOKENS`, ends an
+    answer.
+
+    Args:
+        folder: Where the files go; made if it is not there.
+        chat_template: A Jinja template; empty for a model that was never trained to chat.
+        context_length: Most tokens that the model reads.
+
+    Returns:
+        `folder`.
+    """
+    import json
+
+    from olpipe.convert.tokenizer import GGUFTokenizer, SpecialTokens, tokenizer_config, tokenizer_json
+
+    tokens, merges = vocabulary()
+    kinds = [_CONTROL_TOKEN if token in SPECIAL_TOKENS else _NORMAL_TOKEN for token in tokens]
+    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+    special = SpecialTokens(begin=None, ends=(2,), padding=2, add_begin=False)
+    made = GGUFTokenizer(tokens, kinds, pairs, "smollm", special, chat_template)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        ("tokenizer.json", tokenizer_json(made)),
+        ("tokenizer_config.json", tokenizer_config(made, context_length)),
+    ):
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
 def vocabulary() -> tuple[list[str], list[str]]:
     """Return tokens and merges of a byte-level BPE tokenizer that can say everything."""
     letters = _byte_letters()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from olpipe.decoding.logprobs import Scorer
-from olpipe.decoding.loop import decode
 from olpipe.decoding.sampler import Sampler
 from olpipe.errors import UsageError
 from olpipe.generation import FinishReason, SamplingParams
@@ -27,30 +26,28 @@ PROMPT = "the photo"
 
 
 class Recording:
-    """A model that keeps every logits it gave."""
+    """A sequence that keeps all logits it gave."""
 
-    def __init__(self, model):
-        self._model, self.limits, self.given = model, model.limits, []
-        self.append = model.append
+    def __init__(self, sequence):
+        self._sequence, self.capacity, self.given = sequence, sequence.capacity, []
 
-    def logits(self):
-        logits = self._model.logits()
+    def prefill(self, prompt, start):
+        return self._keep(self._sequence.prefill(prompt, start))
+
+    def decode(self, tokens):
+        return self._keep(self._sequence.decode(tokens))
+
+    def _keep(self, logits):
         self.given.append(logits.copy())
         return logits
 
 
-def runs_of(tiny, *, schema=None, top=None, max_tokens=60, model=None, **sampling):
-    return list(
-        decode(
-            model or tiny.sequence(),
-            tiny.vocabulary.encode(PROMPT),
-            vocabulary=tiny.vocabulary,
-            sampler=Sampler(SamplingParams(**sampling)),
-            max_tokens=max_tokens,
-            constraint=schema and tiny.constraint(schema),
-            scorer=None if top is None else Scorer(tiny.vocabulary, top),
-        )
-    )
+def steps_of(tiny, *, schema=None, top=None, max_tokens=60, sequence=None, **sampling):
+    constraint = schema and tiny.constraint(schema)
+    answer = tiny.decode(constraint, prompt=PROMPT, sequence=sequence, top=top, max_tokens=max_tokens, **sampling)
+    told = [value for run in answer.runs if run.chunk for value in run.chunk.logprobs]
+    assert told == [value for step in answer.steps for value in step.logprobs]
+    return answer.steps
 
 
 def softmax(logits, allowed=None):
@@ -66,16 +63,16 @@ def allowed_by(constraint, size):
     return {token for token in range(size) if constraint.allows(token)}
 
 
-def sampled(runs):
-    return [run.logprobs[0] for run in runs if run.sampled]
+def sampled(steps):
+    return [step.logprobs[0] for step in steps if step.sampled]
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 1.3, "top_k": 7, "seed": 5, "repeat_penalty": 2.0}])
 def test_a_free_text_has_the_softmax_of_its_logits(tiny, sampling):
-    model = Recording(tiny.sequence())
-    values = sampled(runs_of(tiny, top=4, max_tokens=20, model=model, **sampling))
+    sequence = Recording(tiny.sequence())
+    values = sampled(steps_of(tiny, top=4, max_tokens=20, sequence=sequence, **sampling))
     assert len(values) >= 5
-    for value, logits in zip(values, model.given, strict=False):
+    for value, logits in zip(values, sequence.given, strict=False):
         probabilities = softmax(logits)
         assert value.raw == pytest.approx(np.log(probabilities[value.token]), abs=1e-9)
         assert value.constrained == value.raw
@@ -86,12 +83,12 @@ def test_a_free_text_has_the_softmax_of_its_logits(tiny, sampling):
 
 
 def test_a_guided_text_has_the_softmax_over_what_the_grammar_allows_as_well(tiny):
-    model = Recording(tiny.sequence())
-    runs = runs_of(tiny, schema=COLOURS, top=5, model=model, temperature=1.0, seed=2)
+    sequence = Recording(tiny.sequence())
+    steps = steps_of(tiny, schema=COLOURS, top=5, sequence=sequence, temperature=1.0, seed=2)
     constraint = tiny.constraint(COLOURS)
     constraint.take_forced()
     disallowed = 0
-    for value, logits in zip(sampled(runs), model.given, strict=False):
+    for value, logits in zip(sampled(steps), sequence.given, strict=False):
         allowed = allowed_by(constraint, tiny.vocabulary.size)
         probabilities = softmax(logits, allowed)
         assert value.raw == pytest.approx(np.log(softmax(logits)[value.token]), abs=1e-9)
@@ -110,9 +107,7 @@ def test_a_guided_text_has_the_softmax_over_what_the_grammar_allows_as_well(tiny
 def test_what_is_allowed_shares_the_whole_probability_and_the_rest_has_none(tiny):
     constraint = tiny.constraint(COLOURS)
     constraint.take_forced()
-    model = tiny.sequence()
-    model.append(tiny.vocabulary.encode(PROMPT))
-    likelihoods = Scorer(tiny.vocabulary, 0).read(model.logits(), constraint)
+    likelihoods = Scorer(tiny.vocabulary, 0).read(tiny.sequence().prefill(tiny.prompt(PROMPT), 0), constraint)
     allowed = sorted(allowed_by(constraint, tiny.vocabulary.size))
     probabilities = np.exp(likelihoods.constrained)
     assert probabilities[allowed].sum() == pytest.approx(1)
@@ -126,11 +121,10 @@ def test_tokens_are_drawn_with_the_constrained_probability_that_is_said(tiny):
     """A legal raw pick is accepted without the mask: that must not show in what is drawn."""
     constraint = tiny.constraint(COLOURS)
     constraint.take_forced()
-    model = tiny.sequence()
-    model.append(tiny.vocabulary.encode(PROMPT))
-    probabilities = np.exp(Scorer(tiny.vocabulary, 0).read(model.logits(), constraint).constrained)
+    logits = tiny.sequence().prefill(tiny.prompt(PROMPT), 0)
+    probabilities = np.exp(Scorer(tiny.vocabulary, 0).read(logits, constraint).constrained)
     sampler = Sampler(SamplingParams(temperature=1.0, seed=1))
-    counts = Counter(sampler.pick(model.logits(), constraint) for _ in range(3000))
+    counts = Counter(sampler.pick(logits.copy(), constraint) for _ in range(3000))
     assert len(counts) > 1
     for token in np.flatnonzero(probabilities):
         assert counts[int(token)] / 3000 == pytest.approx(probabilities[token], abs=0.03)
@@ -147,36 +141,36 @@ def test_tokens_are_drawn_with_the_constrained_probability_that_is_said(tiny):
 )
 @pytest.mark.parametrize("schema", [None, COLOURS])
 def test_asking_changes_no_token(tiny, sampling, schema):
-    plain = runs_of(tiny, schema=schema, **sampling)
-    asked = runs_of(tiny, schema=schema, top=3, **sampling)
-    assert [(run.tokens, run.sampled, run.finish_reason) for run in asked] == [
-        (run.tokens, run.sampled, run.finish_reason) for run in plain
+    plain = steps_of(tiny, schema=schema, **sampling)
+    asked = steps_of(tiny, schema=schema, top=3, **sampling)
+    assert [(step.tokens, step.sampled, step.finish_reason) for step in asked] == [
+        (step.tokens, step.sampled, step.finish_reason) for step in plain
     ]
-    assert all(run.logprobs == () for run in plain)
+    assert all(step.logprobs == [] for step in plain)
 
 
 @pytest.mark.parametrize("max_tokens", [6, 12, 60])
 def test_every_token_is_described_in_order_whatever_brought_it(tiny, max_tokens):
-    runs = runs_of(tiny, schema=COLOURS, top=1, max_tokens=max_tokens, temperature=1.0, seed=0)
-    for run in runs:
-        assert tuple(value.token for value in run.logprobs) == run.tokens
-        for value in run.logprobs[run.sampled :]:
+    steps = steps_of(tiny, schema=COLOURS, top=1, max_tokens=max_tokens, temperature=1.0, seed=0)
+    for step in steps:
+        assert [value.token for value in step.logprobs] == step.tokens
+        for value in step.logprobs[step.sampled :]:
             assert (value.raw, value.top_raw, value.top_constrained) == (None, (), ())
-    values = [value for run in runs for value in run.logprobs]
+    values = [value for step in steps for value in step.logprobs]
     json.loads(b"".join(bytes(value.data) for value in values))
 
 
 def test_what_the_grammar_forces_is_certain_and_was_not_asked_of_the_model(tiny):
-    first = runs_of(tiny, schema=COLOURS, top=2)[0]
+    first = steps_of(tiny, schema=COLOURS, top=2)[0]
     assert tiny.vocabulary.bytes_of(first.tokens) == b'{"colour":"'
     assert {(value.constrained, value.raw) for value in first.logprobs} == {(0.0, None)}
 
 
 def test_what_the_budget_puts_in_was_neither_forced_nor_likely(tiny):
-    runs = runs_of(tiny, schema=COLOURS, top=0, max_tokens=12, temperature=1.0, seed=0)
-    assert runs[-1].finish_reason is FinishReason.LENGTH
-    assert runs[-1].logprobs[-1].constrained is None
-    assert all(value.constrained is not None for run in runs[:-1] for value in run.logprobs)
+    steps = steps_of(tiny, schema=COLOURS, top=0, max_tokens=12, temperature=1.0, seed=0)
+    assert steps[-1].finish_reason is FinishReason.LENGTH
+    assert steps[-1].logprobs[-1].constrained is None
+    assert all(value.constrained is not None for step in steps[:-1] for value in step.logprobs)
 
 
 def test_what_ends_a_string_that_repeats_itself_was_put_in(tiny):
@@ -184,8 +178,8 @@ def test_what_ends_a_string_that_repeats_itself_was_put_in(tiny):
     text = {"type": "string", "minLength": 5, "maxLength": 90}
     schema = {"type": "object", "properties": {"t": text}, "required": ["t"], "additionalProperties": False}
     (token,) = tiny.vocabulary.encode("a")
-    runs = runs_of(tiny, schema=schema, top=0, logit_bias=((token, 1000.0),))
-    ended = runs[-1]
+    steps = steps_of(tiny, schema=schema, top=0, logit_bias=((token, 1000.0),))
+    ended = steps[-1]
     assert ended.finish_reason is FinishReason.STOP
     assert tiny.vocabulary.bytes_of(ended.tokens) == b'a"}'
     assert ended.logprobs[0].raw is not None

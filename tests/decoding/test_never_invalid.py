@@ -9,26 +9,14 @@ import jsonschema
 import pytest
 
 from olpipe.decoding.closing import shortest_ending
-from olpipe.decoding.loop import decode
-from olpipe.decoding.sampler import Sampler
-from olpipe.generation import FinishReason, SamplingParams
+from olpipe.generation import FinishReason
 from olpipe.guidance.validate import validate
 from olpipe.testing.schemas import draw
 
 
 def document(tiny, schema, **sampling):
-    params = SamplingParams(**sampling)
-    runs = list(
-        decode(
-            tiny.sequence(),
-            tiny.vocabulary.encode("Answer in prose, no JSON"),
-            vocabulary=tiny.vocabulary,
-            sampler=Sampler(params),
-            max_tokens=params.max_tokens,
-            constraint=tiny.constraint(schema),
-        )
-    )
-    return b"".join(tiny.vocabulary.bytes_of(run.tokens) for run in runs).decode(), runs
+    answer = tiny.decode(tiny.constraint(schema), prompt="Answer in prose, no JSON", **sampling)
+    return answer.text, answer.steps
 
 
 @pytest.mark.parametrize("seed", range(1000, 1040))
@@ -37,12 +25,12 @@ def test_random_schemas_are_kept_to_whatever_temperature_and_budget(tiny, seed):
     schema, _ = draw(random)
     judge = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
     for temperature, budget in ((0.0, 64), (0.7, 16), (1.5, 128)):
-        text, runs = document(tiny, schema, temperature=temperature, seed=seed, max_tokens=budget)
+        text, steps = document(tiny, schema, temperature=temperature, seed=seed, max_tokens=budget)
         judge.validate(validate(json.dumps(schema), text))
-        used = sum(len(run.tokens) for run in runs)
-        truncated = runs[-1].finish_reason is FinishReason.LENGTH
+        used = sum(len(step.tokens) for step in steps)
+        truncated = steps[-1].finish_reason is FinishReason.LENGTH
         assert truncated or used <= budget
-        assert not truncated or used <= budget + len(runs[-1].tokens)
+        assert not truncated or used <= budget + len(steps[-1].tokens)
 
 
 UNION = {
@@ -56,9 +44,9 @@ UNION = {
 def test_a_step_after_which_no_ending_fits_is_taken_back(tiny):
     schema = {"type": "array", "items": UNION, "minItems": 1, "maxItems": 30}
     for seed in range(20):
-        text, runs = document(tiny, schema, temperature=1.5, seed=seed, max_tokens=12)
+        text, steps = document(tiny, schema, temperature=1.5, seed=seed, max_tokens=12)
         jsonschema.validate(json.loads(text), schema)
-        assert sum(len(run.tokens) for run in runs) <= 12
+        assert sum(len(step.tokens) for step in steps) <= 12
 
 
 @pytest.mark.parametrize(

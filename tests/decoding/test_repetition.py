@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-from olpipe.decoding.loop import decode
+import numpy as np
+
 from olpipe.decoding.repetition import Repetition
-from olpipe.decoding.sampler import Sampler
-from olpipe.generation import FinishReason, SamplingParams
+from olpipe.generation import FinishReason
 
 
 def looping_at(tokens, string=0):
@@ -38,14 +38,12 @@ def test_a_string_that_loops_is_closed_and_the_document_goes_on(tiny):
     class Stuck:
         """Wants the same word for ever."""
 
-        limits = tiny.sequence().limits
+        capacity = 1024
 
-        def append(self, tokens):
-            pass
+        def prefill(self, prompt, start):
+            return self.decode(prompt.tokens)
 
-        def logits(self):
-            import numpy as np
-
+        def decode(self, tokens):
             logits = np.zeros(tiny.vocabulary.size, dtype=np.float32)
             logits[word] = 9
             return logits
@@ -56,16 +54,7 @@ def test_a_string_that_loops_is_closed_and_the_document_goes_on(tiny):
         "required": ["title", "alt"],
         "additionalProperties": False,
     }
-    runs = list(
-        decode(
-            Stuck(),
-            [1],
-            vocabulary=tiny.vocabulary,
-            sampler=Sampler(SamplingParams()),
-            max_tokens=400,
-            constraint=tiny.constraint(schema),
-        )
-    )
-    document = json.loads(b"".join(tiny.vocabulary.bytes_of(entry.tokens) for entry in runs))
+    answer = tiny.decode(tiny.constraint(schema), sequence=Stuck(), max_tokens=400)
+    document = json.loads(answer.text)
     assert document["title"].count(" the") == document["alt"].count(" the") == 12
-    assert runs[-1].finish_reason is FinishReason.STOP
+    assert answer.last.finish_reason is FinishReason.STOP

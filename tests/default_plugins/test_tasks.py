@@ -10,15 +10,11 @@ from hypothesis import strategies as st
 from olpipe.default_plugins.tasks.data import DataTask
 from olpipe.default_plugins.tasks.photo import PhotoTask
 from olpipe.errors import SchemaError
-from olpipe.generation import Completion, FinishReason, SamplingParams, Timings, Usage
+from olpipe.generation import SamplingParams
 from olpipe.image import DecodedImage
 from olpipe.interfaces import TaskContext
 
 IMAGE = DecodedImage(np.zeros((6, 8, 3), np.uint8), width=80, height=60)
-
-
-def answer(document):
-    return Completion(json.dumps(document), FinishReason.STOP, Usage(), Timings())
 
 
 def box(x, y, w, h):
@@ -69,12 +65,12 @@ def test_photo_asks_for_sentences_in_a_language_that_the_model_may_write():
 
 
 def test_data_keeps_any_document_under_its_own_key():
-    assert DataTask().parse(answer({"file": "x", "data": [1]}), IMAGE) == {"data": {"file": "x", "data": [1]}}
-    assert DataTask().parse(answer([1, 2]), IMAGE) == {"data": [1, 2]}
+    assert DataTask().parse({"file": "x", "data": [1]}, IMAGE) == {"data": {"file": "x", "data": [1]}}
+    assert DataTask().parse([1, 2], IMAGE) == {"data": [1, 2]}
 
 
 def test_photo_keeps_each_tag_once_in_order_whatever_its_case():
-    values = PhotoTask().parse(answer({"tags": ["cat", "Sofa", " cat", "sofa", "", "ferris wheel", "斑马"]}), IMAGE)
+    values = PhotoTask().parse({"tags": ["cat", "Sofa", " cat", "sofa", "", "ferris wheel", "斑马"]}, IMAGE)
     assert values == {"tags": ["cat", "Sofa", "ferris wheel", "斑马"]}
 
 
@@ -92,7 +88,7 @@ def test_photo_keeps_each_tag_once_in_order_whatever_its_case():
     ],
 )
 def test_photo_clips_boxes_and_drops_those_with_nothing_left(given_box, kept):
-    objects = PhotoTask().parse(answer({"objects": [box(*given_box)]}), IMAGE)["objects"]
+    objects = PhotoTask().parse({"objects": [box(*given_box)]}, IMAGE)["objects"]
     assert objects == ([] if kept is None else [box(*kept)])
 
 
@@ -101,7 +97,7 @@ sides = st.integers(-200, 200)
 
 @given(x=sides, y=sides, w=sides, h=sides)
 def test_every_box_that_stays_lies_inside_the_photo_and_inside_itself(x, y, w, h):
-    for kept in PhotoTask().parse(answer({"objects": [box(x, y, w, h)]}), IMAGE)["objects"]:
+    for kept in PhotoTask().parse({"objects": [box(x, y, w, h)]}, IMAGE)["objects"]:
         assert max(0, x) == kept["x"]
         assert max(0, y) == kept["y"]
         assert 2 <= kept["w"] <= w
@@ -111,7 +107,7 @@ def test_every_box_that_stays_lies_inside_the_photo_and_inside_itself(x, y, w, h
 
 
 def test_photo_keeps_objects_that_have_no_box():
-    objects = PhotoTask().parse(answer({"objects": [{"type": "cat", "tags": ["tabby", "Tabby"]}]}), IMAGE)["objects"]
+    objects = PhotoTask().parse({"objects": [{"type": "cat", "tags": ["tabby", "Tabby"]}]}, IMAGE)["objects"]
     assert objects == [{"type": "cat", "tags": ["tabby"]}]
 
 

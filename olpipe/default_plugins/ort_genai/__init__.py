@@ -1,4 +1,4 @@
-"""The default backend: ONNX Runtime GenAI, on CPU, CUDA or DirectML."""
+"""The backend `ort-genai`: packages of ONNX Runtime GenAI."""
 
 from __future__ import annotations
 

@@ -27,11 +27,3 @@ def import_runtime() -> Any:
     if disable is not None:
         disable()
     return onnxruntime_genai
-
-
-def session_errors() -> tuple[type[Exception], ...]:
-    """Return what plain ONNX Runtime raises: classes that have nothing in common but `Exception`."""
-    from onnxruntime.capi import onnxruntime_pybind11_state
-
-    found = vars(onnxruntime_pybind11_state).values()
-    return tuple(one for one in found if isinstance(one, type) and issubclass(one, Exception))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.decoding.logits_model import Logits
+from olpipe.decoding.model_sequence import Logits
 
 _PAST, _PRESENT = "past_key_values.", "present."
 
@@ -31,14 +31,14 @@ class Cache:
         """
         self._session = session
         self.rows, self.length = rows, length
-        self._arrays: dict[str, npt.NDArray[np.float32]] = {}
+        self._arrays: dict[str, npt.NDArray[np.float32]] = {}  # each (rows, heads, length, head_size)
         for one in session.get_inputs():
             if one.name.startswith(_PAST):
                 _, heads, _, size = one.shape
                 name = one.name.removeprefix(_PAST)
                 self._arrays[name] = np.zeros((rows, heads, length, size), np.float32)
-        vocabulary = next(one.shape[-1] for one in session.get_outputs() if one.name == "logits")
-        self._logits = np.empty((rows, 1, vocabulary), np.float32)
+        vocabulary_size = next(one.shape[-1] for one in session.get_outputs() if one.name == "logits")
+        self._logits = np.empty((rows, 1, vocabulary_size), np.float32)
         self._bindings: dict[tuple[int, int], Any] = {}
 
     def run(self, tokens: npt.NDArray[np.int64], lengths: Sequence[int], *, first: int = 0) -> None:
@@ -50,8 +50,8 @@ class Cache:
             first: The first of the rows.
         """
         rows, count = tokens.shape
-        ends = np.asarray(lengths, np.int64)[:, None] + count
-        mask = (np.arange(ends.max()) < ends).astype(np.int64)
+        ends = np.asarray(lengths, np.int64)[:, None] + count  # (rows, 1)
+        mask = (np.arange(ends.max()) < ends).astype(np.int64)  # (rows, longest row)
         binding = self._binding(first, first + rows)
         binding.bind_cpu_input("input_ids", tokens)
         binding.bind_cpu_input("attention_mask", mask)

@@ -1,0 +1,138 @@
+"""An embedding model that was converted here: texts in, vectors out, several texts in one forward."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olpipe.convert.architectures import EMBEDDING_CONFIG
+from olpipe.convert.model_folder import ConfigFile
+from olpipe.default_plugins.onnx.vectors import Floats, check_length, normalised
+from olpipe.embedding import Embeddings, EmbedRequest
+from olpipe.errors import ModelCorrupt, UsageError
+from olpipe.generation import Chunk, GenerateRequest, Timings
+from olpipe.interfaces import Prepared, Runner
+from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
+from olpipe.sessions import open_session, session_errors
+
+BATCH_TOKENS = 1024
+"""Tokens of one forward, padding included. A longer text goes alone."""
+
+MULTIPLE = 8
+"""Rows are padded to a multiple of so many tokens: a forward never has a single row of numbers to multiply."""
+
+
+class EncoderRunner(Runner):
+    """A BERT encoder with its pooling. It writes no answers."""
+
+    def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
+        """Load a package that `olpipe.convert.encoder_package` wrote.
+
+        Raises:
+            BackendMissing: ONNX Runtime is not installed.
+            ModelCorrupt: The package is damaged.
+        """
+        config = ConfigFile.read(package / EMBEDDING_CONFIG)
+        longest = config.size("context_length")
+        self.info = RunnerInfo(
+            min(options.context_length or longest, longest), generates=False, guidance=False, embeds=True
+        )
+        self._width = config.size("dimensions")
+        self._prompt = config.text("prompt")
+        self._tokenizer = _tokenizer(package / "tokenizer.json")
+        self._longest = longest
+        self._special = self._tokenizer.num_special_tokens_to_add(False)
+        if self._special >= self.info.context_length:
+            raise UsageError(
+                f"a context of {self.info.context_length} tokens leaves `{bundle.name}` no room for a word"
+            )
+        self._tokenizer.enable_truncation(self.info.context_length)
+        try:
+            self._session = open_session(package / config.text("graph"), threads=options.threads)
+        except session_errors() as error:
+            raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
+
+    def embed(self, request: EmbedRequest) -> Embeddings:
+        """Return a vector for each text, which does not depend on the other texts."""
+        started_ns = time.perf_counter_ns()
+        texts = self._tokenised(request)
+        vectors = np.zeros((len(texts), self._width), np.float32)
+        for batch in batches([len(text) for text in texts]):
+            vectors[batch] = self._forward([texts[index] for index in batch])
+        spent_ns = time.perf_counter_ns() - started_ns
+        return Embeddings(normalised(vectors, request), sum(map(len, texts)), Timings(prompt_ns=spent_ns))
+
+    def prepare(self, request: GenerateRequest) -> Prepared:
+        """Refuse: there is nothing to prepare for a model that does not write."""
+        raise UsageError(f"`{request.model}` does not write answers, it makes embeddings")
+
+    def start(self, sequence_id: int, prepared: Prepared) -> None:
+        """Refuse: nothing was prepared."""
+        raise ValueError("this runner makes embeddings only")
+
+    def step(self) -> Sequence[tuple[int, Chunk]]:
+        """Do nothing: no sequence runs."""
+        return ()
+
+    def stop(self, sequence_id: int) -> None:
+        """Do nothing: no sequence runs."""
+
+    def close(self) -> None:
+        """Free the model."""
+        self._session = None
+
+    def _tokenised(self, request: EmbedRequest) -> list[list[int]]:
+        """Return each text's tokens, the special ones included, cut where the request allows it."""
+        longest = self.info.context_length
+        tokens: list[list[int]] = []
+        for encoding in self._tokenizer.encode_batch_fast([self._prompt + text for text in request.texts]):
+            # What was cut off comes in pieces, each with special tokens of its own.
+            cut = sum(len(piece) - self._special for piece in encoding.overflowing)
+            check_length(len(encoding) + cut, request, context_length=longest)
+            tokens.append(encoding.ids)
+        return tokens
+
+    def _forward(self, texts: Sequence[Sequence[int]]) -> Floats:
+        """Run some texts through the model; returns (texts, width)."""
+        lengths = np.array([len(text) for text in texts], np.int32)
+        length = min(_padded(int(lengths.max())), self._longest)  # there are positions for no more
+        ids = np.zeros((len(texts), length), np.int32)
+        for row, text in zip(ids, texts, strict=True):
+            row[: len(text)] = text
+        vectors: Floats = self._session.run(["vectors"], {"input_ids": ids, "lengths": lengths})[0]
+        return vectors
+
+
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the indices of texts that go together: of like lengths, so that little is padded.
+
+    Args:
+        lengths: Tokens of each text. Texts without tokens are left out.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if not lengths[index]:
+            break
+        if batch and (len(batch) + 1) * _padded(lengths[batch[0]]) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _padded(length: int) -> int:
+    return -(-length // MULTIPLE) * MULTIPLE
+
+
+def _tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelCorrupt(f"the tokenizer in `{path.parent}` cannot be read: {error}") from error

@@ -1,0 +1,97 @@
+"""Text models in the layout of ONNX Runtime GenAI, which our own converter writes too.
+
+A folder with `genai_config.json`, a graph, `tokenizer.json` and `tokenizer_config.json`.
+Source: https://onnxruntime.ai/docs/genai/reference/config.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from olpipe.errors import ModelCorrupt
+from olpipe.model import ModelBundle
+
+if TYPE_CHECKING:
+    from olpipe.decoding.vocabulary import Vocabulary
+    from olpipe.families.chat_template import TemplateFiles
+
+CONFIG_NAME = "genai_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TextPackage:
+    """What the files of a text model say.
+
+    Attributes:
+        folder: Where they are.
+        decoder: File name of the graph.
+        context_length: Tokens of prompt plus answer.
+        vocab_size: Width of the logits.
+        end_tokens: Ids of the tokens that end an answer.
+        template: The chat template.
+    """
+
+    folder: Path
+    decoder: str
+    context_length: int
+    vocab_size: int
+    end_tokens: tuple[int, ...]
+    template: TemplateFiles
+
+    @classmethod
+    def read(cls, folder: Path, bundle: ModelBundle) -> TextPackage:
+        """Read a package.
+
+        Raises:
+            ModelCorrupt: It does not say what a model needs.
+        """
+        from olpipe.families.chat_template import TemplateFiles
+
+        try:
+            model = read_model(folder)
+            ends = model["eos_token_id"]
+            return cls(
+                folder,
+                model["decoder"]["filename"],
+                model["context_length"],
+                model["vocab_size"],
+                tuple(ends) if isinstance(ends, list) else (ends,),
+                TemplateFiles.read(folder),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
+            raise ModelCorrupt(f"`{bundle.name}` has an unusable {CONFIG_NAME}: {reason}") from error
+
+    def vocabulary(self) -> Vocabulary:
+        """Read the tokenizer.
+
+        Raises:
+            ModelCorrupt: There is none.
+            ModelUnsupported: Its merges cannot be reproduced byte by byte.
+        """
+        from olpipe.decoding.vocabulary import Vocabulary
+
+        try:
+            text = (self.folder / "tokenizer.json").read_text(encoding="utf-8")
+            return Vocabulary(text, size=self.vocab_size, end_tokens=self.end_tokens)
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise ModelCorrupt(f"the tokenizer in `{self.folder}` cannot be read: {error}") from error
+
+
+def read_model(folder: Path) -> Mapping[str, Any]:
+    """Return the table `model` of a package's `genai_config.json`.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not JSON, or has no such table.
+    """
+    config = orjson.loads((folder / CONFIG_NAME).read_bytes())
+    model = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(model, dict):
+        raise ValueError("there is no table `model`")
+    return model

@@ -1,0 +1,196 @@
+"""A model's chat template: the Jinja text that turns a conversation into what the model was trained to read.
+
+It is rendered as the model makers' own reference does it, so that every backend renders alike.
+Source: https://github.com/huggingface/transformers/blob/main/src/transformers/utils/chat_template_utils.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from olpipe.errors import ModelCorrupt, UsageError
+from olpipe.families.turns import Turn
+from olpipe.generation import Thinking
+
+PLAIN = "{% for message in messages %}{{ message['content'] }}{% if not loop.last %}{{ '\n\n' }}{% endif %}{% endfor %}"
+"""The template of a model that brings none: the texts alone, as a model that was never trained to chat reads them."""
+
+# What Python raises when a template's code goes wrong. Jinja's own errors come on top.
+_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+_NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
+_MOST_OF_A_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFiles:
+    """What a package's files say of its chat template.
+
+    Attributes:
+        source: The template's text.
+        special_tokens: Texts of tokens with a role, by the names that templates know: `bos_token`, `eos_token`, …
+        adds_begin: Whether a text without a template gets `bos_token` before it.
+        tool_source: The text of a template for conversations with tools; empty where `source` is for all.
+    """
+
+    source: str
+    special_tokens: Mapping[str, str]
+    adds_begin: bool
+    tool_source: str = ""
+
+    @classmethod
+    def read(cls, package: Path) -> TemplateFiles:
+        """Read the files that model makers write: `tokenizer_config.json`, `chat_template.jinja` and the like.
+
+        Raises:
+            ModelCorrupt: The files are damaged.
+        """
+        try:
+            config = _json(package / "tokenizer_config.json")
+            tokens = {**_special_tokens(_json(package / "special_tokens_map.json")), **_special_tokens(config)}
+            adds_begin = config.get("add_bos_token") is True
+            named = _sources(package, config)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
+            raise ModelCorrupt(f"the chat template in `{package}` cannot be read: {reason}") from error
+        plain = "{{ bos_token }}" + PLAIN if adds_begin else PLAIN
+        source = named.get("default") or next(iter(named.values()), "") or plain
+        return cls(source, tokens, adds_begin, named.get("tool_use", ""))
+
+
+class ChatTemplate:
+    """A compiled template. It renders one conversation at a time.
+
+    Attributes:
+        shape: What it expects of a conversation.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        special_tokens: Mapping[str, str] | None = None,
+        *,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        """Compile a template.
+
+        Args:
+            source: The Jinja text.
+            special_tokens: Texts that it may name: `bos_token`, `eos_token`, …
+            now: Tells the time to a template that writes the date.
+
+        Raises:
+            ModelCorrupt: It is not Jinja.
+        """
+        from jinja2 import TemplateError
+
+        from olpipe.families.sandbox import Sandbox
+        from olpipe.families.template_shape import TemplateShape
+
+        self._sandbox = Sandbox(now)
+        self._special_tokens = dict(special_tokens or {})
+        try:
+            tree = self._sandbox.parse(source)
+            self.shape = TemplateShape.of(tree)
+            self._template = self._sandbox.compile_limited(tree)
+        except (TemplateError, *_FAULTS) as error:
+            line = getattr(error, "lineno", None)
+            where = f" (line {line})" if line else ""
+            raise ModelCorrupt(f"the model's chat template is not valid: {_in_one_line(error)}{where}") from error
+
+    def render(
+        self, turns: Sequence[Turn], *, tools: Sequence[Mapping[str, Any]] = (), think: Thinking | None = None
+    ) -> str:
+        """Return the text that the model continues with its answer.
+
+        Args:
+            turns: The conversation, as `turns_of` makes it.
+            tools: What the model may call, as `described` makes it.
+            think: Whether it thinks first; None leaves that to the template.
+
+        Raises:
+            UsageError: The template does not take such a conversation.
+            ModelCorrupt: The template does what it must not do.
+        """
+        from jinja2 import TemplateError
+        from jinja2.exceptions import SecurityError
+
+        from olpipe.families.sandbox import Refused
+
+        # 1. The reference always gives these, so templates may ask whether they are none.
+        variables: dict[str, Any] = {"tools": list(tools) or None, "documents": None, "add_generation_prompt": True}
+        # 2. Some templates know the wish to think by the one name, some by the other.
+        if think is not None:
+            variables |= {"enable_thinking": think != "off", "thinking": think != "off"}
+            if think not in ("off", "on"):
+                variables["reasoning_effort"] = think
+        try:
+            return self._sandbox.render_limited(
+                self._template, {**self._special_tokens, "messages": turns, **variables}
+            )
+        except Refused as error:
+            raise UsageError(f"the model's chat template refuses this conversation: {_in_one_line(error)}") from error
+        except SecurityError as error:
+            raise ModelCorrupt(f"the model's chat template does what is not allowed: {_in_one_line(error)}") from error
+        except (TemplateError, *_FAULTS) as error:
+            raise UsageError(f"the model's chat template fails on this conversation: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error: BaseException) -> str:
+    text = " ".join(_NONCHARACTERS.sub("", str(error)).split()) or type(error).__name__
+    return text if len(text) <= _MOST_OF_A_MESSAGE else f"{text[:_MOST_OF_A_MESSAGE]} …"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value = json.loads(_text(path) or "{}")
+    if not isinstance(value, dict):
+        raise ValueError(f"`{path.name}` is not a JSON object")
+    return value
+
+
+def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens of a configuration. Each stands as a text by itself, or in a table with flags."""
+    extra = config.get("extra_special_tokens")
+    named = {name: value for name, value in config.items() if name.endswith("_token")}
+    named |= extra if isinstance(extra, dict) else {}
+    texts = ((name, value.get("content") if isinstance(value, dict) else value) for name, value in named.items())
+    return {name: text for name, text in texts if isinstance(text, str)}
+
+
+def _sources(package: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """Return templates by their names. The newer a way to write them down is, the more it counts."""
+    named = _named(config.get("chat_template"))
+    named |= _named(_json(package / "chat_template.json").get("chat_template"))
+    if source := _text(package / "chat_template.jinja"):
+        named["default"] = source
+    more = sorted((package / "additional_chat_templates").glob("*.jinja"))
+    return named | {path.stem: _text(path) for path in more}
+
+
+def _named(value: Any) -> dict[str, str]:
+    """Return the templates of a configuration's entry: one text, or several with names."""
+    if isinstance(value, list):
+        value = {entry["name"]: entry["template"] for entry in value}
+    named = value if isinstance(value, dict) else {"default": value or ""}
+    if not all(isinstance(source, str) for source in named.values()):
+        raise ValueError("`chat_template` is neither a text nor texts with names")
+    return {name: source for name, source in named.items() if source}

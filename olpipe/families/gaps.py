@@ -1,0 +1,43 @@
+"""Prompts that ask a model for the text between two others, as editors of code do."""
+
+from __future__ import annotations
+
+from olpipe.decoding.vocabulary import Vocabulary
+
+# Each prompt is: first token, text before the gap, second token, text behind the gap, third token.
+# Sources: the vocabularies of Qwen2.5-Coder and CodeGemma, of StarCoder2 and Granite, of DeepSeek-Coder, of CodeLlama.
+_GAP_TOKENS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
+)
+
+
+class Gaps:
+    """The tokens of one model that stand around a gap."""
+
+    def __init__(self, vocabulary: Vocabulary, *, begin: str = "") -> None:
+        """Look for the tokens.
+
+        Args:
+            vocabulary: The model's tokens.
+            begin: What every text of the model begins with.
+        """
+        self._vocabulary = vocabulary
+        self._begin = begin
+        found = (tuple(map(vocabulary.token_of, spellings)) for spellings in _GAP_TOKENS)
+        self._tokens = next((tokens for tokens in found if None not in tokens), None)
+
+    @property
+    def known(self) -> bool:
+        """Whether the model was trained to fill gaps."""
+        return self._tokens is not None
+
+    def ask(self, before: str, behind: str) -> tuple[int, ...]:
+        """Return the tokens of a prompt that asks for the text between two others; only where they are `known`."""
+        if self._tokens is None:
+            raise ValueError("the vocabulary has no tokens around a gap")
+        encode, quote = self._vocabulary.encode, self._vocabulary.quote
+        first, second, third = (token for token in self._tokens if token is not None)
+        return (*encode(self._begin), first, *encode(quote(before)), second, *encode(quote(behind)), third)

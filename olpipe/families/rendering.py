@@ -1,0 +1,160 @@
+"""From a request's messages to the prompt that a model reads: the chat template's text, images at their places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from olpipe.decoding.prompt import PlacedImage, Prompt
+from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.errors import UsageError
+from olpipe.families.chat_template import ChatTemplate, TemplateFiles
+from olpipe.families.gaps import Gaps
+from olpipe.families.markers import markers_of
+from olpipe.families.turns import IMAGE, described, joined, turns_of
+from olpipe.generation import GenerateRequest
+from olpipe.image import DecodedImage
+from olpipe.messages import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from olpipe.families.template_shape import TemplateShape
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpan:
+    """The tokens that stand for one image.
+
+    Attributes:
+        tokens: Markers and placeholders, in order.
+        start: The first of the placeholders among them.
+        length: How many placeholders there are.
+        digest: Tells images apart: a digest of the pixels and of all else that decides the features.
+        features: The vision encoder's output by its name, as the model's graph takes it.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    length: int
+    digest: str
+    features: Mapping[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+
+
+class ChatRenderer:
+    """Renders the requests of one model. Call it with a request, from one thread at a time.
+
+    Attributes:
+        markers: How the model marks thinking and tool calls, told by its chat template.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        files: TemplateFiles,
+        *,
+        system: str = "",
+        show_image: Callable[[DecodedImage], ImageSpan] | None = None,
+        image_text: str = "",
+    ) -> None:
+        """Set up for one model.
+
+        Args:
+            vocabulary: Its tokens.
+            files: Its chat template.
+            system: The system message of conversations that have none.
+            show_image: Turns an image into tokens and features; None for a model that does not see.
+            image_text: What the chat template writes for an image, such as `<|image_pad|>`; the tokens of
+                `show_image` take its place. Empty for a template that takes the content of messages as texts.
+
+        Raises:
+            ModelCorrupt: The chat template is not valid.
+            ValueError: `image_text` is missing, or has no special token: users could write it as well.
+        """
+        self.markers = markers_of(files.source, files.tool_source)
+        self._vocabulary = vocabulary
+        self._template = ChatTemplate(files.source, files.special_tokens)
+        self._tool_template = self._template
+        if files.tool_source:
+            self._tool_template = ChatTemplate(files.tool_source, files.special_tokens)
+        self._begin = files.special_tokens.get("bos_token", "") if files.adds_begin else ""
+        self._gaps = Gaps(vocabulary, begin=self._begin)
+        self._system = system
+        self._show_image = show_image
+        self._image_text = image_text
+        if image_text and not vocabulary.special_in([image_text]):
+            raise ValueError(f"`{image_text}` has no special token")
+        if show_image is not None and not image_text and not self._template.shape.takes_texts:
+            raise ValueError("the chat template takes parts only: say what it writes for an image")
+
+    def __call__(self, request: GenerateRequest) -> Prompt:
+        """Return the prompt of a request.
+
+        Raises:
+            UsageError: The request asks for something that the model does not take: images, text to fill in, or a
+                conversation that its chat template refuses.
+            ModelCorrupt: The chat template does what it must not do.
+        """
+        images = [image for message in request.messages for image in message.images]
+        if images and self._show_image is None:
+            raise UsageError(f"model `{request.model}` cannot see images", hint="name perceivers with `--perceivers`")
+        if request.suffix is not None:
+            return self._fill_in(request, request.suffix)
+        return self._place(self._raw(request.messages) if request.raw else self._chat(request), images)
+
+    def _chat(self, request: GenerateRequest) -> str:
+        # 1. What is asked.
+        messages = list(request.messages)
+        if self._system and all(message.role != "system" for message in messages):
+            messages.insert(0, Message.of("system", self._system))
+        tools = request.tools if request.tool_choice.mode != "none" else ()
+        think = "off" if request.think is None and request.guidance is not None else request.think
+        # 2. The same as the template expects it.
+        template = self._tool_template if tools else self._template
+        turns = turns_of(messages, self._shape(template), self._quote)
+        text = template.render(turns, tools=[described(tool, self._quote) for tool in tools], think=think)
+        # 3. The texts of others were quoted. Where an image's text stands now, the template wrote it.
+        return text.replace(self._image_text, IMAGE) if self._image_text else text
+
+    def _shape(self, template: ChatTemplate) -> TemplateShape:
+        """Return what to give a template: images within texts, where nobody knows what it writes for an image."""
+        shape = template.shape
+        return shape if self._image_text or not shape.takes_texts else replace(shape, takes_parts=False)
+
+    def _raw(self, messages: Sequence[Message]) -> str:
+        """Return the text as it is: who sends a raw prompt writes its special tokens."""
+        text = "".join(joined(message.parts, _without_places) for message in messages)
+        return text if text.startswith(self._begin) else self._begin + text
+
+    def _fill_in(self, request: GenerateRequest, suffix: str) -> Prompt:
+        """Return a prompt that asks for what stands between two texts."""
+        if not self._gaps.known:
+            raise UsageError(f"model `{request.model}` does not fill in text between a prompt and a suffix")
+        if any(message.images for message in request.messages):
+            raise UsageError("there are no images in a text that has a gap", hint="leave out the images or the suffix")
+        before = "".join(message.text for message in request.messages)
+        return Prompt(self._gaps.ask(before, suffix))
+
+    def _quote(self, text: str) -> str:
+        """Mark what a text must not be taken for: a special token, or an image's place."""
+        return self._vocabulary.quote(_without_places(text))
+
+    def _place(self, text: str, images: Sequence[DecodedImage]) -> Prompt:
+        """Tokenise a rendered text, with the tokens of each image at its place."""
+        pieces = text.split(IMAGE)
+        if len(pieces) != len(images) + 1:
+            raise UsageError("the model's chat template leaves out images", hint="put them into the last message")
+        tokens = self._vocabulary.encode(pieces[0])
+        placed = []
+        for image, piece in zip(images, pieces[1:], strict=True):
+            assert self._show_image is not None
+            span = self._show_image(image)
+            placed.append(PlacedImage(len(tokens) + span.start, span.length, span.digest, span.features))
+            tokens += [*span.tokens, *self._vocabulary.encode(piece)]
+        return Prompt(tuple(tokens), tuple(placed))
+
+
+def _without_places(text: str) -> str:
+    return text.replace(IMAGE, "")
