@@ -8,29 +8,21 @@ Source of the layout: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.convert.gguf import GGUFHeader
+from olpipe.convert.gguf import GGUFHeader, shown
+from olpipe.convert.tensor_file import FLOAT_TYPES, Floats, Malformed, TensorFile, open_tensors
 from olpipe.errors import ModelCorrupt, ModelNotFound
-
-Floats: TypeAlias = npt.NDArray[np.float32]
 
 # Far above what adapters of convertible models have.
 MAX_HEADER_BYTES = 1 << 22
 MAX_RANK = 512
 MAX_SCALE = 1000
-
-_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
-_LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +71,7 @@ def read_adapter(path: Path) -> Adapter:
         raise ModelNotFound(f"`{path}` is not a file", hint="name an adapter's file")
     try:
         return Adapter(path, _pairs(path))
-    except _Malformed as error:
+    except Malformed as error:
         raise ModelCorrupt(
             f"`{path}` is not a sound adapter: {error}", hint="the file is damaged or incomplete: fetch it again"
         ) from None
@@ -93,119 +85,52 @@ def write_adapter(path: Path, pairs: Mapping[str, tuple[Floats, Floats]], *, sca
         pairs: A (rank, columns) and B (rows, rank) by the name of the model's tensor.
         scale: What their product is multiplied by.
     """
-    header: dict[str, Any] = {"__metadata__": {"scale": str(scale)}}
-    data = bytearray()
-    for name, pair in pairs.items():
-        for part, values in zip("ab", pair, strict=True):
-            begin = len(data)
-            data += values.astype("<f2").tobytes()
-            place = {"dtype": "F16", "shape": list(values.shape), "data_offsets": [begin, len(data)]}
-            header[f"{name}.{part}"] = place
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(_LENGTH.pack(len(text)) + text + data)
+    from safetensors.numpy import save
 
-
-class _Malformed(Exception):
-    """What is wrong with the bytes; `read_adapter` adds the file's name."""
+    tensors = {
+        f"{name}.{part}": values.astype(np.float16)
+        for name, pair in pairs.items()
+        for part, values in zip("ab", pair, strict=True)
+    }
+    path.write_bytes(save(tensors, metadata={"scale": str(scale)}))
 
 
 def _pairs(path: Path) -> dict[str, tuple[Floats, Floats]]:
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        header, start = _header(file, size)
-        scale = _scale(header.pop("__metadata__", None))
-        places = _places(header, size - start)
+    with open_tensors(path, max_header_bytes=MAX_HEADER_BYTES) as file:
+        scale = _scale(file.metadata.get("scale", ""))
+        _check_factors(file)
         pairs: dict[str, tuple[Floats, Floats]] = {}
-        for name in sorted({key[:-2] for key in places}):
-            if not {f"{name}.a", f"{name}.b"} <= places.keys():
-                raise _Malformed(f"`{name}` has not both of its factors, `.a` and `.b`")
-            a, b = (_read(file, start, f"{name}.{part}", places[f"{name}.{part}"]) for part in "ab")
+        for name in sorted({key[:-2] for key in file.tensors}):
+            if not {f"{name}.a", f"{name}.b"} <= file.tensors.keys():
+                raise Malformed(f"`{shown(name)}` has not both of its factors, `.a` and `.b`")
+            a, b = (file.read(f"{name}.{part}") for part in "ab")
             if a.shape[0] != b.shape[1]:
-                raise _Malformed(f"the factors of `{name}`, {a.shape} and {b.shape}, have different ranks")
+                raise Malformed(f"the factors of `{shown(name)}`, {a.shape} and {b.shape}, have different ranks")
             pairs[name] = (a, b * scale)
     return pairs
 
 
-def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    """Return the JSON header, and where the tensors begin."""
-    if size < _LENGTH.size:
-        raise _Malformed("it is too short")
-    (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-    if length > min(MAX_HEADER_BYTES, size - _LENGTH.size):
-        raise _Malformed(f"it claims a header of {length} bytes in {size}")
+def _scale(text: str) -> np.float32:
     try:
-        header = json.loads(file.read(length))
-    except (ValueError, RecursionError):
-        raise _Malformed("its header is not JSON") from None
-    if not isinstance(header, dict):
-        raise _Malformed("its header is not an object of named tensors")
-    return header, _LENGTH.size + length
-
-
-def _scale(metadata: object) -> np.float32:
-    text = metadata.get("scale") if isinstance(metadata, dict) else None
-    try:
-        scale = float(text if isinstance(text, str) else "")
+        scale = float(text)
     except ValueError:
-        raise _Malformed("its metadata have no number `scale`") from None
+        raise Malformed("its metadata have no number `scale`") from None
     if not abs(scale) <= MAX_SCALE:
-        raise _Malformed(f"its scale is {scale}")
+        raise Malformed(f"its scale is {scale}")
     return np.float32(scale)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    dtype: np.dtype[Any]
-    shape: tuple[int, int]
-    begin: int
-    end: int
-
-
-def _places(header: Mapping[str, Any], data_bytes: int) -> dict[str, _Place]:
-    """Return where each tensor lies; together they fill the file, without a gap or an overlap."""
-    places: dict[str, _Place] = {}
-    for key, entry in header.items():
+def _check_factors(file: TensorFile) -> None:
+    """Check what the header says of the tensors, before any is read."""
+    if not file.tensors:
+        raise Malformed("it has no tensors")
+    for key, stored in file.tensors.items():
+        name, shape = shown(key), stored.shape
         if not key.endswith((".a", ".b")):
-            raise _Malformed(f"`{key:.80}` is neither an `.a` nor a `.b`")
-        places[key] = _place(key, entry)
-    at = 0
-    for key, place in sorted(places.items(), key=lambda item: item[1].begin):
-        if place.begin != at:
-            raise _Malformed(f"`{key}` does not begin where the tensor before it ends, at byte {at}")
-        at = place.end
-    if at != data_bytes or not places:
-        raise _Malformed(f"its tensors take {at} bytes, and it has {data_bytes}")
-    return places
-
-
-def _place(key: str, entry: object) -> _Place:
-    if not isinstance(entry, dict):
-        raise _Malformed(f"`{key}` is not described by an object")
-    dtype = _DTYPES.get(str(entry.get("dtype")))
-    if dtype is None:
-        raise _Malformed(f"`{key}` is of type {entry.get('dtype')!r:.40}, not one of {', '.join(_DTYPES)}")
-    shape, offsets = _two_counts(entry.get("shape")), _two_counts(entry.get("data_offsets"))
-    if shape is None or offsets is None:
-        raise _Malformed(f"`{key}` has no two dimensions or no two offsets")
-    if 0 in shape or shape[0 if key.endswith(".a") else 1] > MAX_RANK:
-        raise _Malformed(f"`{key}` has the shape {shape}, which is empty or of a rank above {MAX_RANK}")
-    begin, end = offsets
-    if end - begin != math.prod(shape) * dtype.itemsize:
-        raise _Malformed(f"`{key}` of shape {shape} takes {end - begin} bytes")
-    return _Place(dtype, shape, begin, end)
-
-
-def _two_counts(value: object) -> tuple[int, int] | None:
-    match value:
-        case [int(first), int(second)] if min(first, second) >= 0 and bool not in (type(first), type(second)):
-            return first, second
-    return None
-
-
-def _read(file: BinaryIO, start: int, key: str, place: _Place) -> Floats:
-    file.seek(start + place.begin)
-    values = np.frombuffer(file.read(place.end - place.begin), place.dtype).reshape(place.shape).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise _Malformed(f"`{key}` holds infinities or no numbers at all")
-    return values
+            raise Malformed(f"`{name}` is neither an `.a` nor a `.b`")
+        if stored.dtype not in FLOAT_TYPES:
+            raise Malformed(f"`{name}` is of type `{stored.dtype}`, not one of {', '.join(FLOAT_TYPES)}")
+        if len(shape) != 2:
+            raise Malformed(f"`{name}` has no two dimensions")
+        if 0 in shape or shape[0 if key.endswith(".a") else 1] > MAX_RANK:
+            raise Malformed(f"`{name}` has the shape {shape}, which is empty or of a rank above {MAX_RANK}")

@@ -22,6 +22,8 @@ from olpipe.errors import ModelCorrupt
 _OPSET = 21
 _IR_VERSION = 10
 _FAR = np.iinfo(np.int64).max
+_HIDDEN = "hidden_states"
+"""The graph's output for embeddings. A forward that binds no memory to it does nothing for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,13 @@ class Precision:
 
     Attributes:
         layers: The layers' matrices.
-        vocabulary: Embedding and output projection.
+        embedding: Embedding and output projection.
         fine_inputs: Whether to spend more on what products round to eight bits, their inputs: those of the output
             projection count with sixteen, and normalised ones are levelled first.
     """
 
     layers: Blocks
-    vocabulary: Blocks
+    embedding: Blocks
     fine_inputs: bool
 
 
@@ -83,7 +85,7 @@ class _Writer:
         self._graph = Graph(weights)
         self._linear = Linear(self._graph, source, done)
         self._node = self._graph.node
-        self._embedding = self._linear.matrix("embedding", ["token_embd.weight"], precision.vocabulary)
+        self._embedding = self._linear.matrix("embedding", ["token_embd.weight"], precision.embedding)
         self._levels = _levels(source) if precision.fine_inputs else None
 
     def graph(self) -> onnx.GraphProto:
@@ -99,7 +101,7 @@ class _Writer:
                 f"{name}.feed_forward.norm", f"blk.{layer}.ffn_norm.weight", residual, attended
             )
             pending = self._feed_forward(layer, normed)
-        normed, _ = self._norm("norm", "output_norm.weight", residual, pending)
+        normed, _ = self._norm("norm", "output_norm.weight", residual, pending, output=_HIDDEN)
         self._project(normed)
         inputs, outputs = _signature(self._config)
         return helper.make_graph(
@@ -129,7 +131,7 @@ class _Writer:
 
     def _embed(self) -> str:
         """Look tokens up in the quantised embedding, which is the output projection too where they are tied."""
-        blocks, matrix = self._precision.vocabulary, self._embedding
+        blocks, matrix = self._precision.embedding, self._embedding
         codes = self._weights.alias(
             "embedding.rows", f"{matrix.name}.codes", (matrix.rows, matrix.columns * blocks.coding.bits // 8)
         )
@@ -151,30 +153,33 @@ class _Writer:
         normed = self._node("Slice", [normed, *span], ["last.output"])
         matrix = self._embedding
         if not self._config.tied_embeddings:
-            matrix = self._linear.matrix("output", ["output.weight"], self._precision.vocabulary)
+            matrix = self._linear.matrix("output", ["output.weight"], self._precision.embedding)
         multiply = self._linear.multiply_finely if self._precision.fine_inputs else self._linear.multiply
         multiply(normed, matrix, output="logits")
 
-    def _norm(self, name: str, tensor: str, residual: str, added: str | None) -> tuple[str, str]:
-        """Add to the residual stream and normalise it; returns both."""
+    def _norm(
+        self, name: str, tensor: str, residual: str, added: str | None, *, output: str | None = None
+    ) -> tuple[str, str]:
+        """Add to the residual stream and normalise it; returns what was normalised, called `output`, and the stream."""
+        output = output or f"{name}.output"
         values = self._vector(tensor)
         if self._levels is not None and tensor.startswith("blk."):
             values = values / self._levels
         weight = self._weights.add(f"{name}.weight", values)
         epsilon = self._config.epsilon
         if added is None:
-            inputs, output = [residual, weight], f"{name}.output"
+            inputs = [residual, weight]
             self._node("SimplifiedLayerNormalization", inputs, [output], axis=-1, epsilon=epsilon, stash_type=1)
             return output, residual
         total = f"{name}.residual"
         self._node(
             "SkipSimplifiedLayerNormalization",
             [residual, added, weight],
-            [f"{name}.output", "", "", total],
+            [output, "", "", total],
             domain=CONTRIB,
             epsilon=epsilon,
         )
-        return f"{name}.output", total
+        return output, total
 
     def _attention(self, layer: int, normed: str) -> str:
         config, name = self._config, f"layers.{layer}.attention"
@@ -278,5 +283,6 @@ def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onn
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
         helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "total_length"]),
     ]
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, config.vocabulary])
-    return inputs + cache_inputs, [logits, *cache_outputs]
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, config.vocab_size])
+    hidden = helper.make_tensor_value_info(_HIDDEN, TensorProto.FLOAT, ["batch", "length", config.hidden_size])
+    return inputs + cache_inputs, [logits, hidden, *cache_outputs]

@@ -49,7 +49,7 @@ class LlamaConfig:
         kv_heads: Key and value heads, each shared by `heads / kv_heads` query heads.
         head_size: Width of one head.
         context_length: Most tokens it was made for, at most 131,072.
-        vocabulary: Rows of the embedding.
+        vocab_size: Rows of the embedding, one for each token.
         epsilon: Of the root-mean-square norms.
         rope_base: Base of the rotary frequencies.
         rope_scale: Positions are divided by this (linear scaling); 1 for most.
@@ -64,7 +64,7 @@ class LlamaConfig:
     kv_heads: int
     head_size: int
     context_length: int
-    vocabulary: int
+    vocab_size: int
     epsilon: float
     rope_base: float
     rope_scale: float
@@ -98,7 +98,7 @@ def read_config(header: GGUFHeader) -> LlamaConfig:
         kv_heads=_size(header, "attention.head_count_kv", default=heads),
         head_size=head_size,
         context_length=min(_size(header, "context_length"), _LONGEST_CONTEXT),
-        vocabulary=embedding.shape[0],
+        vocab_size=embedding.shape[0],
         epsilon=_positive(header, "attention.layer_norm_rms_epsilon", default=1e-5),
         rope_base=_positive(header, "rope.freq_base", default=10000.0),
         rope_scale=_rope_scale(header),
@@ -158,7 +158,7 @@ def _check_tensors(header: GGUFHeader, config: LlamaConfig) -> None:
     hidden = config.hidden_size
     inner, kv_inner = config.heads * config.head_size, config.kv_heads * config.head_size
     shapes: dict[str, tuple[int, ...]] = {
-        "token_embd.weight": (config.vocabulary, hidden),
+        "token_embd.weight": (config.vocab_size, hidden),
         "output_norm.weight": (hidden,),
     }
     for layer in range(config.layers):
@@ -177,7 +177,7 @@ def _check_tensors(header: GGUFHeader, config: LlamaConfig) -> None:
             biases = {"attn_q": (inner,), "attn_k": (kv_inner,), "attn_v": (kv_inner,)}
             shapes |= {f"blk.{layer}.{name}.bias": shape for name, shape in biases.items()}
         shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in block.items()}
-    optional = {"output.weight": (config.vocabulary, hidden), "rope_freqs.weight": (config.head_size // 2,)}
+    optional = {"output.weight": (config.vocab_size, hidden), "rope_freqs.weight": (config.head_size // 2,)}
     for name, shape in shapes.items():
         if name not in header.tensors:
             raise ModelCorrupt(f"`{header.path}` has no tensor `{name}`")

@@ -10,11 +10,17 @@ from olpipe.convert.adapter import read_adapter
 from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION
 from olpipe.convert.decoder import Precision, write_decoder
 from olpipe.convert.floats import FloatTensors
-from olpipe.convert.gguf import open_gguf, shown
+from olpipe.convert.gguf import GGUFHeader, open_gguf, read_header, shown
 from olpipe.convert.linear import Blocks
 from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.quantize import Coding
-from olpipe.convert.tokenizer import SpecialTokens, read_vocabulary, tokenizer_config, tokenizer_json
+from olpipe.convert.tokenizer import (
+    GGUFTokenizer,
+    SpecialTokens,
+    read_tokenizer,
+    tokenizer_config,
+    tokenizer_json,
+)
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 from olpipe.interfaces import Progress, ProgressCallback
 
@@ -58,16 +64,7 @@ def convert_gguf(
         raise ValueError(f"precision is `{precision}`, not one of {', '.join(PRECISIONS)}")
     model = open_gguf(source)
     header = model.header
-    if header.architecture not in ARCHITECTURES:
-        raise ModelUnsupported(
-            f"`{source}` has the architecture `{shown(header.architecture)}`, which is not converted",
-            hint=f"convertible are: {', '.join(ARCHITECTURES)}",
-        )
-    config = read_config(header)
-    vocabulary = read_vocabulary(header)
-    if len(vocabulary.tokens) > config.vocabulary:
-        raise ModelCorrupt(f"`{source}` has {len(vocabulary.tokens)} tokens for {config.vocabulary} embedding rows")
-
+    config, tokenizer = _read(header)
     added = None if adapter is None else read_adapter(adapter)
     if added is not None:
         added.check(header)
@@ -80,9 +77,28 @@ def convert_gguf(
 
     progress(Progress("converting", 0, len(header.tensors), "tensors"))
     write_decoder(FloatTensors(model, added), config, destination / _DECODER, PRECISIONS[precision], count)
-    _write_json(destination / "tokenizer.json", tokenizer_json(vocabulary), indent=None)
-    _write_json(destination / "tokenizer_config.json", tokenizer_config(vocabulary, config.context_length))
-    _write_json(destination / "genai_config.json", _genai_config(config, vocabulary.special))
+    _write_json(destination / "tokenizer.json", tokenizer_json(tokenizer), indent=None)
+    _write_json(destination / "tokenizer_config.json", tokenizer_config(tokenizer, config.context_length))
+    _write_json(destination / "genai_config.json", _genai_config(config, tokenizer.special))
+
+
+def check_convertible(source: Path) -> None:
+    """Read a GGUF file's header, and no weights, to see whether `convert_gguf` takes the file; raises as that does."""
+    _read(read_header(source))
+
+
+def _read(header: GGUFHeader) -> tuple[LlamaConfig, GGUFTokenizer]:
+    """Return what the header says of the decoder and the tokenizer."""
+    if header.architecture not in ARCHITECTURES:
+        raise ModelUnsupported(
+            f"`{header.path}` has the architecture `{shown(header.architecture)}`, which is not converted",
+            hint=f"convertible are: {', '.join(ARCHITECTURES)}",
+        )
+    config = read_config(header)
+    tokenizer = read_tokenizer(header)
+    if len(tokenizer.tokens) > config.vocab_size:
+        raise ModelCorrupt(f"`{header.path}` has {len(tokenizer.tokens)} tokens for {config.vocab_size} embedding rows")
+    return config, tokenizer
 
 
 def _write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -> None:
@@ -98,7 +114,7 @@ def _genai_config(config: LlamaConfig, special: SpecialTokens) -> dict[str, Any]
     return {
         "model": {
             "type": config.architecture,
-            "vocab_size": config.vocabulary,
+            "vocab_size": config.vocab_size,
             "context_length": config.context_length,
             "bos_token_id": end if special.begin is None else special.begin,
             "eos_token_id": list(special.ends),

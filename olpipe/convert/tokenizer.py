@@ -56,7 +56,7 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class GGUFTokenizer:
     """The tokenizer of a GGUF file, checked.
 
     Attributes:
@@ -76,7 +76,7 @@ class Vocabulary:
     chat_template: str
 
 
-def read_vocabulary(header: GGUFHeader) -> Vocabulary:
+def read_tokenizer(header: GGUFHeader) -> GGUFTokenizer:
     """Read and check the tokenizer.
 
     Raises:
@@ -106,10 +106,10 @@ def read_vocabulary(header: GGUFHeader) -> Vocabulary:
     if not isinstance(template, str):
         raise ModelCorrupt(f"`{header.path}` has a chat template that is no text")
     merges = _merges(header, frozenset(tokens))
-    return Vocabulary(tokens, kinds, merges, pre_tokenizer, _special(header, tokens, pre_tokenizer), template)
+    return GGUFTokenizer(tokens, kinds, merges, pre_tokenizer, _special(header, tokens, pre_tokenizer), template)
 
 
-def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
+def tokenizer_json(tokenizer: GGUFTokenizer) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
     return {
         "version": "1.0",
@@ -117,12 +117,12 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
         "padding": None,
         "added_tokens": [
             _added(token_id, token, special=kind != _USER_DEFINED)
-            for token_id, (token, kind) in enumerate(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
+            for token_id, (token, kind) in enumerate(zip(tokenizer.tokens, tokenizer.kinds, strict=True))
             if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN)
         ],
         "normalizer": None,
-        "pre_tokenizer": _pre_tokenizer(PRE_TOKENIZERS[vocabulary.pre_tokenizer]),
-        "post_processor": _post_processor(vocabulary),
+        "pre_tokenizer": _pre_tokenizer(PRE_TOKENIZERS[tokenizer.pre_tokenizer]),
+        "post_processor": _post_processor(tokenizer),
         "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": {
             "type": "BPE",
@@ -132,24 +132,24 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": vocabulary.pre_tokenizer in _WHOLE_WORDS_FIRST,
-            "vocab": {token: token_id for token_id, token in enumerate(vocabulary.tokens)},
-            "merges": [list(pair) for pair in vocabulary.merges],
+            "ignore_merges": tokenizer.pre_tokenizer in _WHOLE_WORDS_FIRST,
+            "vocab": {token: token_id for token_id, token in enumerate(tokenizer.tokens)},
+            "merges": [list(pair) for pair in tokenizer.merges],
         },
     }
 
 
-def tokenizer_config(vocabulary: Vocabulary, context_length: int) -> dict[str, Any]:
+def tokenizer_config(tokenizer: GGUFTokenizer, context_length: int) -> dict[str, Any]:
     """Return the content of `tokenizer_config.json`, the chat template in it."""
-    special = vocabulary.special
+    special = tokenizer.special
     named = {"bos_token": special.begin, "eos_token": special.ends[0], "pad_token": special.padding}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
         "add_bos_token": special.add_begin,
-        **{name: vocabulary.tokens[token_id] for name, token_id in named.items() if token_id is not None},
-        **({"chat_template": vocabulary.chat_template} if vocabulary.chat_template else {}),
+        **{name: tokenizer.tokens[token_id] for name, token_id in named.items() if token_id is not None},
+        **({"chat_template": tokenizer.chat_template} if tokenizer.chat_template else {}),
     }
 
 
@@ -201,12 +201,12 @@ def _pre_tokenizer(expressions: Sequence[str]) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": [*splits, _BYTE_LEVEL | {"use_regex": False}]}
 
 
-def _post_processor(vocabulary: Vocabulary) -> dict[str, Any]:
-    begin = vocabulary.special.begin
+def _post_processor(tokenizer: GGUFTokenizer) -> dict[str, Any]:
+    begin = tokenizer.special.begin
     byte_level = _BYTE_LEVEL | {"use_regex": True}
-    if begin is None or not vocabulary.special.add_begin:
+    if begin is None or not tokenizer.special.add_begin:
         return byte_level
-    token = vocabulary.tokens[begin]
+    token = tokenizer.tokens[begin]
     first: list[dict[str, Any]] = [{"SpecialToken": {"id": token, "type_id": 0}}]
     template = {
         "type": "TemplateProcessing",

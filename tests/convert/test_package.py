@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from olpipe.convert.architectures import ARCHITECTURES
 from olpipe.convert.gguf import read_header
 from olpipe.convert.llama import FAMILIES
-from olpipe.convert.package import PRECISIONS, convert_gguf
+from olpipe.convert.package import PRECISIONS, check_convertible, convert_gguf
 from olpipe.errors import ModelCorrupt, ModelUnsupported, OlpipeError
 from olpipe.testing.float_llama import FloatLlama
 from olpipe.testing.gguf import write_gguf
@@ -243,21 +244,6 @@ WIDE = np.ones((64, 64), np.float32)
             {"tensors": {"blk.0.ffn_up.weight": WIDE}},
         ),
         (
-            ModelCorrupt,
-            "tensor `blk.0.attn_k.weight` holds values that no weight has",
-            {"tensors": {"blk.0.attn_k.weight": np.full((32, 64), np.nan, np.float32)}},
-        ),
-        (
-            ModelCorrupt,
-            "tensor `blk.1.attn_k.weight` holds values that no weight has",
-            {"tensors": {"blk.1.attn_k.weight": np.full((32, 64), 3e38, np.float32)}},
-        ),
-        (
-            ModelCorrupt,
-            "divides rotary frequencies by zero",
-            {"tensors": {"rope_freqs.weight": np.zeros(8, np.float32)}},
-        ),
-        (
             ModelUnsupported,
             r"has the architecture `two\\nlines`",
             {"metadata": {"general.architecture": "two\nlines"}},
@@ -270,11 +256,52 @@ WIDE = np.ones((64, 64), np.float32)
         (ModelCorrupt, "has no list of texts `tokenizer.ggml.tokens`", {"without": ["tokenizer.ggml.tokens"]}),
     ],
 )
-def test_what_cannot_be_converted_is_named(tmp_path, error, message, variant):
+def test_what_cannot_be_converted_is_named_by_its_header_alone(tmp_path, error, message, variant):
     gguf = write_variant(tmp_path / "tiny.gguf", **variant)
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=message) as checked:
+        check_convertible(gguf)
+    with pytest.raises(error) as caught:
+        convert(gguf, tmp_path / "package")
+    assert checked.value.message == caught.value.message
+    assert checked.value.hint == caught.value.hint
+    assert f"`{gguf}`" in caught.value.message
+    assert list((tmp_path / "package").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "tensors"),
+    [
+        ("tensor `blk.0.attn_k.weight` holds values that no weight has", {"blk.0.attn_k.weight": (32, 64, np.nan)}),
+        ("tensor `blk.1.attn_k.weight` holds values that no weight has", {"blk.1.attn_k.weight": (32, 64, 3e38)}),
+        ("divides rotary frequencies by zero", {"rope_freqs.weight": (8, 0)}),
+    ],
+)
+def test_weights_that_are_none_are_named_by_who_reads_them_and_the_check_does_not(tmp_path, message, tensors):
+    filled = {name: np.full(shape, value, np.float32) for name, (*shape, value) in tensors.items()}
+    gguf = write_variant(tmp_path / "tiny.gguf", tensors=filled)
+    check_convertible(gguf)
+    with pytest.raises(ModelCorrupt, match=message) as caught:
         convert(gguf, tmp_path / "package")
     assert f"`{gguf}`" in caught.value.message
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_check_lets_pass_what_is_converted(tmp_path, architecture):
+    check_convertible(write_variant(tmp_path / "tiny.gguf", architecture=architecture))
+
+
+def test_the_check_of_a_huge_file_takes_little_memory(tmp_path):
+    gguf = write_variant(tmp_path / "tiny.gguf", metadata={"general.architecture": "mamba"})
+    with gguf.open("r+b") as file:
+        file.truncate(1 << 40)  # a hole: the disk holds nothing of it
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelUnsupported, match="the architecture `mamba`"):
+            check_convertible(gguf)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 8_000_000
 
 
 def test_an_unknown_precision_is_the_callers_mistake(tmp_path):

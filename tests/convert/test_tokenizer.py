@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olpipe.convert.gguf import read_header
-from olpipe.convert.tokenizer import PRE_TOKENIZERS, read_vocabulary, tokenizer_config, tokenizer_json
+from olpipe.convert.tokenizer import PRE_TOKENIZERS, read_tokenizer, tokenizer_config, tokenizer_json
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import CHAT_TEMPLATE, tiny_metadata, vocabulary
 
@@ -39,7 +39,7 @@ def texts(pre, **metadata):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokenizer.gguf")
         write_gguf(path, tiny_metadata(TOKENS, MERGES, 64) | {"tokenizer.ggml.pre": pre} | metadata, {})
-        rebuilt = read_vocabulary(read_header(path))
+        rebuilt = read_tokenizer(read_header(path))
     return json.dumps(tokenizer_json(rebuilt)), tokenizer_config(rebuilt, 64)
 
 

@@ -1,0 +1,126 @@
+"""Read a model's folder as Hugging Face lays it out: JSON files beside the weights. Nothing in them is trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from olpipe.convert.gguf import shown
+from olpipe.convert.tensor_file import Malformed, TensorFile, open_tensors
+from olpipe.errors import ModelCorrupt
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+MAX_JSON_BYTES = 4 << 20
+MAX_HEADER_BYTES = 1 << 24
+"""Most bytes that the header of the weights may have: far more than the largest models need."""
+
+_SHOWN_LETTERS = 40
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Say whether a folder holds a model in this layout."""
+    return (folder / CONFIG_NAME).is_file() and (folder / WEIGHTS_NAME).is_file()
+
+
+@contextmanager
+def open_weights(folder: Path) -> Iterator[TensorFile]:
+    """Open a folder's weights and read their header.
+
+    Raises:
+        ModelCorrupt: They are damaged, also where that shows only when they are read.
+    """
+    path = folder / WEIGHTS_NAME
+    try:
+        with open_tensors(path, max_header_bytes=MAX_HEADER_BYTES) as file:
+            yield file
+    except Malformed as error:
+        hint = "the file is damaged or incomplete: fetch it again"
+        raise ModelCorrupt(f"`{path}` is not a sound safetensors file: {error}", hint=hint) from None
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file.
+
+    Raises:
+        ModelCorrupt: It is missing, damaged or far too large.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_JSON_BYTES + 1)
+        if len(data) > MAX_JSON_BYTES:
+            raise ModelCorrupt(f"`{path}` has more than {MAX_JSON_BYTES} bytes")
+        return json.loads(data)
+    except OSError as error:
+        raise ModelCorrupt(f"`{path}` cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelCorrupt(f"`{path}` is not JSON") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A JSON file that holds one object. Its methods raise `ModelCorrupt` for values of another kind than asked for.
+
+    Attributes:
+        path: The file.
+        values: What it says.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, *, optional: bool = False) -> Self:
+        """Read a file; one that is missing counts as empty where it is optional.
+
+        Raises:
+            ModelCorrupt: It is no JSON object.
+        """
+        if optional and not path.exists():
+            return cls(path, {})
+        values = read_json(path)
+        if not isinstance(values, dict):
+            raise ModelCorrupt(f"`{path}` is not a JSON object")
+        return cls(path, values)
+
+    def size(self, key: str, default: int | None = None, *, limit: int = 1 << 31) -> int:
+        """Return a whole number from 1 to a limit."""
+        value = self._value(key, default)
+        if type(value) is not int or not 0 < value <= limit:
+            raise self._wrong(key, value, f"a size up to {limit}")
+        return value
+
+    def positive(self, key: str, default: float) -> float:
+        """Return a number above zero."""
+        value = self._value(key, default)
+        if type(value) not in (int, float) or not 0 < value < float("inf"):
+            raise self._wrong(key, value, "a positive number")
+        return float(value)
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return a text."""
+        value = self._value(key, default)
+        if not isinstance(value, str):
+            raise self._wrong(key, value, "a text")
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return yes or no."""
+        value = self._value(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "`true` or `false`")
+        return value
+
+    def _value(self, key: str, default: Any) -> Any:
+        value = self.values.get(key)
+        return default if value is None else value
+
+    def _wrong(self, key: str, value: Any, expected: str) -> ModelCorrupt:
+        said = {type(None): "nothing", list: "a list", tuple: "a list", dict: "an object"}.get(type(value))
+        said = said or f"`{shown(str(value)[:_SHOWN_LETTERS])}`"
+        return ModelCorrupt(f"`{self.path}` says `{key}` is {said}, not {expected}")
