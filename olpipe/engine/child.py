@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from olpipe import logs
 from olpipe.engine import codec, frames
-from olpipe.engine.protocol import LOADING, Answer, Cancel, ErrorValue, Load, Loaded, Message, Refused, Submit
+from olpipe.engine.protocol import LOADING, Answer, Cancel, Embed, ErrorValue, Load, Loaded, Packet, Refused, Submit
 from olpipe.engine.worker import Close, Worker
 from olpipe.errors import OlpipeError
 from olpipe.interfaces import Runner
@@ -84,7 +84,7 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     return commands, answers
 
 
-def _receive(commands: BinaryIO) -> Message | None:
+def _receive(commands: BinaryIO) -> Packet | None:
     frame = frames.read(commands)
     return None if frame is None else codec.decode(frame)
 
@@ -92,9 +92,9 @@ def _receive(commands: BinaryIO) -> Message | None:
 def _listen(commands: BinaryIO, worker: Worker) -> None:
     """Post what comes in; when the pipe closes, end this process, whatever it is doing."""
     try:
-        while (message := _receive(commands)) is not None:
-            if isinstance(message, Submit | Cancel):
-                worker.post(message)
+        while (packet := _receive(commands)) is not None:
+            if isinstance(packet, Submit | Embed | Cancel):
+                worker.post(packet)
     except frames.FrameError as error:
         logger.error("the parent does not make sense: %s", error)
     worker.post(Close())

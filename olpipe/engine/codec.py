@@ -1,32 +1,40 @@
-"""Messages to frames and back, by the annotations of their dataclasses.
+"""Packets to frames and back, by the annotations of their dataclasses.
 
-A field that is added to a request travels without a change here. Nothing is ever built but what the
-annotations of the messages in `protocol` reach, and every value is checked against its annotation.
-Pixels travel as attachments, everything else as JSON.
+A field that is added to a request travels without a change here. Nothing is ever built but what the annotations of
+the packets in `protocol` reach, and every value is checked against its annotation. Arrays travel as attachments,
+everything else as JSON. Where an annotation allows several classes, each value says which one it is: two parts of a
+message with the same fields are never taken for each other.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import orjson
 
-from olpipe.engine import protocol
 from olpipe.engine.frames import Frame, FrameError
-from olpipe.image import DecodedImage
+from olpipe.engine.protocol import Packet
 
-_MESSAGES: dict[str, type] = {kind.__name__: kind for kind in get_args(protocol.Message)}
-_PLAIN = (str, int, float, bool, types.NoneType)
+TAG = "$"
+"""The key under which a value says its class. No field can have this name."""
+
+_PLAIN = (str, int, float, bool)
+_UNIONS = (Union, types.UnionType)
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+
+Attachments = Sequence[bytes]
+Reader = Callable[[Any, Attachments], Any]
 
 
-def encode(message: protocol.Message) -> Frame:
-    """Return a message as a frame.
+def encode(packet: Packet) -> Frame:
+    """Return a packet as a frame.
 
     Raises:
         FrameError: It is too large, or holds a value that JSON cannot.
@@ -35,106 +43,175 @@ def encode(message: protocol.Message) -> Frame:
 
     def other(value: object) -> object:
         """Say how to write what orjson does not know itself."""
+        if is_dataclass(value) and not isinstance(value, type):
+            return _written(value)
         if isinstance(value, Path):
             return str(value)
         if isinstance(value, Mapping):
             return dict(value)
-        if hasattr(value, "__array_interface__"):
-            attachments.append(_pixel_bytes(value))
-            return {"attachment": len(attachments) - 1, "shape": value.__array_interface__["shape"]}
+        if isinstance(value, np.ndarray):
+            attachments.append(value.tobytes())
+            return {"attachment": len(attachments) - 1, "shape": value.shape, "dtype": value.dtype.name}
         raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
     try:
-        header = orjson.dumps({"type": type(message).__name__, "body": message}, default=other)
+        header = orjson.dumps({TAG: type(packet).__name__, **_written(packet)}, default=other, option=_OPTIONS)
     except TypeError as error:
-        raise FrameError(f"a {type(message).__name__} cannot be sent: {error.__cause__ or error}") from error
+        raise FrameError(f"a {type(packet).__name__} cannot be sent: {error.__cause__ or error}") from error
     frame = Frame(header, attachments)
     frame.check()
     return frame
 
 
-def decode(frame: Frame) -> protocol.Message:
-    """Return the message that a frame holds.
+def decode(frame: Frame) -> Packet:
+    """Return the packet that a frame holds.
 
     Raises:
         FrameError: It holds none.
     """
     try:
-        document = orjson.loads(frame.header)
-        message: protocol.Message = _build(_MESSAGES[document["type"]], document["body"], frame.attachments)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise FrameError(f"not a message: {type(error).__name__}: {error}") from error
-    return message
+        packet: Packet = _reader(Packet)(orjson.loads(frame.header), frame.attachments)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise FrameError(f"not a packet: {type(error).__name__}: {error}") from error
+    return packet
 
 
-def _pixel_bytes(value: Any) -> bytes:
-    import numpy as np
-
-    if value.dtype != np.uint8:
-        raise TypeError(f"pixels must be uint8, not {value.dtype}")
-    return bytes(value.tobytes())
-
-
-def _build(kind: Any, value: Any, attachments: Sequence[bytes]) -> Any:
-    """Build a value of a kind from its JSON."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if kind in _PLAIN:
-        return _plain(kind, value)
-    if kind is Path:
-        return Path(_plain(str, value))
-    if kind is DecodedImage:
-        return _image(value, attachments)
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = _hints(kind)
-        if set(value) != set(hints):
-            raise TypeError(f"{kind.__name__} has the fields {sorted(hints)}, not {sorted(value)}")
-        return kind(**{name: _build(hints[name], value[name], attachments) for name in hints})
-    if origin in (Union, types.UnionType):
-        return _build(_member(arguments, value), value, attachments)
-    if origin is tuple:
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_build(part, item, attachments) for part, item in zip(kinds, value, strict=True))
-    if origin is Literal and value in arguments:
-        return value
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    if origin is Mapping and isinstance(value, dict):
-        return value
-    raise TypeError(f"{value!r} is not a {kind}")
-
-
-def _plain(kind: Any, value: Any) -> Any:
-    # a caller may write 1 where 1.0 is meant; a truth value is never a number
-    accepted = (float, int) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"{value!r} is not a {kind.__name__}")
-    return value
-
-
-def _member(members: tuple[Any, ...], value: Any) -> Any:
-    """Return the member of a union that a value belongs to: None, or the class with just these fields."""
-    if value is None and types.NoneType in members:
-        return types.NoneType
-    others = [member for member in members if member is not types.NoneType]
-    if len(others) == 1:
-        return others[0]
-    return next(member for member in others if set(_hints(member)) == set(value))
+def _written(value: Any) -> dict[str, Any]:
+    """Return a dataclass's fields, with its class's name where the reader could not know it."""
+    kind: Any = type(value)
+    tagged = {TAG: kind.__name__} if kind in _tagged() else {}
+    return tagged | {name: getattr(value, name) for name in _names(kind)}
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
-def _image(value: Mapping[str, Any], attachments: Sequence[bytes]) -> DecodedImage:
-    """Build an image on the attachment that holds its pixels, without copying them."""
-    import numpy as np
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Return the annotations of a dataclass's fields. Modules of values import numpy for type checkers only."""
+    hints = get_type_hints(kind, localns={"np": np, "npt": np.typing})
+    return {name: hints[name] for name in _names(kind)}
 
-    height, width, channels = value["pixels"]["shape"]
-    data = attachments[_plain(int, value["pixels"]["attachment"])]
-    pixels = np.frombuffer(data, dtype=np.uint8).reshape(height, width, channels)
-    rest = {name: _plain(int, value[name]) for name in ("width", "height", "orientation")}
-    return DecodedImage(pixels, **rest, format=_plain(str, value["format"]))
+
+@cache
+def _tagged() -> frozenset[type]:
+    """Return every class that some annotation allows beside other classes."""
+    found: set[type] = set()
+    seen: set[Any] = set()
+    waiting: list[Any] = [Packet]
+    while waiting:
+        kind = waiting.pop()
+        if kind in seen:
+            continue
+        seen.add(kind)
+        classes = [member for member in get_args(kind) if is_dataclass(member)]
+        if get_origin(kind) in _UNIONS and len(classes) > 1:
+            found.update(classes)  # type: ignore[arg-type]  # they are classes: an instance is no annotation
+        waiting += _hints(kind).values() if isinstance(kind, type) and is_dataclass(kind) else get_args(kind)
+    return frozenset(found)
+
+
+@cache
+def _reader(kind: Any) -> Reader:
+    """Return what builds a value of a kind from its JSON, or raises where the JSON is of another kind."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return lambda value, attachments: value
+    if kind in _PLAIN:
+        return _read_plain(kind)
+    if kind is Path:
+        return lambda value, attachments: Path(_text(value))
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _read_dataclass(kind)
+    if origin in _UNIONS:
+        return _read_union(arguments)
+    if origin is tuple:
+        return _read_tuple(arguments)
+    if origin is np.ndarray:
+        return _read_array(get_args(arguments[1])[0])
+    if origin is Literal:
+        return _read_choice({choice: choice for choice in arguments})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _read_choice({member.value: member for member in kind})
+    if origin is Mapping:
+        return _read_plain(dict)
+    raise TypeError(f"a field cannot be annotated as {kind}")
+
+
+def _read_plain(kind: Any) -> Reader:
+    # a caller may write 1 where 1.0 is meant; a truth value is never a number
+    accepted = (float, int) if kind is float else (kind,)
+
+    def read(value: Any, attachments: Attachments) -> Any:
+        if type(value) not in accepted:
+            raise TypeError(f"{value!r} is not a {kind.__name__}")
+        return value
+
+    return read
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _read_dataclass(kind: Any) -> Reader:
+    readers = [(name, _reader(hint)) for name, hint in _hints(kind).items()]
+    expected = {name for name, _ in readers} | ({TAG} if kind in _tagged() else set())
+
+    def read(value: Any, attachments: Attachments) -> Any:
+        if value.keys() != expected:
+            raise TypeError(f"{kind.__name__} has the fields {sorted(expected)}, not {sorted(value)}")
+        return kind(*[reader(value[name], attachments) for name, reader in readers])
+
+    return read
+
+
+def _read_union(members: tuple[Any, ...]) -> Reader:
+    """Return the reader of a union: of classes, each value says which it is, or of one kind and None."""
+    others = [member for member in members if member is not types.NoneType]
+    optional = len(others) < len(members)
+    tagged = {member.__name__: _reader(member) for member in others} if len(others) > 1 else {}
+    single = _reader(others[0])
+
+    def read(value: Any, attachments: Attachments) -> Any:
+        if value is None and optional:
+            return None
+        return (tagged[value[TAG]] if tagged else single)(value, attachments)
+
+    return read
+
+
+def _read_tuple(kinds: tuple[Any, ...]) -> Reader:
+    if kinds[-1] is Ellipsis:
+        item = _reader(kinds[0])
+        return lambda value, attachments: tuple([item(part, attachments) for part in _items(value)])
+    readers = [_reader(kind) for kind in kinds]
+    return lambda value, attachments: tuple(
+        [reader(part, attachments) for reader, part in zip(readers, _items(value), strict=True)]
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise TypeError(f"{value!r} is not a list")
+    return value
+
+
+def _read_choice(choices: Mapping[Any, Any]) -> Reader:
+    return lambda value, attachments: choices[value]
+
+
+def _read_array(dtype: type[np.generic]) -> Reader:
+    """Return the reader of an array, which lies on the attachment that holds its values: nothing is copied."""
+    expected = np.dtype(dtype)
+
+    def read(value: Any, attachments: Attachments) -> Any:
+        if value["dtype"] != expected.name:
+            raise TypeError(f"an array of {value['dtype']} is not one of {expected.name}")
+        return np.frombuffer(attachments[value["attachment"]], expected).reshape(value["shape"])
+
+    return read

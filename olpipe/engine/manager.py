@@ -1,21 +1,28 @@
-"""The engine: models by name, one process for each, requests in, streams out."""
+"""The engine: models by name, one process for each that is loaded, requests in, streams out."""
 
 from __future__ import annotations
 
-import logging
+import math
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from olpipe import machine
-from olpipe.engine.process import RunnerProcess
-from olpipe.engine.protocol import ErrorValue, Load
-from olpipe.engine.stream import CANCELLED, Stream
+from olpipe.embedding import Embeddings, EmbedRequest
+from olpipe.engine.arrival import Arrival
+from olpipe.engine.places import Places
+from olpipe.engine.protocol import Load
+from olpipe.engine.resident import CLOSING_S, Limits, Resident
+from olpipe.engine.stream import Reply, Stream
 from olpipe.engine.ticket import Ticket
-from olpipe.errors import BackendCrashed
+from olpipe.errors import ModelNotFound, StoreError
 from olpipe.generation import GenerateRequest
 from olpipe.interfaces import Progress, ProgressCallback
-from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
+from olpipe.model import LoadOptions, ModelBundle, ModelName, RunnerInfo
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
 from olpipe.store.build import backend_for, build
@@ -23,13 +30,37 @@ from olpipe.store.build import backend_for, build
 if TYPE_CHECKING:
     from olpipe.store.library import Library
 
-logger = logging.getLogger(__name__)
+LONGEST_NAP_S = 3600.0
+"""The engine looks at which models have to go at least this often."""
 
-MOST_CRASHES = 3
-"""So many deaths in a row, with no request seen to its end between them, and a model is not started again."""
 
-GROWTH_BYTES = 1 << 30
-"""Without a limit of its own, a process may take twice what it took once its model was loaded, and this."""
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory, or on its way there.
+
+    Attributes:
+        name: Its name.
+        digest: `sha256:…` of its manifest.
+        options: How it was asked to be loaded.
+        info: What it can do; None while it is loaded for the first time.
+        pid: Its process's id; None while there is no process.
+        size_bytes: Memory that its process takes.
+        is_loading: Whether its process is being brought up.
+        active: Requests that are not answered.
+        waiting: Those of them that have not begun.
+        expires_in_s: How long it stays if nobody asks anything; infinity while it is at work, or for ever.
+    """
+
+    name: ModelName
+    digest: str
+    options: LoadOptions
+    info: RunnerInfo | None
+    pid: int | None
+    size_bytes: int
+    is_loading: bool
+    active: int
+    waiting: int
+    expires_in_s: float
 
 
 class Engine:
@@ -55,54 +86,114 @@ class Engine:
         self._plugins = plugins
         self._settings = settings
         self._progress = progress or _silent
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never held while anything is waited for
         self._bundles: dict[str, ModelBundle] = {}
-        self._models: dict[str, _LoadedModel] = {}
+        self._arrivals: dict[str, Arrival] = {}
+        self._residents: dict[tuple[str, LoadOptions], Resident] = {}
+        self._places = Places(settings, self._all_residents)
+        self._mail: SimpleQueue[None] = SimpleQueue()
+        self._watch: threading.Thread | None = None
         self._closed = False
 
-    def bundle(self, model: str) -> ModelBundle:
-        """Find a model on this machine, or bring it here.
+    # --- requests -------------------------------------------------------------------------------
 
-        Raises:
-            ModelNotFound: Neither this machine nor a source has it.
-        """
-        from olpipe.store.resolve import resolve
+    def submit(
+        self,
+        request: GenerateRequest,
+        *,
+        client: str = "",
+        keep_alive_s: float | None = None,
+        options: LoadOptions | None = None,
+    ) -> Stream:
+        """Send a grounded request to its model and return at once.
 
-        with self._lock:
-            if model not in self._bundles:
-                self._bundles[model] = resolve(model, self._library, self._plugins, self._progress)
-            return self._bundles[model]
-
-    def load(self, model: str) -> RunnerInfo:
-        """Load a model if it is not loaded yet.
-
-        Raises:
-            ModelNotFound: Neither this machine nor a source has it.
-            ModelUnsupported: No backend can load it.
-            MachineError: Its runtime is missing, or its process died.
-        """
-        return self._loaded(model).info()
-
-    def submit(self, request: GenerateRequest, *, client: str = "") -> Stream:
-        """Send a grounded request to its model, loading that first where needed.
+        The model is fetched, built and loaded behind the stream where that is needed. What goes wrong comes out of the
+        stream, and cancelling the stream works at every moment.
 
         Args:
             request: What is asked.
             client: Who asks. Clients whose requests wait for the same model are served in turns, so that
                 one who sends many at once does not shut out another.
+            keep_alive_s: How long the model stays loaded afterwards; None as the settings say, below 0 for ever.
+            options: How the model is loaded, where it differs from the settings.
+        """
+        ticket = Ticket(request, client)
+        self._send(request.model, ticket, keep_alive_s, options)
+        return ticket.stream()
+
+    def embed(
+        self,
+        request: EmbedRequest,
+        *,
+        client: str = "",
+        keep_alive_s: float | None = None,
+        options: LoadOptions | None = None,
+    ) -> Reply[Embeddings]:
+        """Send texts to a model that turns them into vectors and return at once; as `submit`."""
+        ticket = Ticket(request, client)
+        self._send(request.model, ticket, keep_alive_s, options)
+        return ticket.reply()
+
+    def load(
+        self, model: str, *, keep_alive_s: float | None = None, options: LoadOptions | None = None
+    ) -> Reply[RunnerInfo]:
+        """Have a model loaded if it is not loaded yet, and return at once; the reply says what it can do."""
+        ticket = Ticket(None)
+        self._send(model, ticket, keep_alive_s, options)
+        return ticket.reply()
+
+    def bundle(self, model: str, progress: ProgressCallback | None = None) -> ModelBundle:
+        """Find a model on this machine, or bring it here, and wait for that.
 
         Raises:
-            OlpipeError: As `load`; what befalls the request itself is raised by the stream.
+            ModelNotFound: Neither this machine nor a source has it.
+            PullFailed: Its source could not deliver.
         """
-        return self._loaded(request.model).submit(request, client)
+        from olpipe.store.resolve import resolve
+
+        known = self._known(model)
+        if known is None:
+            known = resolve(model, self._library, self._plugins, progress or self._progress)
+            with self._lock:
+                self._bundles[model] = known
+        return known
+
+    # --- what is loaded -------------------------------------------------------------------------
+
+    def loaded(self) -> list[LoadedModel]:
+        """Return the models that are in memory or on their way there, those that stay longest first."""
+        found = [_describe(resident) for resident in self._all_residents() if resident.occupied]
+        return sorted(found, key=lambda model: model.expires_in_s, reverse=True)
+
+    def unload(self, model: str) -> bool:
+        """Let a model go: at once if it is idle, else as soon as it has answered what it was asked.
+
+        Returns:
+            Whether it was loaded.
+        """
+        name = ModelName.parse(model)
+        digest, text = self._digest(name), str(name).casefold()
+        occupied = [resident for resident in self._all_residents() if resident.occupied]
+        bundles = [(resident, resident.load.bundle) for resident in occupied]
+        named = [one for one, bundle in bundles if bundle.digest == digest or str(bundle.name).casefold() == text]
+        for resident in named:
+            resident.keep_alive_s = 0.0
+            resident.leave()
+        self.notice()
+        return bool(named)
 
     def close(self) -> None:
         """End all processes; streams still open end as cancelled."""
         with self._lock:
             self._closed = True
-            models = list(self._models.values())
-        for model in models:
-            model.close()
+            arrivals, residents = list(self._arrivals.values()), list(self._residents.values())
+        for arrival in arrivals:
+            arrival.close()
+        for resident in residents:
+            resident.close()
+        self.notice()
+        if self._watch is not None:
+            self._watch.join(CLOSING_S)
 
     def __enter__(self) -> Self:
         return self
@@ -112,136 +203,166 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _loaded(self, model: str) -> _LoadedModel:
-        bundle = self.bundle(model)
-        with self._lock:
-            if self._closed:
-                raise ValueError("the engine is closed")
-            if bundle.digest not in self._models:
-                self._models[bundle.digest] = _LoadedModel(bundle, self._plugins, self._settings, self._progress)
-            return self._models[bundle.digest]
+    # --- routing --------------------------------------------------------------------------------
 
-
-class _LoadedModel:
-    """One model's process, started when first needed, again after a crash, and anew when it has grown."""
-
-    def __init__(self, bundle: ModelBundle, plugins: Plugins, settings: Settings, progress: ProgressCallback) -> None:
-        self._backends = plugins.backends
-        options = LoadOptions(
-            threads=settings.threads or machine.threads(machine.cores()), context_length=settings.context_length
-        )
-        self._load = Load(backend_for(bundle, plugins.backends).name, bundle, options, settings)
-        self._limit_bytes = settings.memory_limit << 20
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._closed = False
-        self._process: RunnerProcess | None = None
-        self._info: RunnerInfo | None = None
-        self._most_bytes = 0
-        self._crash: ErrorValue | None = None
-        self._crashes = 0
-
-    def info(self) -> RunnerInfo:
-        """Return what the model can do, loading it where needed.
+    def _send(self, model: str, ticket: Ticket, keep_alive_s: float | None, options: LoadOptions | None) -> None:
+        """Send a ticket on its way.
 
         Raises:
-            OlpipeError: It cannot be loaded, or its process has died too often to try again.
+            ValueError: The engine is closed.
         """
-        with self._lock:
-            return self._running()[1]
-
-    def submit(self, request: GenerateRequest, client: str) -> Stream:
-        """Send a request to the process; raises as `info`."""
-        ticket = Ticket(request, client)
-        self._hand_over(ticket)
-        return ticket.stream()
-
-    def close(self) -> None:
-        """End the process, even while it loads."""
-        self._closed = True
-        process = self._process
-        if process is not None:
-            process.close()
-
-    def _hand_over(self, ticket: Ticket) -> None:
-        """Give a request to the process, and to the next one if that dies just now; raises as `info`."""
-        with self._lock:  # so that nobody replaces the process meanwhile
-            while not self._running()[0].take(ticket):
-                pass
-
-    def _take_over(self, tickets: list[Ticket]) -> None:
-        """Have requests answered by the next process that the last one had not begun."""
-        name = f"restart {self._load.bundle.name}"
-        threading.Thread(target=self._resubmit, args=(tickets,), name=name, daemon=True).start()
-
-    def _resubmit(self, tickets: list[Ticket]) -> None:
-        """Hand requests over; when the model cannot be loaded any more, all that are left fail."""
-        for place, ticket in enumerate(tickets):
-            if ticket.cancelled:
-                ticket.delivery.put(CANCELLED)
-                continue
-            try:
-                self._hand_over(ticket)
-            except Exception as error:  # noqa: BLE001 - it travels to whoever asked
-                failure = ErrorValue.of(error)
-                for left in tickets[place:]:
-                    left.delivery.put(CANCELLED if self._closed else failure.to_error())
-                return
-
-    def _running(self) -> tuple[RunnerProcess, RunnerInfo]:
-        """Return the process with the model loaded in it."""
         if self._closed:
             raise ValueError("the engine is closed")
-        if self._process is not None and self._process.crash is None and self._has_grown(self._process):
-            self._retire(self._process)
-        if self._process is not None and self._process.crash is not None:
-            self._bury(self._process, self._process.crash)
-        if self._crash is not None and self._crashes >= MOST_CRASHES:
-            raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
-        if self._process is None or self._info is None:
-            build(self._load.bundle, self._backends, self._progress)
-            self._process = process = RunnerProcess(self._load, self._take_over)
+        keep_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
+        keep_s = math.inf if keep_s < 0 else keep_s
+        wanted = self._with_settings(options or LoadOptions())
+
+        def send_again(ticket: Ticket, digest: str) -> bool:
+            if self._digest(ModelName.parse(model)) == digest:
+                return False
+            self._route(model, keep_s, wanted, ticket)
+            return True
+
+        ticket.send_again = send_again
+        self._route(model, keep_s, wanted, ticket)
+
+    def _route(self, model: str, keep_s: float, options: LoadOptions, ticket: Ticket) -> None:
+        """Send a ticket to its model, which may have to be found first."""
+
+        def found(bundle: ModelBundle, ticket: Ticket) -> None:
+            resident = self._resident(bundle, options)
+            if resident is None:
+                ticket.cancel()
+            else:
+                resident.submit(ticket, keep_s)
+
+        known = self._known(model)
+        if known is not None:
+            found(known, ticket)
+            return
+        while (arrival := self._arrival(model)) is not None:
+            if arrival.join(ticket, found):
+                return  # else that one is over: the next begins anew
+        ticket.cancel()
+
+    def _arrival(self, model: str) -> Arrival | None:
+        """Return the search for a model; None where the engine is closed."""
+        with self._lock:
             if self._closed:
-                process.close()
-                raise ValueError("the engine is closed")
-            self._info = self._wait_loaded(process)
-            size = machine.resident_bytes(process.pid) or 0
-            self._most_bytes = self._limit_bytes or 2 * size + GROWTH_BYTES
-        return self._process, self._info
+                return None
+            if model not in self._arrivals:
+                find = partial(self.bundle, model)
+                self._arrivals[model] = Arrival(model, find, self._progress, partial(self._arrived, model))
+            return self._arrivals[model]
 
-    def _has_grown(self, process: RunnerProcess) -> bool:
-        """Say whether a process takes more memory than it may; one that has served nobody yet never does."""
-        size = machine.resident_bytes(process.pid) if process.served else None
-        if size is None or size <= self._most_bytes:
-            return False
-        message = "the process of `%s` takes %d MiB of %d: it is replaced"
-        logger.info(message, self._load.bundle.name, size >> 20, self._most_bytes >> 20)
-        return True
+    def _arrived(self, model: str) -> None:
+        with self._lock:
+            self._arrivals.pop(model, None)
 
-    def _retire(self, process: RunnerProcess) -> None:
-        """End a process once it has answered what it was asked; new requests wait for that."""
-        process.wait_idle()
-        if process.crash is None:
-            process.close()
-            self._process = self._info = None
+    def _known(self, model: str) -> ModelBundle | None:
+        """Return a bundle that was found before, unless its name means another model by now."""
+        bundle = self._bundles.get(model)
+        if bundle is None or self._digest(bundle.name) == bundle.digest:
+            return bundle
+        with self._lock:
+            self._bundles.pop(model, None)
+            named = any(other.digest == bundle.digest for other in self._bundles.values())
+        for resident in self._all_residents():
+            if resident.load.bundle.digest == bundle.digest and not named:  # nobody can ask for it any more
+                resident.keep_alive_s = 0.0
+        self.notice()
+        return None
 
-    def _wait_loaded(self, process: RunnerProcess) -> RunnerInfo:
+    def _digest(self, name: ModelName) -> str:
+        """Return the digest that a name means now; empty where it means none."""
         try:
-            return process.wait_loaded()
-        except BackendCrashed as error:
-            self._bury(process, ErrorValue.of(error))
-            raise
-        except BaseException:  # an interrupt too must leave no process behind
-            process.close()
-            self._process = None
-            raise
+            return self._library.digest(name)
+        except (ModelNotFound, StoreError):
+            return ""
 
-    def _bury(self, process: RunnerProcess, crash: ErrorValue) -> None:
-        """Let go of a dead process and remember how it died."""
-        process.close()
-        self._process, self._info = None, None
-        self._crash = crash
-        self._crashes = 1 if process.served else self._crashes + 1
+    def _with_settings(self, options: LoadOptions) -> LoadOptions:
+        """Fill in what the settings say where a request says nothing."""
+        settings = self._settings
+        return replace(
+            options,
+            threads=options.threads or settings.threads,
+            context_length=options.context_length or settings.context_length,
+            slots=options.slots or settings.slots,
+        )
+
+    def _resident(self, bundle: ModelBundle, options: LoadOptions) -> Resident | None:
+        """Return a model that is, or can be, loaded in one way; None where the engine is closed."""
+        with self._lock:
+            if self._closed:
+                return None
+            key = (bundle.digest, options)
+            if key not in self._residents:
+                load = Load(options.backend, bundle, options, self._settings)
+                limits = Limits(self._settings.memory_limit << 20, self._settings.max_queue)
+                self._residents[key] = Resident(load, self, limits, self._progress)
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._watch_over, name="expiry", daemon=True)
+                self._watch.start()
+            return self._residents[key]
+
+    def _all_residents(self) -> list[Resident]:
+        with self._lock:
+            return list(self._residents.values())
+
+    # --- the engine as its models see it --------------------------------------------------------
+
+    def make_room(self, resident: Resident, wanted: Callable[[], bool]) -> int:
+        """Wait until a model may be loaded; returns the threads that it gets."""
+        return self._places.take(resident, wanted)
+
+    def build(self, load: Load, progress: ProgressCallback) -> Load:
+        """Choose the backend where nobody did, and make what loading needs."""
+        bundle = self._laid_out(load.bundle)
+        backend = backend_for(bundle, self._plugins.backends, load.options.backend)
+        build(bundle, backend, progress)
+        return replace(load, backend=backend.name, bundle=bundle)
+
+    def _laid_out(self, bundle: ModelBundle) -> ModelBundle:
+        """Return a bundle with its files in place, which may have been removed and pulled again."""
+        try:
+            found = self._library.get(bundle.name)
+        except (ModelNotFound, StoreError):
+            return bundle
+        return found if found.digest == bundle.digest else bundle
+
+    def notice(self) -> None:
+        """Have a look at which models have to go. It takes no lock."""
+        self._mail.put(None)
+
+    def _watch_over(self) -> None:
+        """Let models go whose time is up."""
+        while not self._closed:
+            soonest = min((resident.expires_in_s() for resident in self._all_residents()), default=math.inf)
+            try:
+                self._mail.get(timeout=min(max(soonest, 0.0), LONGEST_NAP_S))
+                while True:  # many notices are one
+                    self._mail.get_nowait()
+            except Empty:
+                pass
+            for resident in self._all_residents():
+                if resident.expires_in_s() <= 0:
+                    resident.leave()
+
+
+def _describe(resident: Resident) -> LoadedModel:
+    pid = resident.pid
+    return LoadedModel(
+        name=resident.load.bundle.name,
+        digest=resident.load.bundle.digest,
+        options=resident.load.options,
+        info=resident.info,
+        pid=pid,
+        size_bytes=(machine.resident_bytes(pid) or 0) if pid is not None else 0,
+        is_loading=resident.is_loading,
+        active=resident.active,
+        waiting=resident.waiting,
+        expires_in_s=resident.expires_in_s(),
+    )
 
 
 def _silent(progress: Progress) -> None:

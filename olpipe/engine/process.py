@@ -10,14 +10,28 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import count
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import BinaryIO, cast
 
+from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.engine import codec, frames
-from olpipe.engine.protocol import LOADING, Answer, Begun, Cancel, ErrorValue, Load, Loaded, Refused, Submit
-from olpipe.engine.stream import CANCELLED, Stream
+from olpipe.engine.protocol import (
+    LOADING,
+    Answer,
+    Begun,
+    Cancel,
+    Embed,
+    Embedded,
+    ErrorValue,
+    Load,
+    Loaded,
+    Refused,
+    Submit,
+)
+from olpipe.engine.stream import Stream
 from olpipe.engine.ticket import Ticket
 from olpipe.errors import BackendCrashed, OlpipeError, UsageError
 from olpipe.generation import Chunk, GenerateRequest
@@ -41,15 +55,24 @@ class RunnerProcess:
     answers into the streams' deliveries; one reads stderr.
     """
 
-    def __init__(self, load: Load, orphaned: Callable[[list[Ticket]], None] | None = None) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        orphaned: Callable[[list[Ticket]], None] | None = None,
+        answered: Callable[[], None] | None = None,
+    ) -> None:
         """Start the process and have it load the model, without waiting for it.
 
         Args:
             load: What to load, and how.
             orphaned: Gets what waited for its turn when the process died, in the order in which it came; it must
                 return at once. Without it such requests fail, as those do that had begun.
+            answered: Told after every request that came to its end. It must return at once and take no lock, for
+                a garbage collection may call it.
         """
         self._orphaned = orphaned
+        self._answered = answered
         self._model = str(load.bundle.name)
         self._ids = count(LOADING + 1)
         self._lock = threading.Lock()
@@ -57,7 +80,10 @@ class RunnerProcess:
         """How the process died, once it has."""
         self.served = False
         """Whether it has seen any request to its end."""
+        self.used_at_s = time.monotonic()
+        """When it was last of use: asked something, or done with something."""
         self._closing = False
+        self._listens = False  # not while it loads
         self._loaded: SimpleQueue[RunnerInfo | OlpipeError] = SimpleQueue()
         self._open: dict[int, Ticket] = {}
         self._outbox: SimpleQueue[frames.Frame | None] = SimpleQueue()
@@ -77,13 +103,32 @@ class RunnerProcess:
         """The process's id."""
         return self._process.pid
 
-    def wait_loaded(self) -> RunnerInfo:
-        """Wait until the model is loaded. Called once.
+    @property
+    def open(self) -> int:
+        """How many requests it has, waiting ones included."""
+        return len(self._open)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests it has not begun."""
+        return sum(not ticket.begun for ticket in list(self._open.values()))
+
+    def wait_loaded(self, timeout_s: float | None = None) -> RunnerInfo | None:
+        """Wait until the model is loaded. It says so once.
+
+        Args:
+            timeout_s: How long to wait; None waits as long as it takes.
+
+        Returns:
+            What the model can do, or None when the time was up.
 
         Raises:
             OlpipeError: What the backend raised, or `BackendCrashed`.
         """
-        loaded = self._loaded.get()
+        try:
+            loaded = self._loaded.get(timeout=timeout_s)
+        except Empty:
+            return None
         if isinstance(loaded, OlpipeError):
             raise loaded
         return loaded
@@ -107,15 +152,20 @@ class RunnerProcess:
         Raises:
             UsageError: The request is too large, or holds what cannot be sent.
         """
-        assert ticket.request is not None
-        sequence_id = next(self._ids)
+        request, sequence_id = ticket.request, next(self._ids)
+        assert request is not None
         try:
-            frame = codec.encode(Submit(sequence_id, ticket.request, ticket.client))
+            if isinstance(request, EmbedRequest):
+                frame = codec.encode(Embed(sequence_id, request, ticket.client))
+            else:
+                frame = codec.encode(Submit(sequence_id, request, ticket.client))
+            codec.decode(frame)  # what the process could not read would end it, and all that it answers
         except frames.FrameError as error:
             raise UsageError(f"the request cannot be sent: {error}", hint="send less text or smaller images") from error
         with self._lock:
             if self.crash is not None:
                 return False
+            self.used_at_s = time.monotonic()
             self._open[sequence_id] = ticket
             ticket.withdraw = partial(self._withdraw, sequence_id)
         self._outbox.put(frame)
@@ -132,6 +182,8 @@ class RunnerProcess:
         """End the process: ask, then terminate, then kill. Streams still open end as cancelled."""
         self._closing = True
         self._outbox.put(None)
+        if not self._listens:
+            self._process.terminate()  # there is nothing that it would have to finish
         for end in (self._process.terminate, self._process.kill):
             try:
                 self._process.wait(POLITE_S)
@@ -144,10 +196,10 @@ class RunnerProcess:
 
     def _withdraw(self, sequence_id: int) -> None:
         # no lock here: a garbage collection may call this in a thread that holds it, and `pop` is atomic
-        ticket = self._open.pop(sequence_id, None)
-        if ticket is not None:
-            ticket.delivery.put(CANCELLED)
+        self.used_at_s = time.monotonic()
+        if self._open.pop(sequence_id, None) is not None:
             self._outbox.put(codec.encode(Cancel(sequence_id)))
+            self._tell_answered()
 
     def _write(self) -> None:
         """Write frames until told to close; then, or when the process is gone, close the pipe."""
@@ -170,36 +222,52 @@ class RunnerProcess:
     def _read(self) -> None:
         """Route answers until the pipe closes; then fail whatever is still open."""
         problem: ValueError | None = None
-        with cast(BinaryIO, self._process.stdout) as pipe:
-            try:
+        try:
+            with cast(BinaryIO, self._process.stdout) as pipe:
                 while (frame := frames.read(pipe)) is not None:
                     self._route(cast(Answer, codec.decode(frame)))
-            except ValueError as error:  # no frame, no message, or no error of ours
-                problem = error
-        self._outbox.put(None)
-        self._end(problem)
+        except ValueError as error:  # no frame, no message, or no error of ours
+            problem = error
+        finally:  # whatever it was, nobody waits for ever
+            self._outbox.put(None)
+            self._end(problem)
 
     def _route(self, answer: Answer) -> None:
         if isinstance(answer, Loaded):
+            self._listens = True
             self._loaded.put(answer.info)
         elif isinstance(answer, Begun):
             ticket = self._open.get(answer.sequence_id)
             if ticket is not None:
-                ticket.request = None
+                ticket.begun = True
         elif answer.sequence_id == LOADING and isinstance(answer, Refused):
             self._loaded.put(answer.error.to_error())
         elif isinstance(answer, Refused):
             self._deliver(answer.sequence_id, answer.error.to_error())
+        elif isinstance(answer, Embedded):
+            self._deliver(answer.sequence_id, answer.embeddings)
         else:
             self._deliver(answer.sequence_id, answer.chunk)
 
-    def _deliver(self, sequence_id: int, item: Chunk | OlpipeError) -> None:
-        """Hand over to the stream; what comes after a cancel has nobody waiting for it."""
+    def _deliver(self, sequence_id: int, item: Chunk | Embeddings | OlpipeError) -> None:
+        """Hand over to whoever reads; what comes after a cancel has nobody waiting for it."""
         last = not isinstance(item, Chunk) or item.finish_reason is not None
+        self.used_at_s = time.monotonic()  # before it looks idle
         ticket = self._open.pop(sequence_id, None) if last else self._open.get(sequence_id)
         self.served = self.served or last
-        if ticket is not None:
+        if ticket is None:
+            return
+        if last and ticket.load_ns and not isinstance(item, OlpipeError) and item.timings is not None:
+            item = replace(item, timings=replace(item.timings, load_ns=ticket.load_ns))
+        if last:
+            ticket.end(item)
+            self._tell_answered()
+        else:
             ticket.delivery.put(item)
+
+    def _tell_answered(self) -> None:
+        if self._answered is not None:
+            self._answered()
 
     def _end(self, problem: ValueError | None) -> None:
         """Fail what had begun, and hand back what had not."""
@@ -212,14 +280,15 @@ class RunnerProcess:
         for ticket in tickets:
             ticket.withdraw = None
             if closing:
-                ticket.delivery.put(CANCELLED)
-            elif ticket.request is None or self._orphaned is None:
-                ticket.delivery.put(crash.to_error())
+                ticket.cancel()
+            elif ticket.begun or self._orphaned is None:
+                ticket.end(crash.to_error())
             else:
                 orphans.append(ticket)
         self._loaded.put(crash.to_error())
         if orphans and self._orphaned is not None:
             self._orphaned(orphans)
+        self._tell_answered()
 
     def _autopsy(self, problem: ValueError | None) -> BackendCrashed:
         """Find out how the process died."""

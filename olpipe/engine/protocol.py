@@ -1,7 +1,8 @@
 """What the engine and a runner's process say to each other.
 
-The parent says `Load` once, then any number of `Submit` and `Cancel`; closing the pipe says the rest.
-The child answers `Loaded` or `Refused` to the load, and for each request `Begun`, then `Answered` or `Refused`.
+The parent sends `Load` once, then any number of `Submit`, `Embed` and `Cancel`. It closes the pipe to end the process.
+The child answers the load with `Loaded` or `Refused`. It answers each request with `Begun`, then with any number of
+`Answered` or one `Embedded`, or with `Refused`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from olpipe import errors
+from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.settings import Settings
@@ -20,7 +22,7 @@ LOADING = 0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a model: the first message, and only once."""
+    """Load a model. This is the first packet, and it comes once."""
 
     backend: str
     bundle: ModelBundle
@@ -33,9 +35,9 @@ class Submit:
     """Answer a request.
 
     Attributes:
-        sequence_id: Names it from here on.
+        sequence_id: The request's number from here on.
         request: What is asked.
-        client: Who asks: clients whose requests wait get slots in turns.
+        client: Who asks. Clients whose requests wait are served in turns.
     """
 
     sequence_id: int
@@ -44,8 +46,23 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Embed:
+    """Turn texts into vectors.
+
+    Attributes:
+        sequence_id: The request's number from here on.
+        request: The texts.
+        client: Who asks. Clients whose requests wait are served in turns.
+    """
+
+    sequence_id: int
+    request: EmbedRequest
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
-    """Forget a request, whether it waits or runs; nothing more is said about it."""
+    """Forget a request, whether it waits or runs. The child says nothing more about it."""
 
     sequence_id: int
 
@@ -59,7 +76,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The runner gets the request next: if the process dies from here on, it may be the request's doing."""
+    """The runner gets the request next. If the process dies from here on, the request may be the cause."""
 
     sequence_id: int
 
@@ -73,6 +90,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors of an `Embed`."""
+
+    sequence_id: int
+    embeddings: Embeddings
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorValue:
     """An error as a value: the nearest class of `olpipe.errors`, message and hint."""
 
@@ -81,7 +106,7 @@ class ErrorValue:
     hint: str | None = None
 
     @classmethod
-    def of(cls, error: Exception) -> Self:
+    def of(cls, error: BaseException) -> Self:
         """Describe an error; one that was not raised on purpose becomes a `GenerationError`."""
         if not isinstance(error, errors.OlpipeError):
             message = f"the runner failed: {type(error).__name__}: {error}"
@@ -105,6 +130,6 @@ class Refused:
     error: ErrorValue
 
 
-Command = Load | Submit | Cancel
-Answer = Loaded | Begun | Answered | Refused
-Message = Command | Answer
+Command = Load | Submit | Embed | Cancel
+Answer = Loaded | Begun | Answered | Embedded | Refused
+Packet = Command | Answer

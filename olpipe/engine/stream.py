@@ -1,22 +1,24 @@
-"""An answer on its way: chunks to iterate over, a completion at the end."""
+"""Answers on their way: a stream of chunks with a completion at its end, and replies that come in one piece."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from queue import SimpleQueue
+from typing import Any, Generic, TypeVar, cast
 
-from olpipe.errors import OlpipeError
+from olpipe.errors import GenerationError, OlpipeError
 from olpipe.generation import Chunk, Completion, FinishReason, Timings, Usage
 
-Delivery = SimpleQueue[Chunk | OlpipeError]
-"""What the engine's threads put in and the caller's thread takes out."""
+T = TypeVar("T")
+
+Delivery = SimpleQueue[Any]
+"""What the engine's threads put in and the caller's thread takes out: chunks, one other value, or an error."""
 
 CANCELLED = Chunk(finish_reason=FinishReason.CANCELLED, usage=Usage(), timings=Timings())
 
 
 class Stream:
-    """The answer to one request. Consumed by one thread; any thread may cancel it.
+    """The answer to one request. One thread reads it; any thread may cancel it.
 
     Leaving the iteration early, or dropping the stream, cancels the request.
     """
@@ -32,7 +34,7 @@ class Stream:
         """Yield what is left of the answer.
 
         Raises:
-            OlpipeError: What the runner raised for this request, or `BackendCrashed`.
+            OlpipeError: What went wrong while the model was fetched, built and loaded, or with this request.
         """
         try:
             while self._end is None:
@@ -41,7 +43,7 @@ class Stream:
             self.cancel()
 
     def completion(self) -> Completion:
-        """Wait for the end and return the whole answer, what was iterated over included."""
+        """Wait for the end and return the whole answer, what was iterated over included; raises as the iteration."""
         for _ in self:
             pass
         if isinstance(self._end, OlpipeError):
@@ -64,7 +66,40 @@ class Stream:
             raise item
         self._chunks.append(item)
         if item.finish_reason is not None:
-            text = "".join(chunk.text for chunk in self._chunks)
-            logprobs = tuple(chain.from_iterable(chunk.logprobs for chunk in self._chunks))
-            self._end = Completion(text, item.finish_reason, item.usage or Usage(), item.timings or Timings(), logprobs)
-        return item
+            self._end = Completion.of(self._chunks)
+        return cast(Chunk, item)
+
+
+class Reply(Generic[T]):
+    """A reply in one piece: the vectors of some texts, or what a model that was loaded can do.
+
+    One thread waits for it; any thread may cancel it. Dropping it cancels it.
+    """
+
+    def __init__(self, delivery: Delivery, cancel: Callable[[], None]) -> None:
+        """Make a reply of what is put into `delivery`; `cancel` must return at once and may be called twice."""
+        self._delivery = delivery
+        self._cancel = cancel
+        self._result: T | OlpipeError | None = None
+
+    def result(self) -> T:
+        """Wait for the reply and return it.
+
+        Raises:
+            OlpipeError: What went wrong while the model was fetched, built and loaded, or with this request.
+            GenerationError: It was cancelled.
+        """
+        if self._result is None:
+            item = self._delivery.get()
+            self._result = GenerationError("the request was cancelled") if item is CANCELLED else item
+        if isinstance(self._result, OlpipeError):
+            raise self._result
+        return cast(T, self._result)
+
+    def cancel(self) -> None:
+        """Give the reply up, unless it has come."""
+        if self._result is None:
+            self._cancel()
+
+    def __del__(self) -> None:
+        self.cancel()

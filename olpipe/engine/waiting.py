@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from olpipe.engine.protocol import Submit
+from olpipe.engine.protocol import Embed, Submit
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request and when it came."""
+    """A request, and when it came."""
 
-    submit: Submit
+    command: Submit | Embed
     arrived_ns: int
 
 
@@ -30,7 +30,7 @@ class WaitingRoom:
 
     def add(self, waiting: Waiting) -> None:
         """Let a request wait behind its client's others; a client who had none is the last to have a turn."""
-        self._clients.setdefault(waiting.submit.client, deque()).append(waiting)
+        self._clients.setdefault(waiting.command.client, deque()).append(waiting)
 
     def take(self) -> Waiting:
         """Take the oldest request of the client whose turn it is."""
@@ -45,7 +45,7 @@ class WaitingRoom:
         """Forget a request; one that does not wait is ignored."""
         for client, queue in self._clients.items():
             for waiting in queue:
-                if waiting.submit.sequence_id == sequence_id:
+                if waiting.command.sequence_id == sequence_id:
                     queue.remove(waiting)
                     if not queue:
                         del self._clients[client]

@@ -1,21 +1,25 @@
-"""The loop around a runner: admit requests, clients in turns, step, route chunks, cancel.
+"""The loop around a runner: admit requests, clients in turns, prepare, step, route chunks, cancel.
 
-It is the same in a runner's process and, for tests, in a thread of this one.
+Two threads work here. One prepares requests, one does everything else: a long prompt is prepared while others are
+answered. It is the same in a runner's process and, for tests, in threads of this one.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from olpipe.engine.protocol import Answer, Answered, Begun, Cancel, ErrorValue, Refused, Submit
+from olpipe.embedding import EmbedRequest
+from olpipe.engine.protocol import Answer, Answered, Begun, Cancel, Embed, Embedded, ErrorValue, Refused, Submit
 from olpipe.engine.waiting import Waiting, WaitingRoom
-from olpipe.errors import OlpipeError
-from olpipe.generation import Chunk, Timings
-from olpipe.interfaces import Runner
+from olpipe.errors import OlpipeError, UsageError
+from olpipe.generation import Chunk, GenerateRequest, Timings
+from olpipe.interfaces import Prepared, Runner
+from olpipe.model import RunnerInfo
 
 logger = logging.getLogger(__name__)
 
@@ -25,30 +29,61 @@ class Close:
     """End the loop; what waits or runs is dropped."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request that was prepared, or could not be."""
+
+    sequence_id: int
+    prepared: Prepared | Exception
+
+
 class Worker:
-    """Feeds one runner from one thread; `post` may be called from any."""
+    """Feeds one runner; `post` may be called from any thread."""
 
     def __init__(self, send: Callable[[Answer], None]) -> None:
         """Make a worker that answers through `send`, which it calls from the thread of `run` only."""
         self._send = send
-        self._inbox: SimpleQueue[Waiting | Cancel | Close] = SimpleQueue()
+        self._inbox: SimpleQueue[Waiting | Cancel | _Ready | Close] = SimpleQueue()
         self._waiting = WaitingRoom()
-        self._queue_ns: dict[int, int] = {}  # the sequences that run, and how long each waited for its slot
+        self._to_prepare: SimpleQueue[tuple[int, GenerateRequest] | None] = SimpleQueue()
+        self._preparing: set[int] = set()
+        self._queue_ns: dict[int, int] = {}  # who has a slot, and how long each waited for it
 
-    def post(self, command: Submit | Cancel | Close) -> None:
+    def post(self, command: Submit | Embed | Cancel | Close) -> None:
         """Hand a command over and return at once."""
-        self._inbox.put(Waiting(command, time.monotonic_ns()) if isinstance(command, Submit) else command)
+        waits = isinstance(command, Submit | Embed)
+        self._inbox.put(Waiting(command, time.monotonic_ns()) if waits else command)  # type: ignore[arg-type]
 
     def run(self, runner: Runner) -> None:
         """Work until `Close` is posted; the runner is left open."""
-        while self._take_commands(runner):
-            self._admit(runner)
-            if self._queue_ns:
-                self._step(runner)
+        preparer = threading.Thread(target=self._prepare, args=(runner,), name="prepare", daemon=True)
+        preparer.start()
+        try:
+            while self._take_commands(runner):
+                self._admit(runner)
+                if len(self._queue_ns) > len(self._preparing):
+                    self._step(runner)
+        finally:
+            self._preparing.clear()
+            self._to_prepare.put(None)
+            preparer.join()
+
+    def _prepare(self, runner: Runner) -> None:
+        """Prepare requests, one after the other."""
+        while (item := self._to_prepare.get()) is not None:
+            sequence_id, request = item
+            if sequence_id not in self._preparing:
+                continue  # it was cancelled, and holds nobody up
+            prepared: Prepared | Exception
+            try:
+                prepared = runner.prepare(request)
+            except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+                prepared = error
+            self._inbox.put(_Ready(sequence_id, prepared))
 
     def _take_commands(self, runner: Runner) -> bool:
         """Empty the inbox, waiting for the first command when there is nothing else to do."""
-        idle = not (self._waiting or self._queue_ns)
+        idle = len(self._queue_ns) == len(self._preparing) and not (self._waiting and self._has_slot(runner))
         while True:
             try:
                 command = self._inbox.get(block=idle)
@@ -59,29 +94,59 @@ class Worker:
                 return False
             if isinstance(command, Cancel):
                 self._cancel(runner, command.sequence_id)
+            elif isinstance(command, _Ready):
+                self._start(runner, command)
             else:
                 self._waiting.add(command)
 
+    def _has_slot(self, runner: Runner) -> bool:
+        return len(self._queue_ns) < runner.info.slots
+
     def _admit(self, runner: Runner) -> None:
-        """Start waiting requests while there are free slots."""
-        while self._waiting and len(self._queue_ns) < runner.info.slots:
+        """Let waiting requests in while there are free slots, and make at most one request's embeddings.
+
+        Texts are embedded between two steps, so that neither cancels nor answers wait for more than one request.
+        """
+        while self._waiting and self._has_slot(runner):
             waiting = self._waiting.take()
-            sequence_id = waiting.submit.sequence_id
-            queue_ns = time.monotonic_ns() - waiting.arrived_ns
+            sequence_id, request = waiting.command.sequence_id, waiting.command.request
             self._send(Begun(sequence_id))
             try:
-                runner.start(sequence_id, runner.prepare(waiting.submit.request))
+                _check(request, runner.info)
+                if isinstance(request, EmbedRequest):
+                    self._embed(runner, sequence_id, request, time.monotonic_ns() - waiting.arrived_ns)
+                    return
             except Exception as error:  # noqa: BLE001 - it travels to whoever asked
                 self._refuse(sequence_id, error)
-            else:
-                self._queue_ns[sequence_id] = queue_ns
+                continue
+            self._queue_ns[sequence_id] = time.monotonic_ns() - waiting.arrived_ns
+            self._preparing.add(sequence_id)
+            self._to_prepare.put((sequence_id, request))
+
+    def _embed(self, runner: Runner, sequence_id: int, request: EmbedRequest, queue_ns: int) -> None:
+        embeddings = runner.embed(request)
+        timings = replace(embeddings.timings, queue_ns=queue_ns)
+        self._send(Embedded(sequence_id, replace(embeddings, timings=timings)))
+
+    def _start(self, runner: Runner, ready: _Ready) -> None:
+        """Start a request that was prepared; one that was cancelled meanwhile is dropped."""
+        self._preparing.discard(ready.sequence_id)
+        if ready.sequence_id not in self._queue_ns:
+            return
+        try:
+            if isinstance(ready.prepared, Exception):
+                raise ready.prepared
+            runner.start(ready.sequence_id, ready.prepared)
+        except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+            del self._queue_ns[ready.sequence_id]
+            self._refuse(ready.sequence_id, error)
 
     def _step(self, runner: Runner) -> None:
         """Advance what runs by one step; when that fails, fail just these, or the one that has the trouble."""
         try:
             chunks = runner.step()
         except Exception as error:  # noqa: BLE001 - it travels to whoever asked
-            for sequence_id in list(self._queue_ns):
+            for sequence_id in self._queue_ns.keys() - self._preparing:
                 self._stop(runner, sequence_id)
                 self._refuse(sequence_id, error)
             return
@@ -102,7 +167,10 @@ class Worker:
         return replace(chunk, timings=replace(timings, queue_ns=self._queue_ns.pop(sequence_id)))
 
     def _cancel(self, runner: Runner, sequence_id: int) -> None:
-        if sequence_id in self._queue_ns:
+        if sequence_id in self._preparing:
+            del self._queue_ns[sequence_id]
+            self._preparing.discard(sequence_id)
+        elif sequence_id in self._queue_ns:
             self._stop(runner, sequence_id)
         else:
             self._waiting.drop(sequence_id)
@@ -118,3 +186,17 @@ class Worker:
         if not isinstance(error, OlpipeError):
             logger.error("sequence %d failed", sequence_id, exc_info=error)
         self._send(Refused(sequence_id, ErrorValue.of(error)))
+
+
+def _check(request: GenerateRequest | EmbedRequest, info: RunnerInfo) -> None:
+    """Refuse what the runner says it does not do, so that no runner can leave it out in silence."""
+    if isinstance(request, EmbedRequest):
+        if not info.embeds:
+            raise UsageError(f"`{request.model}` makes no embeddings")
+        return
+    if not info.generates:
+        raise UsageError(f"`{request.model}` does not write answers, it makes embeddings")
+    if request.guidance is not None and not info.guidance:
+        raise UsageError(f"`{request.model}` cannot hold its answer to a format", hint="ask without one")
+    if not info.fit_pixels and any(message.images for message in request.messages):
+        raise UsageError(f"model `{request.model}` cannot see images", hint="name perceivers with `--perceivers`")

@@ -13,35 +13,50 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import ContextExceeded, ModelCorrupt, UsageError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, SamplingParams, Timings, Usage
 from olpipe.hookspecs import hookimpl
-from olpipe.interfaces import Backend, Prepared, Runner
-from olpipe.messages import ImagePart, Message
+from olpipe.image import USUAL_PIXELS
+from olpipe.interfaces import Backend, Prepared, Progress, ProgressCallback, Runner
+from olpipe.messages import ImagePart, Message, Part, ToolCallPart
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
 from olpipe.testing.documents import smallest
 
 OPTIONS_FILE = "echo.json"
 CRASH_EXIT_CODE = 70
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
 class EchoOptions:
-    """What `echo.json` may say. The `…_on` texts act on requests whose last message holds them and has two words.
+    """What `echo.json` may say.
+
+    The `…_on` texts act on requests whose last message holds them; those that make it fail need two words there. The
+    same texts act on texts that are embedded.
 
     Attributes:
         slots: Sequences answered side by side.
         context_length: Most words of a prompt.
+        sees: Whether it takes images.
+        generates: Whether it writes answers.
+        guidance: Whether it holds answers to a schema.
+        embeds: Whether it makes embeddings.
+        build_s: How long building takes; every hundredth of a second is reported.
+        load_s: How long loading takes.
         delay_s: Pause before each word.
+        prepare_s: How long it takes to prepare a request that `slow_on` names.
+        slow_on: Take `prepare_s` over it.
         fail_on: Raise an error in `step`.
         hang_on: Say so on stderr and never come back from `step`.
         endless_on: Say the answer again and again until cancelled.
         crash_on: End the process in `step`, with a last word on stderr.
+        threads_on: Answer with the number of threads that it was given.
         crash_on_load: End the process in `load`.
         noise: Print to stdout before each word, as native libraries do.
         leak_mib: Memory to take with every answer and never to give back.
@@ -49,11 +64,20 @@ class EchoOptions:
 
     slots: int = 1
     context_length: int = 4096
+    sees: bool = True
+    generates: bool = True
+    guidance: bool = True
+    embeds: bool = True
+    build_s: float = 0.0
+    load_s: float = 0.0
     delay_s: float = 0.0
+    prepare_s: float = 0.0
+    slow_on: str | None = None
     fail_on: str | None = None
     hang_on: str | None = None
     endless_on: str | None = None
     crash_on: str | None = None
+    threads_on: str | None = None
     crash_on_load: bool = False
     noise: bool = False
     leak_mib: int = 0
@@ -75,15 +99,20 @@ class EchoPrepared(Prepared):
 
     question: str
     words: tuple[str, ...]
+    thinking: str
     last: Chunk
 
 
 class EchoRunner(Runner):
     """Gives each registered sequence one word a step."""
 
-    def __init__(self, options: EchoOptions, context_length: int) -> None:
-        self.info = RunnerInfo(context_length, options.slots, ("completion", "vision"))
+    def __init__(self, options: EchoOptions, context_length: int, system: str = "", threads: int = 0) -> None:
+        pixels = USUAL_PIXELS if options.sees else 0
+        abilities = (options.generates, options.guidance, options.embeds)
+        self.info = RunnerInfo(context_length, options.slots, pixels, *abilities)
         self._options = options
+        self._threads = threads
+        self._system = system
         self._running: dict[int, Iterator[Chunk]] = {}
         self._leaked: list[bytes] = []
 
@@ -91,14 +120,27 @@ class EchoRunner(Runner):
         """Think of the whole answer."""
         if request.top_logprobs is not None:
             raise UsageError("echo has no probabilities to report")
+        if request.suffix is not None:
+            raise UsageError("echo fills in no text before a suffix")
         question = _spoken(request.messages[-1])
-        prompt_tokens = sum(len(_words(_spoken(message))) for message in request.messages)
+        if _holds(question, self._options.slow_on):
+            time.sleep(self._options.prepare_s)
+        heard = [_spoken(message) for message in request.messages]
+        if all(message.role != "system" for message in request.messages):
+            heard.append(self._system)
+        prompt_tokens = sum(len(_words(text)) for text in heard)
         if prompt_tokens > self.info.context_length:
             message = f"the prompt takes {prompt_tokens} tokens, the model {self.info.context_length}"
             raise ContextExceeded(message, hint="send a shorter prompt")
+        if _holds(question, self._options.threads_on):
+            question = f"{self._threads} threads"
         words, reason, spliced = _answer(request, question)
+        calls = _calls(request, question)
         usage = Usage(prompt_tokens, sampled_tokens=len(words), spliced_tokens=spliced)
-        return EchoPrepared(prompt_tokens, question, words, Chunk("", reason, usage, Timings()))
+        reason = FinishReason.TOOL_CALLS if calls else reason
+        last = Chunk(tool_calls=calls, finish_reason=reason, usage=usage, timings=Timings())
+        thinking = "Hm." if request.think not in (None, "off") else ""
+        return EchoPrepared(prompt_tokens, question, words, thinking, last)
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Take a slot."""
@@ -120,7 +162,28 @@ class EchoRunner(Runner):
         """Free the slot."""
         self._running.pop(sequence_id, None)
 
+    def embed(self, request: EmbedRequest) -> Embeddings:
+        """Return how often each letter from a to z stands in a text, brought to length 1."""
+        import numpy as np
+
+        for text in request.texts:
+            if _holds(text, self._options.slow_on):
+                time.sleep(self._options.prepare_s)
+            self._misbehave(text)
+        if request.dimensions is not None and request.dimensions > len(LETTERS):
+            raise UsageError(f"`{request.model}` has {len(LETTERS)} dimensions, not {request.dimensions}")
+        texts = ["".join(_words(text)[: self.info.context_length]) for text in request.texts]
+        if tuple(texts) != request.texts and not request.truncate:
+            raise ContextExceeded(f"a text is longer than the {self.info.context_length} words of the model")
+        counts = [[text.lower().count(letter) for letter in LETTERS] for text in texts]
+        vectors = np.array(counts, np.float32).reshape(len(counts), len(LETTERS))[:, : request.dimensions]
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        tokens = sum(len(_words(text)) for text in texts)
+        return Embeddings((vectors / lengths).astype(np.float32), tokens)
+
     def _speak(self, prepared: EchoPrepared) -> Iterator[Chunk]:
+        if prepared.thinking:
+            yield Chunk(thinking=prepared.thinking)
         endless = _holds(prepared.question, self._options.endless_on)
         for said, word in enumerate(cycle(prepared.words) if endless else prepared.words):
             if said == 1:
@@ -146,21 +209,35 @@ class EchoBackend(Backend):
     """Loads folders that hold an `echo.json`."""
 
     name = "echo"
+    version = "1"
 
-    def can_load(self, bundle: ModelBundle) -> bool:
-        """Look for the options file."""
-        return (bundle.path / OPTIONS_FILE).is_file()
+    def refuses(self, bundle: ModelBundle) -> str | None:
+        """Look into the options file."""
+        if not (bundle.path / OPTIONS_FILE).is_file():
+            return f"it has no {OPTIONS_FILE}"
+        try:
+            _options(bundle)
+        except ModelCorrupt:
+            return f"its {OPTIONS_FILE} cannot be used"
+        return None
+
+    def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
+        """Take as long as the options say."""
+        hundredths = round(100 * _options(bundle).build_s)
+        for done in range(hundredths):
+            progress(Progress("building", done, hundredths, "hundredths"))
+            time.sleep(0.01)
 
     def load(self, bundle: ModelBundle, options: LoadOptions) -> EchoRunner:
         """Read the options file."""
-        try:
-            values: dict[str, Any] = json.loads((bundle.path / OPTIONS_FILE).read_text(encoding="utf-8"))
-            echo = EchoOptions(**values)
-        except (ValueError, TypeError) as error:
-            raise ModelCorrupt(f"`{OPTIONS_FILE}` of `{bundle.name}` cannot be used: {error}") from error
+        echo = _options(bundle)
         if echo.crash_on_load:
             _crash()
-        return EchoRunner(echo, options.context_length or echo.context_length)
+        time.sleep(echo.load_s)
+        if options.slots:
+            echo = replace(echo, slots=options.slots)
+        context_length = min(options.context_length or echo.context_length, echo.context_length)
+        return EchoRunner(echo, context_length, bundle.system, options.threads)
 
 
 @hookimpl
@@ -169,11 +246,27 @@ def register_backends() -> Iterable[Backend]:
     return [EchoBackend()]
 
 
+def _options(bundle: ModelBundle) -> EchoOptions:
+    try:
+        values: dict[str, Any] = json.loads((bundle.path / OPTIONS_FILE).read_text(encoding="utf-8"))
+        return EchoOptions(**values)
+    except (ValueError, TypeError) as error:
+        raise ModelCorrupt(f"`{OPTIONS_FILE}` of `{bundle.name}` cannot be used: {error}") from error
+
+
+def _calls(request: GenerateRequest, question: str) -> tuple[ToolCallPart, ...]:
+    """Call every tool whose name stands in the question, unless that is forbidden."""
+    if request.tool_choice.mode == "none":
+        return ()
+    called = [tool.name for tool in request.tools if tool.name in question]
+    return tuple(ToolCallPart(f"call_{place}", name, "{}") for place, name in enumerate(called))
+
+
 def _answer(request: GenerateRequest, question: str) -> tuple[tuple[str, ...], FinishReason, int]:
     """Return the words of the answer, why it ends, and how many spliced tokens it holds."""
     guidance = request.guidance
     if guidance is None:
-        return *_free_answer(question, request.sampling), 0
+        return *_free_answer(_avoiding(question, request.avoid), request.sampling), 0
     if guidance.kind not in ("json", "json_schema"):
         raise UsageError(f"echo does not follow guidance of the kind `{guidance.kind}`")
     constants = {name: json.loads(text) for name, text in guidance.constants}
@@ -191,13 +284,22 @@ def _free_answer(question: str, sampling: SamplingParams) -> tuple[tuple[str, ..
     return tuple(words), FinishReason.STOP
 
 
+def _avoiding(question: str, avoid: Sequence[str]) -> str:
+    """Leave out the words that shall not be said."""
+    if not avoid:
+        return question
+    return re.sub(rf"\s*\b(?:{'|'.join(map(re.escape, avoid))})\b", "", question, flags=re.IGNORECASE)
+
+
 def _spoken(message: Message) -> str:
     """Return a message as text, each image as its size."""
-    parts = message.parts
-    return " ".join(
-        f"[image {part.image.width}x{part.image.height}]" if isinstance(part, ImagePart) else part.text
-        for part in parts
-    )
+    return " ".join(map(_part, message.parts))
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, ImagePart):
+        return f"[image {part.image.width}x{part.image.height}]"
+    return f"{part.name}{part.arguments}" if isinstance(part, ToolCallPart) else part.text
 
 
 def _words(text: str) -> list[str]:

@@ -14,7 +14,15 @@ import pytest
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import Load
 from olpipe.engine.ticket import Ticket
-from olpipe.errors import BackendCrashed, ContextExceeded, GenerationError, ModelCorrupt, UnknownName, UsageError
+from olpipe.errors import (
+    BackendCrashed,
+    ContextExceeded,
+    GenerationError,
+    ModelCorrupt,
+    OlpipeError,
+    UnknownName,
+    UsageError,
+)
 from olpipe.generation import FinishReason, GenerateRequest, SamplingParams
 from olpipe.image import DecodedImage
 from olpipe.messages import Message
@@ -34,15 +42,17 @@ def start(tmp_path, echo_plugin) -> Iterator[Start]:
     started: list[RunnerProcess] = []
 
     def start(
-        orphaned: Callable[[list[Ticket]], None] | None = None,
         *,
+        orphaned: Callable[[list[Ticket]], None] | None = None,
+        answered: Callable[[], None] | None = None,
         backend: str = "echo",
         settings: Settings | None = None,
         **options: object,
     ) -> RunnerProcess:
         bundle = echo_bundle(tmp_path)
         (bundle.path / "echo.json").write_text(json.dumps(options))
-        process = RunnerProcess(Load(backend, bundle, LoadOptions(), settings or Settings(home=tmp_path)), orphaned)
+        load = Load(backend, bundle, LoadOptions(), settings or Settings(home=tmp_path))
+        process = RunnerProcess(load, orphaned=orphaned, answered=answered)
         started.append(process)
         return process
 
@@ -150,7 +160,7 @@ def test_a_crash_fails_the_requests_in_flight_and_says_how_the_process_ended(sta
 
 def test_a_crash_hands_back_what_had_not_begun_in_its_order_and_without_what_was_cancelled(start):
     orphans: SimpleQueue[list[Ticket]] = SimpleQueue()
-    process = start(orphans.put, crash_on="bad", slots=1)
+    process = start(orphaned=orphans.put, crash_on="bad", slots=1)
     process.wait_loaded()
     tickets = [Ticket(ask(text), "") for text in ("bad word", "first", "second", "third")]
     tickets[2].cancel()
@@ -204,6 +214,29 @@ def test_dropping_a_stream_cancels_it(start):
     stream = process.submit(ask("word"))
     del stream
     assert process.submit(ask("next")).completion().text == "next"
+
+
+def test_it_says_so_whenever_a_request_has_come_to_its_end_however_that_was(start):
+    ends: SimpleQueue[int] = SimpleQueue()
+    process = start(answered=lambda: ends.put(process.open), endless_on="endless", fail_on="fail", crash_on="crash")
+    process.wait_loaded()
+    endless = process.submit(ask("endless"))
+    waits = process.submit(ask("waits"))
+    endless.cancel()
+    assert waits.completion().text == "waits"
+    assert sorted(ends.get(timeout=60) for _ in range(2)) == [0, 1]
+    for text in ("fail it", "crash it"):
+        with pytest.raises(OlpipeError):
+            process.submit(ask(text)).completion()
+        assert ends.get(timeout=60) == 0
+
+
+def test_a_process_that_still_loads_can_be_closed(start):
+    process = start(load_s=3600)
+    assert process.wait_loaded(0.01) is None
+    process.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
 
 
 def test_closing_ends_a_process_that_hangs_and_its_streams_as_cancelled(start, process_says):

@@ -24,6 +24,12 @@ class NotingRunner(EchoRunner):
         self.stepping: SimpleQueue[None] = SimpleQueue()
         self.permits = threading.Semaphore(0)
 
+    def go_on_until(self, call: tuple[str, int]) -> None:
+        """Permit one step after the other until there was a call."""
+        while call not in self.calls:
+            self.permits.release()
+            self.stepping.get(timeout=60)
+
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         self.calls.append(("start", sequence_id))
         super().start(sequence_id, prepared)
@@ -185,16 +191,22 @@ def test_the_trouble_of_one_sequence_ends_that_one_only(bench):
 
 
 def test_as_many_requests_run_side_by_side_as_the_runner_has_slots(bench):
-    runner = NotingRunner(EchoOptions(slots=2))
+    runner = NotingRunner(EchoOptions(slots=2, endless_on="endless"))
     one = bench(runner)
-    one.submit(1, "a b c")
+    one.submit(1, "endless")
     runner.stepping.get(timeout=60)
-    for sequence_id in (2, 3):
-        one.submit(sequence_id, "d e f")
+    one.submit(2, "endless")
+    one.submit(3, "d e f")
+    runner.go_on_until(("start", 2))
+    for _ in range(3):
+        runner.permits.release()
+        runner.stepping.get(timeout=60)
+    assert started(runner) == [1, 2]
+    one.worker.post(Cancel(1))
     runner.permits.release(1000)
-    answers = one.until_last(1, 2, 3)
-    assert [spoken(answers, sequence_id) for sequence_id in (1, 2, 3)] == ["a b c", "d e f", "d e f"]
-    assert runner.calls.index(("start", 2)) < runner.calls.index(("stop", 1)) < runner.calls.index(("start", 3))
+    assert spoken(one.until_last(3), 3) == "d e f"
+    assert started(runner) == [1, 2, 3]
+    assert runner.calls.index(("stop", 1)) < runner.calls.index(("start", 3))
 
 
 def test_the_last_chunk_says_how_long_the_request_waited_for_its_slot(bench):
@@ -251,12 +263,13 @@ def test_a_request_that_cannot_be_prepared_fails_alone(bench):
 
 
 def test_a_step_that_raises_fails_what_is_registered_and_nothing_else(bench, caplog):
-    runner = NotingRunner(EchoOptions(slots=2, fail_on="bad"))
+    runner = NotingRunner(EchoOptions(slots=2, fail_on="bad", endless_on="endless"))
     one = bench(runner)
-    one.submit(1, "bad word")
+    one.submit(1, "endless")
     runner.stepping.get(timeout=60)
-    one.submit(2, "good word")
+    one.submit(2, "bad word")
     one.submit(3, "waits meanwhile")
+    runner.go_on_until(("start", 2))
     runner.permits.release(1000)
     answers = one.until_last(1, 2, 3)
     refused = {answer.sequence_id: answer.error.to_error() for answer in answers if isinstance(answer, Refused)}

@@ -16,9 +16,15 @@ from olpipe.testing.images import decoded
 
 
 class TestEchoBackend(BackendContract):
+    draws = False  # it has no model
+
     @pytest.fixture
     def backend(self):
         return EchoBackend()
+
+    @pytest.fixture
+    def photos(self):
+        return decoded(), decoded(30, 20)  # all that echo sees is how large they are
 
     @pytest.fixture
     def bundle(self, tmp_path):
