@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,10 +15,13 @@ from typing import BinaryIO
 
 from filelock import BaseFileLock
 
+from olpipe.errors import DigestMismatch
 from olpipe.store import digests
 from olpipe.store.writing import writing
 
 _NAME = re.compile(r"sha256-([0-9a-f]{64})")
+_FICLONE = 0x40049409
+"""Share a file's blocks. Source: https://man7.org/linux/man-pages/man2/ioctl_ficlone.2.html"""
 
 
 class Blobs:
@@ -100,6 +105,57 @@ class Blobs:
                 temporary.unlink(missing_ok=True)
         return found, size
 
+    def add_file(self, path: Path, *, digest: str | None, move: bool, report: Callable[[int], None]) -> tuple[str, int]:
+        """Put a file in and return its digest and size; the digest is always computed from the bytes that stay.
+
+        Args:
+            path: The file.
+            digest: What its bytes must be, or None.
+            move: Whether the file itself may be taken. A link, a file with a second name, and one on another file
+                system are copied all the same. It stays where it is until its digest is known to be right, so that
+                a cancelled call loses nothing; a file with the wrong bytes is removed.
+            report: Called with the bytes read so far.
+
+        Raises:
+            DigestMismatch: The bytes are others.
+            DiskFull: There was no space for a copy.
+        """
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            if move and _can_be_taken(path, self._folder):
+                try:
+                    return self._take(path, digest, report)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:  # one file system that is mounted twice: copy
+                        raise
+            handle, name = tempfile.mkstemp(prefix="blob-", dir=self._incoming)
+            os.close(handle)
+            temporary = Path(name)
+            try:
+                if _reflink(path, temporary):
+                    found, size = digests.read(temporary, report)
+                    digests.check(found, digest, path.name)
+                    self._settle(temporary, self.path(found))
+                    return found, size
+            finally:
+                temporary.unlink(missing_ok=True)
+            with path.open("rb") as source:
+                return self.add(source, digest=digest, what=path.name, report=report)
+
+    def _take(self, path: Path, digest: str | None, report: Callable[[int], None]) -> tuple[str, int]:
+        """Make a file itself a blob: it only gets another name."""
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
+        found, size = digests.read(path, report)
+        try:
+            digests.check(found, digest, path.name)
+        except DigestMismatch:
+            path.unlink()  # or whoever goes on with an interrupted download would find it whole, and wrong, for ever
+            raise
+        self._settle(path, self.path(found))
+        path.unlink(missing_ok=True)
+        return found, size
+
     def _settle(self, temporary: Path, final: Path) -> None:
         with self._lock:
             os.utime(temporary)
@@ -128,3 +184,23 @@ class Blobs:
         """Delete a blob; one that is gone or in use is left alone."""
         with suppress(FileNotFoundError, PermissionError):
             self.path(digest).unlink()
+
+
+def _can_be_taken(path: Path, folder: Path) -> bool:
+    """Say whether a file can be renamed into a folder, and has no other name under which somebody would miss it."""
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_dev == folder.stat().st_dev
+
+
+def _reflink(path: Path, target: Path) -> bool:
+    """Let a file share the blocks of another, where system and file system can; nothing is copied then."""
+    if not sys.platform.startswith("linux"):
+        return False
+    import fcntl
+
+    try:
+        with path.open("rb") as source, target.open("wb") as copy:
+            fcntl.ioctl(copy.fileno(), _FICLONE, source.fileno())
+    except OSError:
+        return False
+    return True

@@ -1,42 +1,78 @@
-"""Let the backend that will run a model build what it needs, once, whoever comes first."""
+"""Choose the backend that runs a model, and let it build what it needs, once, whoever comes first."""
 
 from __future__ import annotations
 
+import logging
+
 from filelock import FileLock
 
-from olpipe.errors import ModelUnsupported
+from olpipe.errors import ModelUnsupported, PluginError
 from olpipe.interfaces import Backend, ProgressCallback
 from olpipe.model import ModelBundle
 from olpipe.registry import Registry
+from olpipe.store.locks import held
 from olpipe.store.writing import writing
 
+logger = logging.getLogger(__name__)
 
-def backend_for(bundle: ModelBundle, backends: Registry[Backend]) -> Backend:
-    """Return the first backend that can load a model.
+
+def backend_for(bundle: ModelBundle, backends: Registry[Backend], name: str = "") -> Backend:
+    """Return the backend that runs a model.
+
+    Args:
+        bundle: The model.
+        backends: Those that there are; the first that does not refuse the model gets it.
+        name: The one that somebody asked for; empty where nobody did.
 
     Raises:
-        ModelUnsupported: There is none.
+        ModelUnsupported: There is none, or the one that was asked for refuses; says why.
+        UnknownName: No backend has that name.
     """
-    for backend in backends:
-        if backend.can_load(bundle):
-            return backend
-    kind, family = bundle.config.model_format or "unknown", bundle.config.model_family or "unknown"
-    known = ", ".join(f"`{name}`" for name in backends.names()) or "none"
+    if name:
+        reason = refusal(name, backends, bundle)
+        if reason is None:
+            return backends.get(name)
+        able = [f"`{other}`" for other in backends.names() if refusal(other, backends, bundle) is None]
+        hint = f"it runs on {', '.join(able)}" if able else "no other backend here runs it either"
+        raise ModelUnsupported(f"the backend `{name}` cannot run `{bundle.name}`: {reason}", hint=hint)
+    reasons = []
+    for other in backends.names():
+        reason = refusal(other, backends, bundle)
+        if reason is None:
+            return backends.get(other)
+        reasons.append(f"`{other}`: {reason}")
     raise ModelUnsupported(
-        f"no backend can load `{bundle.name}` (format `{kind}`, architecture `{family}`)",
-        hint=f"backends here: {known}; `olpipe plugins` shows what is installed",
+        f"no backend can run `{bundle.name}` ({'; '.join(reasons) or 'there is none'})",
+        hint="`olpipe plugins` shows what is installed",
     )
 
 
-def build(bundle: ModelBundle, backends: Registry[Backend], progress: ProgressCallback) -> None:
-    """Build a model in its cache folder; a process that comes second waits and finds it built.
+def refusal(name: str, backends: Registry[Backend], bundle: ModelBundle) -> str | None:
+    """Return why a backend cannot run a model, or None when it can; one that fails at the question cannot.
 
     Raises:
-        ModelUnsupported: No backend can load it.
-        DiskFull: There was no space for what is built; nothing half-built is left.
+        UnknownName: No backend has that name.
     """
-    backend = backend_for(bundle, backends)
+    backend = backends.get(name)
+    try:
+        with backends.blaming(name):
+            return backend.refuses(bundle)
+    except PluginError as error:
+        logger.warning("%s", error.message)
+        return error.message
+
+
+def build(bundle: ModelBundle, backend: Backend, progress: ProgressCallback) -> None:
+    """Build a model in its cache folder; a process that comes second waits and finds it built.
+
+    What `progress` raises ends the call, also while another process is waited for.
+
+    Raises:
+        DiskFull: There was no space for what is built; nothing half-built is left.
+        ModelCorrupt: The model's files are damaged.
+    """
     with writing(bundle.cache):
         bundle.cache.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(bundle.cache.with_name(f"{bundle.cache.name}.lock")):
+        lock = FileLock(bundle.cache.with_name(f"{bundle.cache.name}.lock"))
+        with held(lock, f"waiting for another build of {bundle.name}", progress):
             backend.build(bundle, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,24 @@ def copy(source: BinaryIO, target: BinaryIO, report: Callable[[int], None]) -> s
         done += len(chunk)
         report(done)
     return f"sha256:{hashed.hexdigest()}"
+
+
+def read(path: Path, report: Callable[[int], None]) -> tuple[str, int]:
+    """Return the digest and the size of a file, once its bytes are safe on the disk.
+
+    Args:
+        path: The file.
+        report: Called with the bytes read so far.
+    """
+    hashed = hashlib.sha256()
+    done = 0
+    with path.open("rb+") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            hashed.update(chunk)
+            done += len(chunk)
+            report(done)
+        os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
+    return f"sha256:{hashed.hexdigest()}", done
 
 
 def check(found: str, expected: str | None, what: str) -> None:

@@ -18,7 +18,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from olpipe.errors import ModelNotFound, StoreError
+from olpipe.errors import ModelCorrupt, ModelNotFound, StoreError
 from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import MEDIA_TYPE, Layer, ModelBundle, ModelConfig, ModelName
 from olpipe.store import digests, views
@@ -95,8 +95,10 @@ class Library:
             self._incoming.mkdir(parents=True, exist_ok=True)
         return FileLock(self._incoming / f"pull-{_short(key)}.lock")
 
-    def add_file(self, path: Path, *, digest: str | None = None, progress: ProgressCallback | None = None) -> Layer:
-        """Copy a file in and return a layer for it.
+    def add_file(
+        self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
+    ) -> Layer:
+        """Put a file in and return a layer for it; `move` lets the store take the file itself.
 
         Raises:
             DigestMismatch: `digest` was given and the bytes are others.
@@ -108,8 +110,7 @@ class Library:
             if progress is not None:
                 progress(Progress(f"storing {path.name}", done, total))
 
-        with path.open("rb") as source:
-            found, size = self._blobs.add(source, digest=digest, what=path.name, report=report)
+        found, size = self._blobs.add_file(path, digest=digest, move=move, report=report)
         return Layer(found, size)
 
     def add_bytes(self, data: bytes) -> Layer:
@@ -118,20 +119,26 @@ class Library:
         return Layer(found, size)
 
     def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
-        """Write the manifest, atomically; what it replaces and nobody else needs is removed.
+        """Write a manifest of these layers; as `commit_manifest`."""
+        self.commit_manifest(name, self.compose(config, layers))
+
+    def compose(self, config: ModelConfig, layers: Sequence[Layer]) -> bytes:
+        """Return the manifest of some layers; equal layers give equal bytes."""
+        return Manifest(self.add_bytes(config_to_bytes(config, layers)), tuple(layers)).to_bytes()
+
+    def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
+        """Keep a manifest as it is, atomically; what it replaces and nobody else needs is removed.
 
         Raises:
+            ModelCorrupt: It is not a manifest, or one of its names could leave the model's folder.
             StoreError: A blob is missing: it was removed since it was added.
-            ValueError: A layer's name could leave the model's folder.
         """
-        manifest = Manifest(self.add_bytes(config_to_bytes(config, layers)), tuple(layers))
-        data = manifest.to_bytes()
-        Manifest.from_bytes(data)  # what could not be read again is not written
+        read = _read_manifest(name, manifest)
         with self._changing():
-            for layer in (manifest.config, *manifest.layers):
+            for layer in (read.config, *read.layers):
                 if self._blobs.size(layer.digest) != layer.size:
                     raise StoreError(f"a part of `{name}` was removed while it was pulled", hint="pull it again")
-            self._replace(name, data)
+            self._replace(name, manifest)
 
     def clean(self) -> None:
         """Remove what abandoned pulls left behind, once it is too old to belong to a pull in progress."""
@@ -146,12 +153,23 @@ class Library:
                 elif path.suffix != ".lock" and path.is_file() and age_s > TEMPORARY_KEPT_S:
                     path.unlink(missing_ok=True)
             try:
-                named = self._manifests.in_use()[1]
+                models, named = self._manifests.in_use()
             except StoreError:
                 return  # `list` warns of it
+            self._clean_cache(models, now)
             for digest, touched_at in list(self._blobs.entries()):
                 if digest not in named and now - touched_at > UNNAMED_BLOB_KEPT_S:
                     self._blobs.discard(digest)
+
+    def _clean_cache(self, models: Collection[str], now: float) -> None:
+        """Remove what was made of models that were never committed: their pulls were cancelled or killed."""
+        for folder in (self._cache / "views", self._cache / "builds"):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                age_s = now - path.lstat().st_mtime
+                if path.name.startswith((".new-", ".old-")) and age_s > TEMPORARY_KEPT_S:
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.is_dir() and age_s > UNNAMED_BLOB_KEPT_S and f"sha256:{path.name}" not in models:
+                    views.discard(path)
 
     # --- taking models out --------------------------------------------------------------------
 
@@ -180,10 +198,9 @@ class Library:
         """
         found = self._manifests.read(name)
         try:
-            config = config_from_bytes(self._blobs.read(found.manifest.config.digest, limit=MAX_BYTES))
+            return self._described(found)
         except (OSError, ValueError) as error:
             raise damaged(found.name, error) from error
-        return StoredModel(found.name, found.data, found.modified_at, found.manifest, config)
 
     def get(self, name: ModelName) -> ModelBundle:
         """Return a model with its files laid out in a view, which is reused when it is there.
@@ -193,13 +210,51 @@ class Library:
             StoreError: It is damaged.
         """
         model = self.describe(name)
-        view, cache = self._made(model.digest)
         try:
-            views.materialise(view, self._files(model))
-            system, licenses, card = (self._texts(model, kind) for kind in ("system", "license", "card"))
-            parameters = _parameters(self._texts(model, "params"))
+            return self._lay_out(model)
         except (FileNotFoundError, ValueError) as error:
             raise damaged(model.name, error) from error
+
+    def stage(self, name: ModelName, manifest: bytes) -> ModelBundle:
+        """Lay out a model that is not committed yet, to see whether it can be run.
+
+        Raises:
+            ModelCorrupt: The manifest cannot be used, or one of its blobs is not here.
+        """
+        found = ManifestFile(name, manifest, time.time(), _read_manifest(name, manifest))
+        try:
+            return self._lay_out(self._described(found))
+        except (FileNotFoundError, ValueError) as error:
+            raise _unusable(name, error) from error
+
+    def forget(self, staged: ModelBundle) -> None:
+        """Remove what was laid out and built of a model that was staged and not committed."""
+        with self._changing():
+            try:
+                models, _ = self._manifests.in_use()
+            except StoreError:
+                return  # `list` warns of it
+            if staged.digest not in models:
+                self._discard_made(staged.digest)
+
+    def digest(self, name: ModelName) -> str:
+        """Return the digest of a model's manifest: it changes when another model takes the name.
+
+        Raises:
+            ModelNotFound: It is not on this machine.
+            StoreError: It is damaged.
+        """
+        return self._manifests.read(name).digest
+
+    def _described(self, found: ManifestFile) -> StoredModel:
+        config = config_from_bytes(self._blobs.read(found.manifest.config.digest, limit=MAX_BYTES))
+        return StoredModel(found.name, found.data, found.modified_at, found.manifest, config)
+
+    def _lay_out(self, model: StoredModel) -> ModelBundle:
+        view, cache = self._made(model.digest)
+        views.materialise(view, self._files(model))
+        system, licenses, card = (self._texts(model, kind) for kind in ("system", "license", "card"))
+        parameters = _parameters(self._texts(model, "params"))
         return ModelBundle(
             name=model.name,
             digest=model.digest,
@@ -264,10 +319,7 @@ class Library:
             logger.warning("no files were removed, for nobody knows which are needed: %s", error.message)
             return
         if removed.digest not in models:
-            view, builds = self._made(removed.digest)
-            views.discard(view)
-            views.discard(builds)
-            builds.with_name(f"{builds.name}.lock").unlink(missing_ok=True)
+            self._discard_made(removed.digest)
         for digest in removed.manifest.blob_digests - blobs:
             touched_at = self._blobs.touched_at(digest)
             if touched_at is not None and touched_at <= removed.modified_at:
@@ -277,6 +329,12 @@ class Library:
         """Return a model's view and the folder of its builds."""
         hex_digits = digests.hex_of(digest)
         return self._cache / "views" / hex_digits, self._cache / "builds" / hex_digits
+
+    def _discard_made(self, digest: str) -> None:
+        view, builds = self._made(digest)
+        views.discard(view)
+        views.discard(builds)
+        builds.with_name(f"{builds.name}.lock").unlink(missing_ok=True)
 
     def _files(self, model: StoredModel) -> dict[str, tuple[Path, int]]:
         files: dict[str, tuple[Path, int]] = {}
@@ -294,6 +352,18 @@ class Library:
     def _texts(self, model: StoredModel, kind: str) -> list[str]:
         layers = [layer for layer in model.manifest.layers if layer.media_type == MEDIA_TYPE + kind]
         return [self._blobs.read(layer.digest, limit=MAX_BYTES).decode() for layer in layers]
+
+
+def _read_manifest(name: ModelName, data: bytes) -> Manifest:
+    try:
+        return Manifest.from_bytes(data)
+    except ValueError as error:
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: ModelName, reason: object) -> ModelCorrupt:
+    """Return the error for a model that came in a state in which it cannot be kept."""
+    return ModelCorrupt(f"`{name}` cannot be used: {reason}", hint="it was not kept; pull it again, or from elsewhere")
 
 
 def _short(key: str) -> str:

@@ -1,4 +1,7 @@
-"""Check that an ONNX Runtime GenAI package names no file outside its folder and no native code."""
+"""Check that an ONNX Runtime GenAI package names no file outside its folder and no native code.
+
+A folder of Hugging Face needs no such check: nothing in it is run, and its reader follows plain names beside it only.
+"""
 
 from __future__ import annotations
 

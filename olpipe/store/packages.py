@@ -1,10 +1,15 @@
-"""Put what a source brought into the store: a GGUF file, or a folder with an ONNX Runtime GenAI package."""
+"""Put what a source brought into the store: a GGUF file, or a folder.
+
+A folder holds a package of ONNX Runtime GenAI, or a model as Hugging Face lays it out: `config.json` beside
+`model.safetensors`. Of the latter only weights, settings and texts are stored, never code or pickled objects.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +24,39 @@ from olpipe.store.package_checks import CONFIG_NAME, check_package, read_config
 GGUF_LAYER = "model.gguf"
 """What a GGUF file is called in its model's folder: its own name would change the model's digest."""
 
+_STORED_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".jinja", ".md"})
+"""What is stored of a folder of Hugging Face, besides licences."""
+
+_WHAT_TO_NAME = "name a .gguf file or a package's folder"
+_CARD = "README.md"
 _LICENSE = re.compile(r"(licen[cs]e|copying)([._-].*)?", re.IGNORECASE)
 
 
-def add_package(path: Path, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-    """Store a GGUF file or a package's folder under a name.
+def add_package(
+    path: Path, name: ModelName, store: ModelStore, progress: ProgressCallback, *, move: bool = False
+) -> None:
+    """Store a GGUF file or a model's folder under a name.
+
+    Args:
+        path: The file or the folder.
+        name: What to call the model here.
+        store: Where it goes.
+        progress: Told about every step.
+        move: Whether the store may take the files themselves, as those that a source unpacked.
 
     Raises:
-        PullFailed: It is neither, or a package that reaches out of its folder.
-        ModelCorrupt: A GGUF file that is damaged.
+        PullFailed: It is neither, or a folder that reaches out of itself.
+        ModelCorrupt: Its header or its configuration is damaged.
     """
     if path.is_dir():
-        _add_folder(path, name, store, progress)
+        _add_folder(path, name, store, progress, move=move)
     elif path.is_file():
         config = gguf_config(path)  # before the copy: a damaged header is found at once
-        layer = replace(store.add_file(path, progress=progress), name=GGUF_LAYER)
+        layer = replace(store.add_file(path, move=move, progress=progress), name=GGUF_LAYER)
         progress(Progress("writing manifest"))
         store.commit(name, config, [layer])
     else:
-        raise PullFailed(f"`{path}` is neither a file nor a folder", hint="name a .gguf file or a package's folder")
+        raise PullFailed(f"`{path}` is neither a file nor a folder", hint=_WHAT_TO_NAME)
 
 
 def gguf_config(path: Path) -> ModelConfig:
@@ -46,10 +65,10 @@ def gguf_config(path: Path) -> ModelConfig:
     Raises:
         ModelCorrupt: It is not a GGUF file, or a damaged one.
     """
-    from olpipe.convert.architectures import FORMAT_VERSION
     from olpipe.convert.gguf import read_header
 
     header = read_header(path)
+    embeds = f"{header.architecture}.pooling_type" in header.metadata
     return ModelConfig(
         model_format="gguf",
         model_family=header.architecture,
@@ -57,7 +76,8 @@ def gguf_config(path: Path) -> ModelConfig:
         file_type=header.file_type,
         context_length=header.context_length,
         embedding_length=header.embedding_length,
-        conversion={"format": FORMAT_VERSION, "precision": "int4"},
+        capabilities=("embedding",) if embeds else ("completion",),
+        conversion={} if embeds else {"precision": "int4"},
     )
 
 
@@ -81,26 +101,33 @@ def name_from(text: str) -> ModelName:
     return ModelName.parse(word)
 
 
-def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-    if not (folder / CONFIG_NAME).is_file():
-        raise PullFailed(f"`{folder}` has no `{CONFIG_NAME}`", hint="name a .gguf file or a package's folder")
+def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: ProgressCallback, *, move: bool) -> None:
+    from olpipe.convert import model_folder
+
     try:
-        check_package(folder)
-        files = _files(folder)
-        config = _folder_config(read_config(folder))
+        if (folder / CONFIG_NAME).is_file():
+            check_package(folder)
+            files = {layer_name: (path, _kind(path)) for layer_name, path in _files(folder).items()}
+            config = _package_config(read_config(folder))
+        elif model_folder.is_model_folder(folder):
+            found = _files(folder, _is_stored)
+            files = {layer_name: (path, _kind(path, card=_CARD)) for layer_name, path in found.items()}
+            config = _model_folder_config(folder)
+        else:
+            expected = f"`{model_folder.CONFIG_NAME}` beside a `{model_folder.WEIGHTS_NAME}`"
+            raise PullFailed(f"`{folder}` has no `{CONFIG_NAME}`, and no {expected}", hint=_WHAT_TO_NAME)
     except ValueError as error:
         raise PullFailed(f"`{folder}` is not a package that can be used: {error}") from error
     layers = []
-    for layer_name, path in files.items():
-        layer = store.add_file(path, progress=progress)
-        kind = "license" if _is_license(path) else "model"
+    for layer_name, (path, kind) in files.items():  # the kinds were asked for first: the store may take the files
+        layer = store.add_file(path, move=move, progress=progress)
         layers.append(replace(layer, name=layer_name, media_type=MEDIA_TYPE + kind))
     progress(Progress("writing manifest"))
     store.commit(name, config, layers)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Return every file of a folder by its layer name, in order; hidden ones are left out."""
+def _files(folder: Path, wanted: Callable[[Path], bool] = lambda path: True) -> dict[str, Path]:
+    """Return every wanted file of a folder by its layer name, in order; hidden ones are left out."""
     root = folder.resolve()
     files: dict[str, Path] = {}
     for parent, folders, names in os.walk(root):
@@ -108,7 +135,7 @@ def _files(folder: Path) -> dict[str, Path]:
         folders[:] = [entry for entry in folders if not entry.startswith(".")]
         for entry in [*names, *linked]:
             path = Path(parent) / entry
-            if entry.startswith("."):
+            if entry.startswith(".") or not wanted(path):
                 continue
             if not path.is_file() or not path.resolve().is_relative_to(root):
                 raise ValueError(f"`{path.relative_to(root)}` is a link out of the folder, or no regular file")
@@ -116,17 +143,23 @@ def _files(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _folder_config(genai: Mapping[str, Any]) -> ModelConfig:
+def _package_config(genai: Mapping[str, Any]) -> ModelConfig:
     model = _table(genai, "model")
     decoder = _table(model, "decoder")
-    family, context, width = model.get("type"), model.get("context_length"), decoder.get("hidden_size")
+    family = model.get("type")
     return ModelConfig(
         model_format="onnx",
         model_family=family if isinstance(family, str) else "",
-        context_length=context if isinstance(context, int) and context > 0 else 0,
-        embedding_length=width if isinstance(width, int) and width > 0 else 0,
+        context_length=_size(model, "context_length"),
+        embedding_length=_size(decoder, "hidden_size"),
         capabilities=("completion", "vision") if "vision" in model else ("completion",),
     )
+
+
+def _size(value: Mapping[str, Any], key: str) -> int:
+    """Return a size, or 0 where it is not known."""
+    size = value.get(key)
+    return size if type(size) is int and size > 0 else 0
 
 
 def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -136,8 +169,41 @@ def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return entry
 
 
-def _is_license(path: Path) -> bool:
-    if not _LICENSE.fullmatch(path.name) or path.stat().st_size > MAX_BYTES:
+def _model_folder_config(folder: Path) -> ModelConfig:
+    """Describe a folder of Hugging Face by its configuration and by the header of its weights."""
+    from olpipe.convert.model_folder import CONFIG_NAME, ConfigFile, open_weights
+    from olpipe.convert.sentence_folder import MODULES_NAME, context_length, text_limit
+
+    config = ConfigFile.read(folder / CONFIG_NAME)
+    sizes: Counter[str] = Counter()
+    with open_weights(folder) as file:
+        for tensor in file.tensors.values():
+            sizes[tensor.dtype] += tensor.values
+    embeds = (folder / MODULES_NAME).is_file()
+    context = _size(config.values, "max_position_embeddings")
+    return ModelConfig(
+        model_format="safetensors",
+        model_family=config.text("model_type"),
+        model_type=count_words(sum(sizes.values())),
+        file_type=max(sizes, key=sizes.__getitem__, default=""),
+        context_length=context_length(context, text_limit(folder)) if embeds else context,
+        embedding_length=_size(config.values, "hidden_size"),
+        capabilities=("embedding",) if embeds else ("completion",),
+    )
+
+
+def _is_stored(path: Path) -> bool:
+    return path.suffix in _STORED_SUFFIXES or _LICENSE.fullmatch(path.name) is not None
+
+
+def _kind(path: Path, *, card: str = "") -> str:
+    """Return which kind of layer a file becomes: licences and the model card are texts, if they can be read."""
+    kind = "license" if _LICENSE.fullmatch(path.name) else "card" if path.name == card else "model"
+    return kind if kind == "model" or _is_text(path) else "model"
+
+
+def _is_text(path: Path) -> bool:
+    if path.stat().st_size > MAX_BYTES:
         return False
     try:
         path.read_text(encoding="utf-8")

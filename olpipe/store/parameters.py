@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,15 +30,15 @@ def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingPar
     """Return `base` with what a model's own parameters say; those that are not about sampling are left out.
 
     Raises:
-        StoreError: A parameter is not a number, or not a text, where it must be.
+        StoreError: A parameter is not a number, or not a list of texts, where it must be.
     """
     changes: dict[str, Any] = {}
     for name, value in parameters.items():
         if name == "stop":
-            changes["stop"] = (value,) if isinstance(value, str) else tuple(value)
+            changes["stop"] = _texts(value)
         elif name in _SPELLINGS:
             field, kind = _SPELLINGS[name]
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise StoreError(f"the model's parameter `{name}` cannot be `{value}`", hint="it must be a number")
             changes[field] = kind(value)
     if changes.get("max_tokens", 1) < 1:  # Ollama's «no limit»
@@ -45,3 +46,10 @@ def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingPar
     if changes.get("penalty_window", 0) < 0:  # Ollama's «the whole context»
         changes["penalty_window"] = sys.maxsize
     return replace(base, **changes)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise StoreError(f"the model's parameter `stop` cannot be `{value}`", hint="it must be a list of texts")
+    return tuple(texts)

@@ -1,40 +1,96 @@
-"""Find the model that a name means: on this machine, else announced by a source."""
+"""Find the model that a name means: on this machine, announced by a source, or on a host that a source claims."""
 
 from __future__ import annotations
 
-from olpipe.errors import ModelNotFound, nearest
+import logging
+
+from olpipe.errors import InvalidName, ModelNotFound, OlpipeError, nearest
 from olpipe.interfaces import ModelSource, ProgressCallback
 from olpipe.model import DEFAULT_TAG, ModelBundle, ModelName
 from olpipe.plugins import Plugins
 from olpipe.store.library import Library
 from olpipe.store.pull import pull
 
+logger = logging.getLogger(__name__)
 
-def announced(plugins: Plugins) -> dict[ModelName, tuple[ModelSource, str]]:
-    """Return every model that a source announces, with the source's own word for it; the first source wins."""
-    found: dict[ModelName, tuple[ModelSource, str]] = {}
+Origin = tuple[ModelSource, str]
+"""A source, and what it calls a model."""
+
+
+def announced(plugins: Plugins) -> dict[ModelName, Origin]:
+    """Return every model that a source announces; of two sources with the same name the first wins."""
+    found: dict[ModelName, Origin] = {}
     for source in plugins.model_sources:
-        for text in source.names():
-            found.setdefault(ModelName.parse(text), (source, text))
+        try:
+            with plugins.model_sources.blaming(source.scheme):
+                names = {ModelName.parse(text): text for text in source.names()}
+        except OlpipeError as error:
+            logger.warning("the model source `%s` cannot say what it has: %s", source.scheme, error.message)
+            continue
+        for name, text in names.items():
+            found.setdefault(name, (source, text))
     return found
 
 
+def origin_of(name: ModelName, text: str, plugins: Plugins) -> Origin | None:
+    """Return where a name can be pulled from: the source that announces it, else one that claims its host.
+
+    Args:
+        name: The name.
+        text: The name as it was written; a source that claims its host reads the rest of it itself.
+        plugins: Who brings sources.
+    """
+    known = announced(plugins).get(name)
+    if known is not None:
+        return known
+    return next(((source, text) for source in plugins.model_sources if name.host.lower() in source.hosts), None)
+
+
 def resolve(text: str, library: Library, plugins: Plugins, progress: ProgressCallback) -> ModelBundle:
-    """Return the model of that name; one that a source announces is pulled and built first.
+    """Return the model of that name; one that a source has is pulled and built first.
 
     Raises:
         InvalidName: It is not a name.
-        ModelNotFound: It is not on this machine and no source announces it.
+        ModelNotFound: It is not on this machine, and no source announces it or claims its host.
     """
     name = ModelName.parse(text)
     try:
         return library.get(name)
     except ModelNotFound:
-        known = announced(plugins)
-        if name not in known:
+        origin = origin_of(name, text, plugins)
+        if origin is None:
             raise not_found(text, library, plugins) from None
-    source, reference = known[name]
+    source, reference = origin
     return pull(source, reference, name, library, plugins, progress=progress, again=False)
+
+
+def find_source(text: str, library: Library, plugins: Plugins) -> tuple[ModelSource, str, ModelName | None]:
+    """Return where `olpipe pull` gets something from: the source, what it calls it, and its name here if it has one.
+
+    Args:
+        text: A name, or `SCHEME:REFERENCE`.
+        library: For what is like it on this machine.
+        plugins: Who brings sources.
+
+    Raises:
+        ModelNotFound: No source has it.
+        InvalidName: Nothing follows the scheme.
+    """
+    try:
+        name = ModelName.parse(text)
+    except InvalidName:
+        name = None
+    if name is not None and (origin := origin_of(name, text, plugins)) is not None:
+        return *origin, name
+    scheme, colon, reference = text.partition(":")
+    if colon and scheme in plugins.model_sources:
+        if not reference:
+            raise InvalidName(f"`{text}` names nothing to pull", hint=f"write something after `{scheme}:`")
+        return plugins.model_sources.get(scheme), reference, None
+    if name is None:
+        schemes = ", ".join(f"`{scheme}:`" for scheme in plugins.model_sources.names())
+        raise ModelNotFound(f"no source has a model `{text}`", hint=f"sources are {schemes}")
+    raise not_found(text, library, plugins)
 
 
 def not_found(text: str, library: Library, plugins: Plugins) -> ModelNotFound:

@@ -83,7 +83,7 @@ def test_a_pull_killed_at_any_point_is_repeated_cleanly(isolated_home, weights, 
     kill_at("file", str(weights), status)
     library = library_at(isolated_home)
     assert_whole(isolated_home)
-    assert library.names() == ([ModelName.parse("tiny")] if status == "converting" else [])
+    assert library.names() == []  # a model is built before there is one
 
     done = pull(f"file:{weights}")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "success")

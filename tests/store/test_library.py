@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from olpipe.errors import DigestMismatch, ModelNotFound, StoreError
+from olpipe.errors import DigestMismatch, ModelCorrupt, ModelNotFound, StoreError
 from olpipe.model import MEDIA_TYPE, ModelConfig, ModelName
 from olpipe.store.library import PARTIAL_KEPT_S, TEMPORARY_KEPT_S, UNNAMED_BLOB_KEPT_S, Library
 from olpipe.store.views import LINK_FROM_BYTES
@@ -127,7 +127,7 @@ def test_no_manifest_is_written_without_its_blobs(library, tmp_path):
 @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "C:\\evil", "a\0b", "nul"])
 def test_no_manifest_is_written_with_a_layer_that_leaves_the_folder(library, name):
     layer = library.add_bytes(b"weights")
-    with pytest.raises(ValueError, match="cannot be a file's path in a model"):
+    with pytest.raises(ModelCorrupt, match=r"`one:latest` cannot be used: .* cannot be a file's path in a model"):
         library.commit(ONE, ModelConfig(), [replace(layer, name=name)])
     assert library.names() == []
 

@@ -18,7 +18,15 @@ def test_ollamas_words_for_without_limit_are_understood():
     assert found.penalty_window > 10**6
 
 
-@pytest.mark.parametrize("value", ["hot", None, True])
+@pytest.mark.parametrize("value", ["hot", None, True, float("nan"), float("inf")])
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(StoreError, match=f"the model's parameter `temperature` cannot be `{value}`"):
         sampling({"temperature": value}, BASE)
+
+
+@pytest.mark.parametrize("value", [5, [1], {"a": "b"}, None])
+def test_stop_texts_that_are_none_are_refused(value):
+    with pytest.raises(StoreError) as caught:
+        sampling({"stop": value}, BASE)
+    assert caught.value.message == f"the model's parameter `stop` cannot be `{value}`"
+    assert caught.value.hint == "it must be a list of texts"

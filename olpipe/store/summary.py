@@ -1,0 +1,42 @@
+"""What is told of a model on this machine: the one summary for `list`, `show` and a server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from olpipe.model import ModelBundle
+from olpipe.store.library import StoredModel
+
+
+def summary(model: StoredModel) -> dict[str, Any]:
+    """Describe a model with the keys that Ollama's clients know."""
+    config = model.config
+    return {
+        "name": str(model.name),
+        "model": str(model.name),
+        "modified_at": datetime.fromtimestamp(model.modified_at, UTC).isoformat().replace("+00:00", "Z"),
+        "size": model.size_bytes,
+        "digest": model.digest.removeprefix("sha256:"),
+        "details": {
+            "format": config.model_format,
+            "family": config.model_family,
+            "families": [config.model_family] if config.model_family else [],
+            "parameter_size": config.model_type,
+            "quantization_level": config.file_type,
+            "context_length": config.context_length,
+            "embedding_length": config.embedding_length,
+        },
+        "capabilities": list(config.capabilities),
+    }
+
+
+def details(bundle: ModelBundle) -> dict[str, Any]:
+    """Return what else there is to say of a model once its files are laid out."""
+    return {
+        "perceivers": list(bundle.config.perceivers),
+        "parameters": dict(bundle.parameters),
+        "system": bundle.system,
+        "license": "\n".join(bundle.licenses),
+        "card": bundle.card,
+    }
