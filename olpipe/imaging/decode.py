@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from olpipe.errors import ImageError, ImageTooLarge, ImageUnreadable, ImageUnsupported
-from olpipe.image import DecodedImage
+from olpipe.errors import ImageError, ImageTooLarge, ImageUnreadable, ImageUnsupported, PluginError, first_line
+from olpipe.image import USUAL_PIXELS, DecodedImage
 from olpipe.interfaces import ImageLoader
 
 REFUSE_PIXELS = 200_000_000
 """More than any camera makes; a small file that claims more is a decompression bomb."""
-
-FIT_PIXELS = 1024 * 1024
-"""What is kept of a larger photo: enough for detectors, and about what vision encoders take."""
 
 HEADER_BYTES = 64
 
@@ -24,9 +23,15 @@ def choose_loader(header: bytes, suffix: str, loaders: Iterable[ImageLoader]) ->
 
     Raises:
         ImageUnsupported: No loader reads it.
+        PluginError: A loader failed at the question.
     """
     for loader in loaders:
-        if loader.recognises(header[:HEADER_BYTES], suffix.lower()):
+        try:
+            recognised = loader.recognises(header[:HEADER_BYTES], suffix.lower())
+        except Exception as error:
+            message = f"the image loader `{loader.name}` failed: {type(error).__name__}: {first_line(error)}"
+            raise PluginError(message, hint="run again with OLPIPE_DEBUG=1 to see where") from error
+        if recognised:
             return loader
     raise ImageUnsupported(f"no image loader reads such a file (`{suffix}`)")
 
@@ -37,7 +42,7 @@ def decode(
     loaders: Iterable[ImageLoader],
     *,
     refuse_pixels: int = REFUSE_PIXELS,
-    fit_pixels: int = FIT_PIXELS,
+    fit_pixels: int = USUAL_PIXELS,
 ) -> DecodedImage:
     """Decode a file's bytes to upright sRGB of about `fit_pixels` at most.
 
@@ -61,8 +66,8 @@ def decode(
         raise ImageUnreadable(f"the image is damaged: {first_line(error)}") from error
 
 
-def load(path: Path, loaders: Iterable[ImageLoader]) -> DecodedImage:
-    """Read and decode one file; messages name it.
+def load(path: Path, loaders: Iterable[ImageLoader], *, fit_pixels: int = USUAL_PIXELS) -> DecodedImage:
+    """Read and decode one file to about `fit_pixels` at most; messages name it.
 
     Raises:
         ImageError: As `decode`, or the file cannot be opened.
@@ -72,11 +77,20 @@ def load(path: Path, loaders: Iterable[ImageLoader]) -> DecodedImage:
     except OSError as error:
         raise ImageUnreadable(f"`{path}` cannot be opened: {error.strerror or error}") from error
     try:
-        return decode(data, os.path.splitext(path.name)[1], loaders)
+        return decode(data, os.path.splitext(path.name)[1], loaders, fit_pixels=fit_pixels)
     except ImageError as error:
         raise type(error)(f"`{path}`: {error.message}", hint=error.hint) from error
 
 
-def first_line(error: BaseException) -> str:
-    """Return an exception's text for one line of output, or its class where it has none."""
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+def fit(image: DecodedImage, pixels: int) -> DecodedImage:
+    """Return an image scaled down to about so many pixels, or the image itself where it has no more."""
+    height, width = image.pixels.shape[:2]
+    if width * height <= pixels + (width + height) / 2 + 1:  # sides are rounded, so a fitted image may have a few more
+        return image
+    import numpy as np
+    from PIL import Image
+
+    scale = math.sqrt(pixels / (width * height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = Image.fromarray(image.pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return replace(image, pixels=np.asarray(resized))

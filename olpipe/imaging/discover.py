@@ -26,10 +26,12 @@ class Discovery:
     """What was found.
 
     Attributes:
+        root: The deepest folder that holds everything given; names are relative to it.
         images: Every photo once, sorted by name.
         links_skipped: Links not followed because they lead out of what was given, or to a folder.
     """
 
+    root: Path
     images: tuple[ImageRef, ...]
     links_skipped: int
 
@@ -61,7 +63,7 @@ def discover(inputs: Sequence[str], suffixes: Collection[str], *, leave_out: Pat
         ImageRef(Path(path), _name(path, root), status.st_size, status.st_mtime_ns)
         for path, status in walk.found.items()
     ]
-    return Discovery(tuple(sorted(images, key=lambda image: image.name)), walk.links_skipped)
+    return Discovery(Path(root), tuple(sorted(images, key=lambda image: image.name)), walk.links_skipped)
 
 
 class _Walk:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.perception.pixels import square
-from olpipe.perception.session import open_session
+from olpipe.sessions import open_session
 
 
 class Classifier:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from olpipe.image import Box, DecodedImage
 from olpipe.perception.nms import suppress
 from olpipe.perception.pixels import letterbox
-from olpipe.perception.session import open_session
 from olpipe.record import Detection
+from olpipe.sessions import open_session
 
 SMALLEST_SIDE = 2
 """Pixels; a thinner box says nothing."""

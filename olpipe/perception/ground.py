@@ -1,92 +1,184 @@
-"""Give a model the evidence of perceivers: the one function that batch, run and server all use."""
+"""Give a model the evidence of perceivers: what batch, run and server all use."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from olpipe.errors import UsageError
 from olpipe.generation import GenerateRequest, Guidance
-from olpipe.image import DecodedImage
+from olpipe.image import USUAL_PIXELS, DecodedImage
+from olpipe.imaging.decode import fit
 from olpipe.interfaces import Perceiver
-from olpipe.messages import Message, Part, TextPart
+from olpipe.messages import ImagePart, Message, Part, TextPart
 from olpipe.model import ModelBundle
+from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.perception.names import names_in
 from olpipe.perception.prompt import describe
 from olpipe.record import Detection, Evidence, Label
 from olpipe.registry import Registry
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
 ANNOTATION = "x-evidence"
-"""Marks a schema's top-level property that evidence fills: `tags` or `objects`."""
+"""Marks a schema's top-level property that evidence fills: `tags`, `objects` or `texts`."""
+
+KINDS = ("tags", "objects", "texts")
 
 
-def ground(request: GenerateRequest, bundle: ModelBundle, perceivers: Registry[Perceiver]) -> GenerateRequest:
-    """Return the request with evidence of its photos: as text in the prompt, and as known values of the answer.
+class Grounder:
+    """The perceivers of one model, ready to look at the photos of its requests. Any thread may call it.
 
-    The request says whose evidence is wanted, else the model's manifest does. A model without
-    vision gets the evidence in place of the photo. The prompt says it in English, known values in
-    the request's language.
-
-    Raises:
-        UsageError: There are photos, but the model has neither vision nor perceivers; or the
-            perceivers have no words in the request's language.
-        UnknownName: A perceiver is not installed.
+    Attributes:
+        perceivers: Whose evidence joins, in order.
+        fit_pixels: How many pixels of a photo they can use; 0 where there are none.
     """
-    if not any(message.images for message in request.messages):
-        return request
-    names = bundle.config.perceivers if request.perceivers is None else request.perceivers
-    has_vision = "vision" in bundle.config.capabilities
-    if not names and not has_vision:
-        raise UsageError(
-            f"model `{bundle.name}` cannot see images",
-            hint="give it what a detector sees: `--evidence photo-mini`",
-        )
-    if not names:
-        return request
-    chosen = [perceivers.get(name) for name in names]
-    words = names_in(request.language, chosen)
-    messages = []
-    evidence = Evidence()
-    for message in request.messages:
-        seen = [(image, _perceive(image, chosen)) for image in message.images]
-        messages.append(_with_evidence(message, seen, keep_images=has_vision))
-        if seen:  # what the answer is about is the last photo shown
-            evidence = sum((found for _, found in seen), Evidence())
-    guidance = None if request.guidance is None else _with_constants(request.guidance, evidence.renamed(words))
-    avoid = () if has_vision else _not_found(chosen, messages)
-    return replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        registry: Registry[Perceiver],
+        *,
+        names: Sequence[str] | None = None,
+        cache: EvidenceCache | None = None,
+    ) -> None:
+        """Find the perceivers.
+
+        Args:
+            bundle: The model that gets the evidence.
+            registry: The perceivers that there are.
+            names: Whose evidence is wanted; None means those that the model's manifest names.
+            cache: Where evidence is kept; None looks at every photo anew.
+
+        Raises:
+            UnknownName: A perceiver is not installed.
+            PluginError: A perceiver failed.
+        """
+        chosen = bundle.config.perceivers if names is None else names
+        self.perceivers = tuple(registry.get(name) for name in dict.fromkeys(chosen))
+        self.fit_pixels = max((one.fit_pixels for one in self.perceivers), default=0)
+        self._registry = registry
+        self._words = [self._words_of(perceiver) for perceiver in self.perceivers]
+        self._model = bundle.name
+        self._sees = "vision" in bundle.config.capabilities
+        self._cache = cache
+
+    def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> GenerateRequest:
+        """Return the request with evidence of its photos: as text in the prompt, and as known values of the answer.
+
+        A model without vision gets the evidence in place of the photo. The prompt says it in English, known values
+        are in the request's language.
+
+        Args:
+            request: What is asked.
+            model_pixels: How many pixels of a photo the model can use. Larger photos are scaled down to about this many
+                for it, once the perceivers have seen them.
+
+        Raises:
+            UsageError: There are photos, but the model has neither vision nor perceivers; or the
+                perceivers have no words in the request's language.
+            PluginError: A perceiver failed.
+        """
+        if not any(message.images for message in request.messages):
+            return request
+        if not self.perceivers:
+            if self._sees:
+                return _scaled_down(request, model_pixels)
+            raise UsageError(
+                f"model `{self._model}` cannot see images",
+                hint="give it what a detector sees: `--perceivers photo-mini`",
+            )
+        words = names_in(request.language, self.perceivers)
+        messages, spoken = [], []
+        evidence = Evidence()
+        for message in request.messages:
+            seen = [(image, self._perceive(image)) for image in message.images]
+            messages.append(_with_evidence(message, seen, keep_images=self._sees))
+            spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
+            if seen:  # what the answer is about is the last photo shown
+                evidence = sum((found for _, found in seen), Evidence())
+        guidance = None if request.guidance is None else _with_constants(request.guidance, evidence.renamed(words))
+        avoid = () if self._sees else _not_found(self._words, " ".join(spoken))
+        grounded = replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
+        return _scaled_down(grounded, model_pixels)
+
+    def _perceive(self, image: DecodedImage) -> Evidence:
+        digest = image.digest() if self._cache is not None else ""
+        found = Evidence()
+        for perceiver in self.perceivers:
+            if self._cache is None:
+                found += self._look(perceiver, image)
+            else:
+                key = (digest, perceiver.name, perceiver.version)
+                found += self._cache.get(*key, partial(self._look, perceiver, image))
+        return found
+
+    def _words_of(self, perceiver: Perceiver) -> Mapping[str, Collection[str]]:
+        with self._registry.blaming(perceiver.name):
+            return perceiver.words()
+
+    def _look(self, perceiver: Perceiver, image: DecodedImage) -> Evidence:
+        """Show an image to one perceiver; what fails in it is told with its name."""
+        with self._registry.blaming(perceiver.name):
+            found = perceiver.perceive(fit(image, perceiver.fit_pixels))
+            if not isinstance(found, Evidence):
+                raise TypeError(f"it gave a {type(found).__name__} where `Evidence` is expected")
+            return found
 
 
-def _perceive(image: DecodedImage, perceivers: Sequence[Perceiver]) -> Evidence:
-    return sum((perceiver.perceive(image) for perceiver in perceivers), Evidence())
+def _scaled_down(request: GenerateRequest, pixels: int) -> GenerateRequest:
+    """Return the request with no photo of more than about so many pixels; the request itself where there is none."""
+    messages = tuple(
+        replace(message, parts=tuple(_scaled_part(part, pixels) for part in message.parts))
+        for message in request.messages
+    )
+    return request if messages == request.messages else replace(request, messages=messages)
+
+
+def _scaled_part(part: Part, pixels: int) -> Part:
+    if not isinstance(part, ImagePart):
+        return part
+    image = fit(part.image, pixels)
+    return part if image is part.image else ImagePart(image)
+
+
+def _size(image: DecodedImage) -> tuple[int, int]:
+    return image.width, image.height
+
+
+def _unread(evidence: Evidence) -> Evidence:
+    """Return evidence without the words that stand in the photo."""
+    return replace(evidence, texts=())
 
 
 def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence]], *, keep_images: bool) -> Message:
     """Put a line of text where each photo stands, or right behind it."""
-    lines = iter(TextPart(describe(evidence, image.width, image.height)) for image, evidence in seen)
+    lines = iter(TextPart(describe(evidence, *_size(image))) for image, evidence in seen)
     parts: list[Part] = []
     for part in message.parts:
-        if keep_images or isinstance(part, TextPart):
+        if keep_images or not isinstance(part, ImagePart):
             parts.append(part)
-        if not isinstance(part, TextPart):
+        if isinstance(part, ImagePart):
             parts.append(next(lines))
     return replace(message, parts=tuple(parts))
 
 
-def _not_found(perceivers: Sequence[Perceiver], messages: Sequence[Message]) -> tuple[str, ...]:
+def _not_found(looked_for: Iterable[Mapping[str, Collection[str]]], spoken: str) -> tuple[str, ...]:
     """Return the words for what perceivers looked for and did not find: a model that sees nothing would be guessing.
 
     Words stay that the conversation uses, and with them the other words for the same thing.
     """
-    text = " ".join(message.text for message in messages).casefold()
+    text = spoken.casefold()
     said = set(re.findall(r"\w+", text))
     found: set[str] = set()
     missed: set[str] = set()
-    for perceiver in perceivers:
-        for name, words in perceiver.words().items():
+    for names in looked_for:
+        for name, words in names.items():
             is_said = (" " in name and name in text) or not said.isdisjoint(words)
             (found if is_said else missed).update(words)
     return tuple(sorted(missed - found))
@@ -96,29 +188,46 @@ def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:
     """Add the values of all annotated properties; one that the schema would refuse is left to the model."""
     if guidance.kind != "json_schema":
         return guidance
+    known = dict(guidance.constants)
+    for name, kind, schema, validator in _annotated(guidance.source):
+        if name not in known:
+            value = _value(kind, evidence, schema)
+            if validator.is_valid(value):
+                known[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return replace(guidance, constants=tuple(known.items()))
+
+
+@lru_cache(maxsize=64)
+def _annotated(source: str) -> tuple[tuple[str, str, Mapping[str, Any], Validator], ...]:
+    """Return a schema's annotated properties: name, kind of evidence, schema, and what judges a value.
+
+    Raises:
+        UsageError: A kind that there is not.
+    """
     from jsonschema import Draft202012Validator
 
-    schema = json.loads(guidance.source)
+    schema = json.loads(source)
     properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    known = dict(guidance.constants)
-    for name, property_schema in properties.items():
-        kind = property_schema.get(ANNOTATION) if isinstance(property_schema, dict) else None
-        if kind is None or name in known:
+    found = []
+    for name, part in properties.items():
+        kind = part.get(ANNOTATION) if isinstance(part, dict) else None
+        if kind is None:
             continue
-        value = _value(kind, evidence, property_schema)
-        if Draft202012Validator(schema).evolve(schema=property_schema).is_valid(value):
-            known[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return replace(guidance, constants=tuple(known.items()))
+        if kind not in KINDS:
+            raise UsageError(f"`{ANNOTATION}` cannot be `{kind}`", hint=f"it is one of {', '.join(KINDS)}")
+        found.append((name, kind, part, Draft202012Validator(schema).evolve(schema=part)))
+    return tuple(found)
 
 
 def _value(kind: str, evidence: Evidence, schema: Mapping[str, Any]) -> list[Any]:
     if kind == "tags":
         return _tags(evidence.tags, schema)
-    if kind == "objects":
-        tags_schema = _inner(schema, "items", "properties", "tags")
-        objects = [_object(detection, tags_schema) for detection in evidence.objects]
-        return objects[: schema.get("maxItems")]
-    raise UsageError(f"`{ANNOTATION}` cannot be `{kind}`", hint="it is `tags` or `objects`")
+    if kind == "texts":
+        labels = [Label(text.text, text.score) for text in evidence.texts]
+        return _tags({label.name: label for label in labels}.values() if schema.get("uniqueItems") else labels, schema)
+    tags_schema = _inner(schema, "items", "properties", "tags")
+    objects = [_object(detection, tags_schema) for detection in evidence.objects]
+    return objects[: schema.get("maxItems")]
 
 
 def _object(detection: Detection, tags_schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +236,7 @@ def _object(detection: Detection, tags_schema: Mapping[str, Any]) -> dict[str, A
     return {"x": box.x, "y": box.y, "w": box.w, "h": box.h, "type": detection.label, "tags": tags}
 
 
-def _tags(labels: Sequence[Label], schema: Mapping[str, Any]) -> list[str]:
+def _tags(labels: Iterable[Label], schema: Mapping[str, Any]) -> list[str]:
     """Return the names that the schema of an array of texts has room for, best first."""
     items = _inner(schema, "items")
     longest = items.get("maxLength")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class Thing:
 
 
 def describe(evidence: Evidence, width: int, height: int) -> str:
-    """Return one line: things with a box by how much of the photo they fill, then all other tags.
+    """Return one line: things with a box by how much of the photo they fill, then all other tags, then words read.
 
     Args:
         evidence: What perceivers saw.
@@ -69,6 +70,8 @@ def describe(evidence: Evidence, width: int, height: int) -> str:
     named = {thing.label for thing in found}
     parts = [_words(thing) for thing in found]
     parts += [_maybe(label.score >= UNSURE) + label.name for label in evidence.tags if label.name not in named]
+    if read := [_quoted(text.text) for text in evidence.texts if text.text.strip()]:
+        parts.append(f"it reads {' '.join(read)}")
     return "photo: " + (", ".join(parts) or NOTHING)
 
 
@@ -94,6 +97,11 @@ def _words(thing: Thing) -> str:
     size = "small " if thing.is_small else ""
     name = f"{number(thing.count)} {size}{plural(thing.label)}" if thing.count > 1 else f"{size}{thing.label}"
     return f"{_maybe(thing.is_sure)}{name}{' close up' if thing.is_large else ''} ({thing.place})"
+
+
+def _quoted(text: str) -> str:
+    """Return words that stand in a photo so that they cannot leave their quotes or their line."""
+    return json.dumps(" ".join(text.split()), ensure_ascii=False)
 
 
 def _maybe(is_sure: bool) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,16 +21,20 @@ from olpipe.errors import (
     ImageUnsupported,
     InvalidOutput,
     OlpipeError,
+    PluginError,
+    first_line,
 )
 from olpipe.generation import Completion, FinishReason, GenerateRequest
 from olpipe.guidance.validate import validate
-from olpipe.image import DecodedImage, ImageFile
-from olpipe.imaging.decode import decode, first_line
+from olpipe.image import USUAL_PIXELS, DecodedImage, ImageFile
+from olpipe.imaging.decode import decode
 from olpipe.interfaces import Job, Session
-from olpipe.perception.ground import ground
+from olpipe.model import LoadOptions
+from olpipe.perception.evidence_cache import EvidenceCache
+from olpipe.perception.ground import Grounder
 from olpipe.pipeline.recipe import Recipe
 from olpipe.plugins import Plugins
-from olpipe.record import Failure, FailureKind, ImageInfo, Outcome, Record
+from olpipe.record import RESERVED, Failure, FailureKind, ImageInfo, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.library import Library
 
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 logger = logging.getLogger(__name__)
+
+FOR_EVER = -1.0
+"""How long the model stays loaded: the run ends its engine."""
 
 # From the special to the general: the first that fits names the failure
 KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
@@ -48,6 +54,7 @@ KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
     (ContextExceeded, FailureKind.CONTEXT),
     (InvalidOutput, FailureKind.REFUSED),
     (GenerationError, FailureKind.GENERATION),
+    (PluginError, FailureKind.PLUGIN),
 )
 
 
@@ -81,29 +88,38 @@ class DescribeJob(Job):
             if engine is None:
                 library = Library(self._settings.models_folder, cache=self._settings.home / "cache")
                 engine = stack.enter_context(Engine(library, plugins, self._settings))
-            yield DescribeSession(self._recipe, plugins, engine)
+            evidence = EvidenceCache(self._settings.home / "cache" / "evidence.sqlite")
+            stack.callback(evidence.close)
+            yield DescribeSession(self._recipe, plugins, engine, evidence)
 
 
 class DescribeSession(Session):
     """A loaded model, ready to describe photos; `work` is called from several threads."""
 
-    def __init__(self, recipe: Recipe, plugins: Plugins, engine: Engine) -> None:
+    def __init__(self, recipe: Recipe, plugins: Plugins, engine: Engine, evidence: EvidenceCache) -> None:
         """Load the recipe's model."""
         self._recipe = recipe
+        self._tasks = plugins.tasks
         self._task = plugins.tasks.get(recipe.task)
-        self._plugins = plugins
+        self._loaders = plugins.image_loaders
         self._engine = engine
+        self._options = LoadOptions(backend=recipe.backend)
         self._bundle = engine.bundle(recipe.model)
         self._context = recipe.context(model_writes=self._bundle.config.writes(recipe.language))
+        self._grounder = Grounder(self._bundle, plugins.perceivers, names=recipe.perceivers, cache=evidence)
         self._alone = threading.Lock()
         self._client = f"recipe {recipe.name}"
-        self.slots = engine.load(recipe.model).slots
+        info = engine.load(recipe.model, keep_alive_s=FOR_EVER, options=self._options).result()
+        self._model_pixels = info.fit_pixels or USUAL_PIXELS
+        self._fit_pixels = max(self._model_pixels, self._grounder.fit_pixels)
+        self.slots = info.slots
 
     def work(self, image: ImageFile) -> Outcome:
         """Describe one photo; its own trouble is a `Failure`, everything else is raised."""
         try:
             return self._describe(image)
-        except (ImageError, GenerationError) as error:
+        except (ImageError, GenerationError, PluginError) as error:
+            logger.debug("`%s` failed", image.ref.name, exc_info=True)
             kind = next(kind for expected, kind in KINDS if isinstance(error, expected))
             return Failure(image.ref.name, image.sha256, kind, error.message, error.hint)
         except OlpipeError:
@@ -119,21 +135,17 @@ class DescribeSession(Session):
 
     def _describe(self, image: ImageFile) -> Record:
         started_ns = time.monotonic_ns()
-        data = image.read()
-        decoded = decode(data, image.ref.path.suffix, self._plugins.image_loaders)
+        decoded = decode(image.read(), image.ref.path.suffix, self._loaders, fit_pixels=self._fit_pixels)
         decoded_ns = time.monotonic_ns()
-        request = self._task.build(decoded, self._context)
-        request = ground(request, self._bundle, self._plugins.perceivers)
+        request = self._grounder.ground(self._request(decoded), model_pixels=self._model_pixels)
         grounded_ns = time.monotonic_ns()
         completion = self._complete(request, image.ref.name)
-        if request.guidance is not None:
-            value = validate(request.guidance.source, completion.text)
-            completion = replace(completion, text=orjson.dumps(value).decode())
+        values = self._values(_value(request, completion), decoded)
         return Record(
             file=image.ref.name,
             sha256=image.sha256,
             image=_info(decoded),
-            values=self._task.parse(completion, decoded),
+            values=values,
             model=str(self._bundle.name),
             model_digest=self._bundle.digest,
             recipe=self._recipe.name,
@@ -144,23 +156,51 @@ class DescribeSession(Session):
             ground_ns=grounded_ns - decoded_ns,
         )
 
+    def _request(self, image: DecodedImage) -> GenerateRequest:
+        with self._tasks.blaming(self._task.name):
+            request = self._task.build(image, self._context)
+            if not isinstance(request, GenerateRequest):
+                raise TypeError(f"it built a {type(request).__name__} where a request is expected")
+        return request
+
+    def _values(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
+        """Have the task read an answer; what could not stand in a record is its failure."""
+        with self._tasks.blaming(self._task.name):
+            values = dict(self._task.parse(value, image))
+            if taken := sorted(RESERVED & values.keys()):
+                raise ValueError(f"it gave a value `{taken[0]}`, which every record has of its own")
+            orjson.dumps(values)  # or the ledger would fail at it, and with it the run
+        return values
+
+    def _ask(self, request: GenerateRequest) -> Completion:
+        return self._engine.submit(
+            request, client=self._client, keep_alive_s=FOR_EVER, options=self._options
+        ).completion()
+
     def _complete(self, request: GenerateRequest, name: str) -> Completion:
         """Generate; what a crash of the model's process cost is tried once more, one photo at a time.
 
         So a photo that its neighbour took down gets its record, and one that does it again is named.
         """
         try:
-            completion = self._engine.submit(request, client=self._client).completion()
+            completion = self._ask(request)
         except BackendCrashed:
             with self._alone:
                 try:
-                    completion = self._engine.submit(request, client=self._client).completion()
+                    completion = self._ask(request)
                 except BackendCrashed as error:
                     hint = f"it happened at `{name}`, twice; {error.hint or 'run the same command again to go on'}"
                     raise BackendCrashed(error.message, hint=hint) from error
         if completion.finish_reason is FinishReason.CANCELLED:
             raise BackendCrashed("the model was closed while it was at work", hint="run the same command again")
         return completion
+
+
+def _value(request: GenerateRequest, completion: Completion) -> Any:
+    """Return an answer as its task reads it: a document's value where JSON was asked for, else the text."""
+    if request.guidance is None or not request.guidance.is_json:
+        return completion.text
+    return validate(request.guidance.source or "{}", completion.text)
 
 
 def _info(image: DecodedImage) -> ImageInfo:

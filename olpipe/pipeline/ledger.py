@@ -1,8 +1,8 @@
 """The ledger: what was done for which photo, kept in the output folder so that nothing is done twice.
 
-It is an outbox. An outcome, with its row's JSON, is committed here first; sinks append rows from here
-and keep how far they are. So a run may end at any point: rows that a sink lacks are still here, and
-what a sink has beyond its committed position is cut off and written again.
+It is an outbox. An outcome, with its row's JSON, is committed here first; sinks append rows from here, and the ledger
+keeps how far each target is. So a run may end at any point: rows that a target lacks are still here, and
+what it has beyond its committed position is cut off and written again.
 
 Outcomes belong to bytes (and a recipe's key), rows to paths: equal photos are worked once, a renamed
 one not at all. One process at a time has the ledger; the system takes the lock back when it dies.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +27,29 @@ from olpipe.pipeline.output import writing
 from olpipe.record import Outcome, Record
 
 LEDGER_PATH = Path(".olpipe", "ledger.sqlite")
-VERSION = 1
+VERSION = 2
 
-RECORDS, FAILURES = "records", "failures"
-SINKS = (RECORDS, FAILURES)
+RECORD, FAILURE = "record", "failure"
+"""Kinds of rows."""
 
-# The triggers keep one promise: a sink never keeps a row that is no longer true. It starts over instead.
-SCHEMA = """
+# The triggers keep one promise: a target never keeps a row that is no longer true. It starts over instead.
+TRIGGERS = """
+CREATE TRIGGER row_gone AFTER DELETE ON rows BEGIN
+  UPDATE targets SET seq = 0, position = 0
+  WHERE kind = OLD.kind AND recipe_key = OLD.recipe_key AND seq >= OLD.seq;
+END;
+CREATE TRIGGER photo_renamed AFTER UPDATE OF name ON photos WHEN OLD.name <> NEW.name BEGIN
+  UPDATE targets SET seq = 0, position = 0 WHERE EXISTS (
+    SELECT 1 FROM rows WHERE rows.path IN (OLD.path, NEW.path) AND rows.kind = targets.kind
+    AND rows.recipe_key = targets.recipe_key AND rows.seq <= targets.seq);
+END;
+"""
+TARGETS = """
+CREATE TABLE targets(         -- rows of this kind up to `seq` of this recipe lie before `position`
+  target TEXT PRIMARY KEY, kind TEXT NOT NULL, recipe_key TEXT NOT NULL, seq INTEGER NOT NULL, position INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+SCHEMA = f"""
 CREATE TABLE photos(          -- every path with a row, as it was when it was read
   path BLOB PRIMARY KEY, name TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, sha256 TEXT
 ) WITHOUT ROWID;
@@ -43,30 +59,32 @@ CREATE TABLE outcomes(        -- what came of some bytes under a recipe; no dige
   id INTEGER PRIMARY KEY, recipe_key TEXT NOT NULL, sha256 TEXT, kind TEXT NOT NULL, json BLOB NOT NULL,
   UNIQUE(recipe_key, sha256)
 );
-CREATE TABLE rows(            -- the current row of each path under each recipe, in the order they go to sinks
+CREATE TABLE rows(            -- the current row of each path under each recipe, in the order they go to targets
   seq INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL, recipe_key TEXT NOT NULL,
-  sink TEXT NOT NULL, outcome INTEGER NOT NULL REFERENCES outcomes(id),
+  kind TEXT NOT NULL, outcome INTEGER NOT NULL REFERENCES outcomes(id),
   UNIQUE(path, recipe_key)
 );
 CREATE INDEX rows_by_outcome ON rows(outcome);
-CREATE TABLE sinks(           -- rows up to `seq` of this recipe lie before `position`
-  name TEXT PRIMARY KEY, recipe_key TEXT NOT NULL, seq INTEGER NOT NULL, position INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TRIGGER row_gone AFTER DELETE ON rows BEGIN
-  UPDATE sinks SET seq = 0, position = 0
-  WHERE name = OLD.sink AND recipe_key = OLD.recipe_key AND seq >= OLD.seq;
-END;
-CREATE TRIGGER photo_renamed AFTER UPDATE OF name ON photos WHEN OLD.name <> NEW.name BEGIN
-  UPDATE sinks SET seq = 0, position = 0 WHERE EXISTS (
-    SELECT 1 FROM rows WHERE rows.path IN (OLD.path, NEW.path) AND rows.sink = sinks.name
-    AND rows.recipe_key = sinks.recipe_key AND rows.seq <= sinks.seq);
-END;
+{TARGETS}{TRIGGERS}
+"""
+
+# Version 1 knew two targets, both JSON Lines files, and called a row's kind its sink.
+FROM_VERSION_1 = f"""
+DROP TRIGGER row_gone;
+DROP TRIGGER photo_renamed;
+ALTER TABLE rows RENAME COLUMN sink TO kind;
+UPDATE rows SET kind = CASE kind WHEN 'records' THEN '{RECORD}' ELSE '{FAILURE}' END;
+{TARGETS}
+INSERT INTO targets SELECT 'jsonl:' || name || '.jsonl', CASE name WHEN 'records' THEN '{RECORD}' ELSE '{FAILURE}' END,
+  recipe_key, seq, position FROM sinks;
+DROP TABLE sinks;
+{TRIGGERS}
 """
 
 
 @dataclass(frozen=True, slots=True)
-class SinkState:
-    """How far a sink is: rows up to `seq` lie before `position`."""
+class TargetState:
+    """How far a target is: rows up to `seq` lie before `position`."""
 
     seq: int
     position: int
@@ -100,8 +118,8 @@ class Ledger:
             self.run(f"PRAGMA {pragma}")
         with self.transaction():
             version = self.value("PRAGMA user_version")
-            if version == 0:
-                for statement in _statements(SCHEMA):
+            if version in (0, 1):
+                for statement in _statements(SCHEMA if version == 0 else FROM_VERSION_1):
                     self.run(statement)
                 self.run(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
@@ -148,23 +166,30 @@ class Ledger:
 
     # --- a run ----------------------------------------------------------------------------------
 
-    def begin(self, recipe_key: str) -> int:
-        """Name the recipe that everything from here on belongs to.
+    def begin(self, recipe_key: str, targets: Mapping[str, str]) -> int:
+        """Name the recipe that everything from here on belongs to, and the targets that its rows go to.
+
+        Args:
+            recipe_key: The recipe's key.
+            targets: The kind of rows that each target takes.
 
         Returns:
-            How many records of another recipe the sinks hold; they start over.
+            How many records of another recipe the targets hold; they start over.
         """
         self.recipe_key = recipe_key
+        others: set[int] = set()
         with self.transaction():
-            left = self.value(
-                "SELECT count(*) FROM rows JOIN sinks ON name = sink AND rows.recipe_key = sinks.recipe_key"
-                " WHERE sink = ? AND rows.recipe_key <> ?",
-                (RECORDS, recipe_key),
-            )
-            self.run("DELETE FROM sinks WHERE recipe_key <> ?", (recipe_key,))
-            for sink in SINKS:
-                self.run("INSERT OR IGNORE INTO sinks VALUES (?, ?, 0, 0)", (sink, recipe_key))
-        return int(left)
+            for target, kind in targets.items():
+                held = self.run(
+                    "SELECT rows.seq FROM rows JOIN targets USING (kind, recipe_key)"
+                    " WHERE target = ? AND kind = ? AND recipe_key <> ?",
+                    (target, RECORD, recipe_key),
+                )
+                others.update(seq for (seq,) in held)
+                stale = "target = ? AND (recipe_key <> ? OR kind <> ?)"
+                self.run(f"DELETE FROM targets WHERE {stale}", (target, recipe_key, kind))
+                self.run("INSERT OR IGNORE INTO targets VALUES (?, ?, ?, 0, 0)", (target, kind, recipe_key))
+        return len(others)
 
     def digest(self, image: ImageRef) -> str | None:
         """Return the digest of a file that is as it was when it was last read; else None."""
@@ -178,64 +203,63 @@ class Ledger:
         """Give a photo the outcome that equal bytes already have.
 
         Returns:
-            The sink its row goes to, or None when there is no such outcome.
+            The kind of its row, or None when there is no such outcome.
         """
         found = self.run(
             "SELECT id, kind FROM outcomes WHERE recipe_key = ? AND sha256 = ?", (self.recipe_key, sha256)
         ).fetchone()
         if found is None:
             return None
-        sink = RECORDS if found[1] == "record" else FAILURES
+        kind = RECORD if found[1] == RECORD else FAILURE
         with self.transaction():
-            self._add_row(image, sha256, found[0], sink)
-        return sink
+            self._add_row(image, sha256, found[0], kind)
+        return kind
 
     def commit(self, outcome: Outcome, images: Sequence[ImageRef]) -> None:
         """Keep an outcome, with a row for every photo it holds for: from here on it is done."""
-        is_record = isinstance(outcome, Record)
-        kind = "record" if isinstance(outcome, Record) else outcome.kind.value
+        kind, reason = (RECORD, RECORD) if isinstance(outcome, Record) else (FAILURE, outcome.kind.value)
         with self.transaction():
             cursor = self.run(
                 "INSERT INTO outcomes(recipe_key, sha256, kind, json) VALUES (?, ?, ?, ?)",
-                (self.recipe_key, outcome.sha256, kind, orjson.dumps(outcome.to_json())),
+                (self.recipe_key, outcome.sha256, reason, orjson.dumps(outcome.to_json())),
             )
             for image in images:
-                self._add_row(image, outcome.sha256, cursor.lastrowid, RECORDS if is_record else FAILURES)
+                self._add_row(image, outcome.sha256, cursor.lastrowid, kind)
 
-    def _add_row(self, image: ImageRef, sha256: str | None, outcome: int | None, sink: str) -> None:
+    def _add_row(self, image: ImageRef, sha256: str | None, outcome: int | None, kind: str) -> None:
         path = os.fsencode(image.path)
         self.run(
             "REPLACE INTO photos VALUES (?, ?, ?, ?, ?)",
             (path, image.name, image.size_bytes, image.modified_ns, sha256),
         )
         self.run(
-            "INSERT INTO rows(path, recipe_key, sink, outcome) VALUES (?, ?, ?, ?)",
-            (path, self.recipe_key, sink, outcome),
+            "INSERT INTO rows(path, recipe_key, kind, outcome) VALUES (?, ?, ?, ?)",
+            (path, self.recipe_key, kind, outcome),
         )
 
-    # --- sinks ----------------------------------------------------------------------------------
+    # --- targets --------------------------------------------------------------------------------
 
-    def state(self, sink: str) -> SinkState:
-        """Return how far a sink is."""
-        return SinkState(*self.run("SELECT seq, position FROM sinks WHERE name = ?", (sink,)).fetchone())
+    def state(self, target: str) -> TargetState:
+        """Return how far a target is."""
+        return TargetState(*self.run("SELECT seq, position FROM targets WHERE target = ?", (target,)).fetchone())
 
-    def advance(self, sink: str, state: SinkState) -> None:
-        """Keep how far a sink is."""
-        self.run("UPDATE sinks SET seq = ?, position = ? WHERE name = ?", (state.seq, state.position, sink))
+    def advance(self, target: str, state: TargetState) -> None:
+        """Keep how far a target is."""
+        self.run("UPDATE targets SET seq = ?, position = ? WHERE target = ?", (state.seq, state.position, target))
 
-    def rows_after(self, sink: str, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the rows that a sink does not have yet, each with its number."""
+    def rows_after(self, kind: str, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the rows of a kind behind one of them, each with its number."""
         cursor = self.run(
             "SELECT seq, photos.name, json FROM rows JOIN outcomes ON outcomes.id = outcome JOIN photos USING (path)"
-            " WHERE rows.recipe_key = ? AND sink = ? AND seq > ? ORDER BY seq",
-            (self.recipe_key, sink, seq),
+            " WHERE rows.recipe_key = ? AND rows.kind = ? AND seq > ? ORDER BY seq",
+            (self.recipe_key, kind, seq),
         )
         for number, name, text in cursor:
             yield number, {**orjson.loads(text), "file": name}
 
-    def count(self, sink: str) -> int:
-        """Return how many rows a sink holds when it is up to date."""
-        found = self.value("SELECT count(*) FROM rows WHERE recipe_key = ? AND sink = ?", (self.recipe_key, sink))
+    def count(self, kind: str) -> int:
+        """Return how many rows of a kind there are under the recipe."""
+        found = self.value("SELECT count(*) FROM rows WHERE recipe_key = ? AND kind = ?", (self.recipe_key, kind))
         return int(found)
 
 

@@ -15,9 +15,16 @@ _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENO
 _RESULT_CODE = 0xFF  # SQLite keeps the details of an error in the bits above
 
 
+OTHER_FOLDER = "give another folder with `-o`"
+
+
 @contextmanager
-def writing(output: Path) -> Iterator[None]:
+def writing(output: Path, *, hint: str = OTHER_FOLDER) -> Iterator[None]:
     """Run a block that writes to the output folder and does nothing else that can fail so.
+
+    Args:
+        output: The folder, or what else is written.
+        hint: What to do where it cannot be written.
 
     Raises:
         DiskFull: There was no space for it.
@@ -27,16 +34,16 @@ def writing(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _of_system(error, output) from error
+        raise _of_system(error, output, hint) from error
     except sqlite3.Error as error:
         raise _of_ledger(error, output) from error
 
 
-def _of_system(error: OSError, output: Path) -> MachineError:
+def _of_system(error: OSError, output: Path, hint: str) -> MachineError:
     if error.errno in _FULL:
         return _full(output)
     reason = error.strerror or str(error)
-    return OutputUnavailable(f"`{output}` cannot be written: {reason}", hint="give another folder with `-o`")
+    return OutputUnavailable(f"`{output}` cannot be written: {reason}", hint=hint)
 
 
 def _of_ledger(error: sqlite3.Error, output: Path) -> MachineError:

@@ -11,11 +11,17 @@ from typing import Any
 from olpipe.errors import UsageError
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
-from olpipe.imaging.decode import FIT_PIXELS
-from olpipe.interfaces import Perceiver, Task, TaskContext
+from olpipe.image import USUAL_PIXELS
+from olpipe.interfaces import Backend, Perceiver, Task, TaskContext
 from olpipe.languages import is_tag
 from olpipe.perception.names import names_in
 from olpipe.perception.prompt import WORDING
+
+UNNAMED_BACKENDS = frozenset({("onnx", "1"), ("ort-genai", "1")})
+"""Backends that keys leave out: they answer as before keys named backends, so nobody's photos are done again for it."""
+
+USUAL_SINKS = ("jsonl",)
+USUAL_EXECUTOR = "local"
 
 OWN_SCHEMA_TASK = "data"
 OWN_SCHEMA_PROMPT = "Describe this photo as JSON."
@@ -34,7 +40,10 @@ class Recipe:
         language: The language to answer in, as a BCP 47 tag.
         sampling: How tokens are picked.
         examples: (question, answer) pairs shown before the photo.
-        perceivers: Whose evidence joins; None means those the model's manifest names.
+        perceivers: Names of the perceivers whose evidence joins; None means those that the model's manifest names.
+        backend: Name of the backend that runs the model; empty takes the first that can.
+        sinks: Where records go, each as `SCHEME` or `SCHEME:TARGET`.
+        executor: Name of the executor that carries the work.
     """
 
     name: str
@@ -46,27 +55,19 @@ class Recipe:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     examples: tuple[tuple[str, str], ...] = ()
     perceivers: tuple[str, ...] | None = None
+    backend: str = ""
+    sinks: tuple[str, ...] = USUAL_SINKS
+    executor: str = USUAL_EXECUTOR
 
-    def override(
-        self,
-        *,
-        model: str | None = None,
-        prompt: str | None = None,
-        schema: str | None = None,
-        perceivers: tuple[str, ...] | None = None,
-        language: str | None = None,
-    ) -> Recipe:
+    def override(self, *, schema: str | None = None, **changes: Any) -> Recipe:
         """Return a copy with what is given changed.
 
         An own schema brings the task `data`, whose values cannot collide with a record's own keys;
         the recipe's prompt and examples, which speak of another answer, go.
 
         Args:
-            model: The model's name.
-            prompt: What to ask.
-            schema: JSON Schema as JSON text.
-            perceivers: Whose evidence joins.
-            language: The language of the records.
+            schema: JSON Schema as JSON text; None keeps the recipe's.
+            changes: Other fields by name; those that are None stay as they are.
 
         Raises:
             SchemaError: The schema is not JSON, or not a valid JSON Schema; says where.
@@ -76,16 +77,9 @@ class Recipe:
         if schema is not None:
             own = check_schema(schema)
             recipe = replace(recipe, task=OWN_SCHEMA_TASK, prompt=OWN_SCHEMA_PROMPT, schema=own, examples=())
-        if model is not None:
-            recipe = replace(recipe, model=model)
-        if prompt is not None:
-            recipe = replace(recipe, prompt=prompt)
-        if perceivers is not None:
-            recipe = replace(recipe, perceivers=perceivers)
-        if language is not None:
-            if not is_tag(language):
-                raise UsageError(f"`{language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
-            recipe = replace(recipe, language=language)
+        recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+        if not is_tag(recipe.language):
+            raise UsageError(f"`{recipe.language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
         return recipe
 
     def context(self, *, model_writes: bool = True) -> TaskContext:
@@ -104,14 +98,16 @@ class Recipe:
             model_writes=model_writes,
         )
 
-    def key(self, model_digest: str, task: Task, perceivers: Sequence[Perceiver]) -> str:
+    def key(self, model_digest: str, backend: Backend, task: Task, perceivers: Sequence[Perceiver]) -> str:
         """Return a digest of everything that a record depends on besides the photo's bytes.
 
         Two recipes have the same key exactly when they give the same records. The recipe's and the
-        model's names are not part of it: the same under another name need not be done again.
+        model's names are not part of it: the same under another name need not be done again. Neither is where
+        records go, nor who carries the work.
 
         Args:
             model_digest: `sha256:…` of the model's manifest.
+            backend: Who runs the model.
             task: The recipe's task.
             perceivers: Those whose evidence joins, in order.
 
@@ -129,8 +125,10 @@ class Recipe:
             # What is as usual is left out: a new option must not make anyone's photos be done again.
             "sampling": {name: value for name, value in asdict(self.sampling).items() if value != usual[name]},
             "examples": self.examples,
-            "fit_pixels": FIT_PIXELS,
+            "fit_pixels": USUAL_PIXELS,
         }
+        if (backend.name, backend.version) not in UNNAMED_BACKENDS:
+            parts["backend"] = [backend.name, backend.version]
         if perceivers:
             parts["wording"] = WORDING
         if words := names_in(self.language, perceivers):

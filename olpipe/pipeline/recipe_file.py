@@ -14,12 +14,12 @@ from olpipe.errors import RecipeError, SchemaError, nearest
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
 from olpipe.languages import is_tag
-from olpipe.pipeline.recipe import Recipe
-
-DEFAULT_RECIPE = "photo-tags"
+from olpipe.pipeline.recipe import USUAL_EXECUTOR, USUAL_SINKS, Recipe
 
 KEYS: dict[str, type] = {"name": str, "task": str, "model": str, "prompt": str, "language": str}
-KEYS |= {"evidence": list, "options": dict, "examples": list, "schema": dict}
+KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list}
+KEYS |= {"options": dict, "examples": list, "schema": dict}
+RENAMED = {"evidence": "perceivers"}
 REQUIRED = ("name", "task", "model", "prompt", "schema")
 OPTIONS: dict[str, type] = {
     "temperature": float,
@@ -93,7 +93,7 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     language = table.get("language", "en")
     if not is_tag(language):
         raise RecipeError(f"`language` cannot be `{language}`", hint="write a tag like `en` or `zh-Hans`")
-    evidence = table.get("evidence")
+    perceivers = table.get("perceivers")
     return Recipe(
         name=table["name"],
         task=table["task"],
@@ -103,7 +103,10 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
         language=language,
         sampling=_sampling(table.get("options", {})),
         examples=tuple(_example(example, index) for index, example in enumerate(table.get("examples", ()))),
-        perceivers=None if evidence is None else _texts(evidence, "evidence"),
+        perceivers=None if perceivers is None else _texts(perceivers, "perceivers"),
+        backend=table.get("backend", ""),
+        sinks=_texts(table.get("sinks", list(USUAL_SINKS)), "sinks"),
+        executor=table.get("executor", USUAL_EXECUTOR),
     )
 
 
@@ -130,7 +133,7 @@ def _check(table: Mapping[str, Any], known: Mapping[str, type], where: str) -> N
     """Refuse keys that are not known and values of the wrong type."""
     for key, value in table.items():
         if key not in known:
-            hint = _offer(nearest(key, known)) or f"known: {', '.join(known)}"
+            hint = _offer([RENAMED[key]] if key in RENAMED else nearest(key, known)) or f"known: {', '.join(known)}"
             raise RecipeError(f"`{where}{key}` is not known", hint=hint)
         expected = known[key]
         accepted = (float, int) if expected is float else expected

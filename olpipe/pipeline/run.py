@@ -1,4 +1,4 @@
-"""The river: photos from discovery through ledger, executor, ledger and sinks to the report."""
+"""Run a batch: from the photos found, through ledger, executor and sinks, to the report."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from olpipe.engine.manager import Engine
-from olpipe.errors import ImageUnsupported, MachineError, PluginError
+from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
 from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, choose_loader
 from olpipe.imaging.discover import Discovery, read
-from olpipe.interfaces import RunInfo, Task
+from olpipe.interfaces import Backend, Perceiver, RunInfo, Task
 from olpipe.model import ModelBundle
+from olpipe.perception.ground import Grounder
 from olpipe.pipeline.job import DescribeJob
-from olpipe.pipeline.ledger import FAILURES, RECORDS, Ledger
+from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
+from olpipe.pipeline.outlets import choose_places, open_outlets
 from olpipe.pipeline.recipe import Recipe
 from olpipe.pipeline.report import Counts, Status, Tally, versions, write_report
 from olpipe.pipeline.survey import survey
@@ -27,9 +29,7 @@ from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
 from olpipe.record import Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
-
-EXECUTOR = "local"
-SINK_SCHEME = "jsonl"
+from olpipe.store.build import backend_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,17 @@ class Observer:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        status: Whether it came to its end.
+        counts: What became of the photos.
+        targets: Where records went, each as `SCHEME:TARGET`.
+    """
 
     status: Status
     counts: Counts
+    targets: tuple[str, ...]
 
 
 def run_batch(
@@ -86,36 +93,88 @@ def run_batch(
         OutputBusy: Another run writes there.
         OutputUnavailable: The folder cannot be made or written.
         ModelNotFound: The recipe's model is nowhere.
-        UsageError: The perceivers have no words in the recipe's language.
+        UnknownName: There is no such task, perceiver, sink or executor.
+        UsageError: The perceivers have no words in the recipe's language, or a sink cannot take such records.
+        PluginError: A sink or the executor failed.
         MachineError: The machine failed; what was done is kept, and no photo is marked for it.
     """
+    _check_names(recipe, plugins)
+    places = choose_places(recipe.sinks, recipe.schema, options.output, plugins.sinks)
     with Ledger(options.output) as ledger:
+        plan = _Plan.make(recipe, plugins, engine)
+        run = RunInfo(
+            root=found.root,
+            output=options.output,
+            schema=recipe.schema,
+            recipe=recipe.name,
+            recipe_key=plan.key,
+            model=str(plan.bundle.name),
+            model_digest=plan.bundle.digest,
+        )
+        with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
+            others = ledger.begin(plan.key, {str(place): place.kind for place in places})
+            if others:
+                observer.notice(
+                    f"the recipe or the model changed: `{options.output}` held {others} records of another; they stay"
+                    " in its ledger and come back without work when that is run again"
+                )
+            if not plan.bundle.config.writes(recipe.language):
+                observer.notice(_unwritten(recipe, plan.task, plan.bundle))
+            river = _River(ledger, writer, plugins, observer, recipe.executor)
+            job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
+            targets = tuple(str(place) for place in places if place.kind == RECORD)
+            status = river.flow(job, found.images, options, plan.about(recipe, targets))
+            return BatchResult(status, river.counts, targets)
+
+
+def _check_names(recipe: Recipe, plugins: Plugins) -> None:
+    """Refuse a recipe that names what there is not, before anything is opened or fetched."""
+    plugins.tasks.get(recipe.task)
+    plugins.executors.get(recipe.executor)
+    if recipe.backend:
+        plugins.backends.get(recipe.backend)
+    for name in recipe.perceivers or ():
+        plugins.perceivers.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a recipe's names mean here: found before anything is done.
+
+    Attributes:
+        bundle: The model.
+        backend: Who runs it.
+        task: Who asks.
+        perceivers: Whose evidence joins.
+        key: Digest of everything that a record depends on besides the photo.
+    """
+
+    bundle: ModelBundle
+    backend: Backend
+    task: Task
+    perceivers: tuple[Perceiver, ...]
+    key: str
+
+    @classmethod
+    def make(cls, recipe: Recipe, plugins: Plugins, engine: Engine) -> Self:
+        """Find everything that the recipe names."""
         task = plugins.tasks.get(recipe.task)
         bundle = engine.bundle(recipe.model)
-        names = bundle.config.perceivers if recipe.perceivers is None else recipe.perceivers
-        perceivers = [plugins.perceivers.get(name) for name in names]
-        key = recipe.key(bundle.digest, task, perceivers)
-        about = {
-            "recipe": {"name": recipe.name, "key": key, "task": task.name, "task_version": task.version},
-            "model": {"name": str(bundle.name), "digest": bundle.digest},
-            "perceivers": {perceiver.name: perceiver.version for perceiver in perceivers},
+        backend = backend_for(bundle, plugins.backends, recipe.backend)
+        perceivers = Grounder(bundle, plugins.perceivers, names=recipe.perceivers).perceivers
+        return cls(bundle, backend, task, perceivers, recipe.key(bundle.digest, backend, task, perceivers))
+
+    def about(self, recipe: Recipe, targets: Sequence[str]) -> dict[str, Any]:
+        """Return what the report says of it."""
+        return {
+            "recipe": {"name": recipe.name, "key": self.key, "task": self.task.name, "task_version": self.task.version},
+            "model": {"name": str(self.bundle.name), "digest": self.bundle.digest},
+            "backend": {"name": self.backend.name, "version": self.backend.version},
+            "perceivers": {perceiver.name: perceiver.version for perceiver in self.perceivers},
+            "executor": recipe.executor,
+            "sinks": list(targets),
             "versions": versions(),
         }
-        others = ledger.begin(key)
-        if others:
-            observer.notice(
-                f"the recipe or the model changed: `{options.output}` held {others} records of another; they stay in"
-                " its ledger and come back without work when that is run again"
-            )
-        if not bundle.config.writes(recipe.language):
-            observer.notice(_unwritten(recipe, task, bundle))
-        run = RunInfo(recipe.name, key)
-        factory = plugins.sinks.get(SINK_SCHEME)
-        sinks = {name: factory.open(str(options.output / f"{name}.jsonl"), run) for name in (RECORDS, FAILURES)}
-        with Writer(ledger, sinks) as writer:
-            river = _River(ledger, writer, plugins, observer)
-            job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
-            return river.flow(job, found.images, options, about)
 
 
 def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
@@ -129,48 +188,62 @@ def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
 class _River:
     """One run's state."""
 
-    def __init__(self, ledger: Ledger, writer: Writer, plugins: Plugins, observer: Observer) -> None:
+    def __init__(self, ledger: Ledger, writer: Writer, plugins: Plugins, observer: Observer, executor: str) -> None:
+        self._executor = executor
         self._ledger = ledger
         self._writer = writer
         self._plugins = plugins
         self._observer = observer
         self._tally = Tally()
-        self._counts = Counts()
+        self.counts = Counts()
         self._at_work: dict[str, ImageFile] = {}  # by name
         self._waiting: dict[str, list[ImageRef]] = {}  # photos equal to one at work, by digest
 
     def flow(
         self, job: DescribeJob, images: Sequence[ImageRef], options: BatchOptions, about: dict[str, Any]
-    ) -> BatchResult:
+    ) -> Status:
         """Bring every photo to an outcome, or as many as there is time for, and leave a report."""
         status: Status = "stopped"
         try:
             todo = self._survey(images, options)
             self._writer.start()
-            for outcome in self._plugins.executors.get(EXECUTOR).map(job, self._pending(todo)):
+            for outcome in self._outcomes(job, todo):
                 self._commit(outcome)
             if self._at_work:
-                raise PluginError(f"the executor `{EXECUTOR}` lost {len(self._at_work)} photos")
+                raise PluginError(f"the executor `{self._executor}` lost {len(self._at_work)} photos")
             self._writer.flush()
-            status = "interrupted" if self._observer.stop.is_set() and self._counts.left else "complete"
+            status = "interrupted" if self._observer.stop.is_set() and self.counts.left else "complete"
         except BaseException:
-            with suppress(MachineError):  # the first error is the one to tell
-                self._writer.flush()
-                self._report(status, options.output, about)
+            for step in (self._writer.flush, lambda: self._report(status, options.output, about)):
+                with suppress(OlpipeError):  # the first error is the one to tell
+                    step()
             raise
         self._report(status, options.output, about)
-        return BatchResult(status, self._counts)
+        return status
+
+    def _outcomes(self, job: DescribeJob, todo: Sequence[ImageRef]) -> Iterator[Outcome]:
+        """Have the executor work on what is to be done; what fails in it is told with its name."""
+        executors = self._plugins.executors
+        with executors.blaming(self._executor):
+            outcomes = iter(executors.get(self._executor).map(job, self._pending(todo)))
+        while True:
+            with executors.blaming(self._executor):
+                try:
+                    outcome = next(outcomes)
+                except StopIteration:
+                    return
+            yield outcome
 
     def _survey(self, images: Sequence[ImageRef], options: BatchOptions) -> Sequence[ImageRef]:
         before = survey(self._ledger, images, limit=options.limit, retry_failed=options.retry_failed)
-        self._counts = Counts(
+        self.counts = Counts(
             found=len(images),
             wanted=len(images) if options.limit is None else min(options.limit, len(images)),
             records_before=before.records,
             failures_before=before.failures,
             renamed=before.renamed,
         )
-        self._observer.progress(self._counts)
+        self._observer.progress(self.counts)
         return before.todo
 
     def _pending(self, todo: Sequence[ImageRef]) -> Iterator[ImageFile]:
@@ -183,8 +256,8 @@ class _River:
             self._tally.read_ns += time.monotonic_ns() - started_ns
             if isinstance(file, Failure):
                 self._keep(file, [image])
-            elif sink := self._ledger.adopt(file.ref, file.sha256):
-                self._count(1, failed=sink == FAILURES, equal=1)
+            elif kind := self._ledger.adopt(file.ref, file.sha256):
+                self._count(1, failed=kind == FAILURE, equal=1)
             elif file.sha256 in self._waiting:
                 self._waiting[file.sha256].append(file.ref)
             else:
@@ -200,8 +273,9 @@ class _River:
         try:
             self._refuse_unsupported(image)
             ref, data = read(image)
-        except ImageUnsupported as error:
-            return Failure(image.name, None, FailureKind.UNSUPPORTED, error.message, error.hint)
+        except (ImageUnsupported, PluginError) as error:
+            kind = FailureKind.UNSUPPORTED if isinstance(error, ImageUnsupported) else FailureKind.PLUGIN
+            return Failure(image.name, None, kind, error.message, error.hint)
         except OSError as error:
             message = f"the file cannot be opened: {error.strerror or error}"
             return Failure(image.name, None, FailureKind.UNREADABLE, message)
@@ -218,7 +292,8 @@ class _River:
         """Take an outcome from the executor into the ledger."""
         file = self._at_work.pop(outcome.file, None)
         if file is None:
-            raise PluginError(f"the executor `{EXECUTOR}` gave an outcome for `{outcome.file}` that nobody asked for")
+            message = f"the executor `{self._executor}` gave an outcome for `{outcome.file}` that nobody asked for"
+            raise PluginError(message)
         self._tally.add(outcome)
         equal = self._waiting.pop(file.sha256)
         self._keep(outcome, [file.ref, *equal])
@@ -229,15 +304,15 @@ class _River:
         self._count(len(images), failed=not isinstance(outcome, Record), equal=len(images) - 1)
 
     def _count(self, photos: int, *, failed: bool, equal: int) -> None:
-        counts = self._counts
-        self._counts = replace(
+        counts = self.counts
+        self.counts = replace(
             counts,
             records=counts.records + (0 if failed else photos),
             failures=counts.failures + (photos if failed else 0),
             equal=counts.equal + equal,
         )
-        self._observer.progress(self._counts)
+        self._observer.progress(self.counts)
 
     def _report(self, status: Status, output: Path, about: dict[str, Any]) -> None:
-        report = self._tally.to_json(status, self._counts, write_ns=self._writer.write_ns)
+        report = self._tally.to_json(status, self.counts, write_ns=self._writer.write_ns)
         write_report(output, {**report, **about})

@@ -11,7 +11,7 @@ from pathlib import Path
 from olpipe.errors import UsageError
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import read
-from olpipe.pipeline.ledger import FAILURES, RECORDS, Ledger
+from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.record import FailureKind
 
 _FOUND = (
@@ -40,7 +40,7 @@ class Survey:
 def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, retry_failed: bool) -> Survey:
     """Bring the ledger's paths up to date with the photos found, and list what is left to do.
 
-    Everything that takes rows back happens here, before the first new one: during the run, sinks only
+    Everything that takes rows back happens here, before the first new one: during the run, targets only
     grow. A photo that is no longer there keeps its row, unless another has taken its name.
 
     Files that could not be opened and formats that were not supported are always tried again: that
@@ -64,7 +64,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, ret
         renamed = _follow_renames(ledger)
         _drop_replaced(ledger)
         _drop_failures(ledger, most, retry_failed=retry_failed)
-        counts = {sink: _count(ledger, sink, most) for sink in (RECORDS, FAILURES)}
+        counts = {kind: _count(ledger, kind, most) for kind in (RECORD, FAILURE)}
         todo = ledger.run(
             "SELECT place FROM found WHERE place < ? AND NOT EXISTS"
             " (SELECT 1 FROM rows WHERE rows.path = found.path AND recipe_key = ?) ORDER BY place",
@@ -72,7 +72,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, ret
         ).fetchall()
         for table in ("found", "gone"):
             ledger.run(f"DROP TABLE temp.{table}")
-    return Survey(tuple(images[place] for (place,) in todo), counts[RECORDS], counts[FAILURES], renamed)
+    return Survey(tuple(images[place] for (place,) in todo), counts[RECORD], counts[FAILURE], renamed)
 
 
 def _note_found(ledger: Ledger, images: Sequence[ImageRef]) -> None:
@@ -157,19 +157,19 @@ def _drop_replaced(ledger: Ledger) -> None:
 
 def _drop_failures(ledger: Ledger, most: int, *, retry_failed: bool) -> None:
     """Take back failures that are to be tried again, and forget those whose file changed."""
-    again = "1" if retry_failed else "sha256 IS NULL OR kind = ?"
+    again = "1" if retry_failed else "sha256 IS NULL OR outcomes.kind = ?"
     failed = ledger.run(
         "SELECT outcome FROM rows JOIN found USING (path) JOIN outcomes ON outcomes.id = outcome"
-        f" WHERE place < ? AND rows.recipe_key = ? AND sink = ? AND ({again})",
-        (most, ledger.recipe_key, FAILURES, *(() if retry_failed else (FailureKind.UNSUPPORTED.value,))),
+        f" WHERE place < ? AND rows.recipe_key = ? AND rows.kind = ? AND ({again})",
+        (most, ledger.recipe_key, FAILURE, *(() if retry_failed else (FailureKind.UNSUPPORTED.value,))),
     ).fetchall()
     ledger.run_many("DELETE FROM rows WHERE outcome = ?", failed)
     ledger.run("DELETE FROM outcomes WHERE kind <> 'record' AND id NOT IN (SELECT outcome FROM rows)")
 
 
-def _count(ledger: Ledger, sink: str, most: int) -> int:
+def _count(ledger: Ledger, kind: str, most: int) -> int:
     found = ledger.value(
-        "SELECT count(*) FROM rows JOIN found USING (path) WHERE place < ? AND recipe_key = ? AND sink = ?",
-        (most, ledger.recipe_key, sink),
+        "SELECT count(*) FROM rows JOIN found USING (path) WHERE place < ? AND recipe_key = ? AND kind = ?",
+        (most, ledger.recipe_key, kind),
     )
     return int(found)

@@ -2,75 +2,125 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from olpipe.errors import OlpipeError
 from olpipe.interfaces import Sink
-from olpipe.pipeline.ledger import Ledger, SinkState
-from olpipe.pipeline.output import writing
+from olpipe.pipeline.ledger import Ledger, TargetState
+
+logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 1.0
 """Rows are durable in the ledger at once; sinks follow this often."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """An open sink, and what it is given.
+
+    Attributes:
+        sink: The sink.
+        kind: The kind of rows that it takes.
+        using: Runs a block of the sink's own code, and puts into words what fails in it.
+    """
+
+    sink: Sink
+    kind: str
+    using: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+def close_outlets(outlets: Iterable[Outlet]) -> None:
+    """Close sinks. What fails now costs nothing: the ledger has the rows."""
+    for outlet in outlets:
+        try:
+            with outlet.using():
+                outlet.sink.close()
+        except (OlpipeError, OSError) as error:
+            logger.debug("a sink could not be closed: %s", error)
+
+
 class Writer:
     """Keeps the sinks of one run in step with its ledger."""
 
-    def __init__(self, ledger: Ledger, sinks: Mapping[str, Sink]) -> None:
-        """Make a writer for sinks by the names the ledger knows them under."""
+    def __init__(self, ledger: Ledger, outlets: Mapping[str, Outlet]) -> None:
+        """Make a writer for sinks by the targets that the ledger knows them under."""
         self._ledger = ledger
-        self._sinks = sinks
-        self._written: dict[str, int] = {}  # the last row that went to each sink
+        self._outlets = outlets
+        self._written: dict[str, int] = {}  # the last row that went to each target
         self._committed: dict[str, int | None] = {}  # the last that will stay there; None while it starts over
+        self._failed: set[str] = set()  # who failed once gets nothing more: a row may have been written in part
         self._flushed_s = 0.0
         self.write_ns = 0
         """Time spent here."""
 
     def start(self) -> None:
-        """Cut each sink back to its committed position, and append what it lacks.
+        """Cut each target back to its committed position, and append what it lacks.
 
-        A sink whose rows are no longer true, or that no longer reaches its position, starts over.
+        A target whose rows are no longer true, or that no longer reaches its position, starts over.
         """
-        with writing(self._ledger.output):
-            for name, sink in self._sinks.items():
-                state = self._ledger.state(name)
-                if state.position and sink.recover(state.position):
-                    self._written[name] = self._committed[name] = state.seq
-                else:
-                    self._ledger.advance(name, SinkState(0, 0))
-                    sink.recover(0)
-                    self._written[name], self._committed[name] = 0, None
+        for target, outlet in self._outlets.items():
+            state = self._ledger.state(target)
+            with self._using(target):
+                reached = state.position > 0 and outlet.sink.recover(state.position)
+            if reached:
+                self._written[target] = self._committed[target] = state.seq
+                continue
+            self._ledger.advance(target, TargetState(0, 0))
+            self._written[target], self._committed[target] = 0, None
+            with self._using(target):
+                outlet.sink.recover(0)
         self.flush()
 
     def append(self) -> None:
-        """Append what the sinks lack, now and then for good."""
+        """Append what the targets lack, now and then for good."""
         started_ns = time.monotonic_ns()
-        with writing(self._ledger.output):
-            for name, sink in self._sinks.items():
-                for seq, row in self._ledger.rows_after(name, self._written[name]):
-                    sink.write(row)
-                    self._written[name] = seq
+        for target, outlet in self._working():
+            for seq, row in self._ledger.rows_after(outlet.kind, self._written[target]):
+                with self._using(target):
+                    outlet.sink.write(row)
+                self._written[target] = seq
         self.write_ns += time.monotonic_ns() - started_ns
         if time.monotonic() - self._flushed_s >= FLUSH_EVERY_S:
             self._commit()
 
     def flush(self) -> None:
-        """Append what the sinks lack, for good."""
+        """Append what the targets lack, for good."""
         self._flushed_s = -FLUSH_EVERY_S
         self.append()
 
     def _commit(self) -> None:
         started_ns = time.monotonic_ns()
-        with writing(self._ledger.output):
-            for name, sink in self._sinks.items():
-                if self._written[name] != self._committed[name]:
-                    self._ledger.advance(name, SinkState(self._written[name], sink.flush()))
-                    self._committed[name] = self._written[name]
+        for target, outlet in self._working():
+            if self._written[target] != self._committed[target]:
+                with self._using(target):
+                    position = outlet.sink.flush()
+                    if not isinstance(position, int):
+                        raise TypeError(f"`flush` returned a {type(position).__name__} where a position is expected")
+                self._ledger.advance(target, TargetState(self._written[target], position))
+                self._committed[target] = self._written[target]
         self._flushed_s = time.monotonic()
         self.write_ns += time.monotonic_ns() - started_ns
+
+    def _working(self) -> list[tuple[str, Outlet]]:
+        """Return the outlets that have not failed and that were brought to where the ledger knows them to be."""
+        started = self._written.keys() - self._failed
+        return [(target, outlet) for target, outlet in self._outlets.items() if target in started]
+
+    @contextmanager
+    def _using(self, target: str) -> Iterator[None]:
+        """Run a sink's own code."""
+        try:
+            with self._outlets[target].using():
+                yield
+        except BaseException:
+            self._failed.add(target)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +128,4 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for sink in self._sinks.values():
-            with suppress(OSError):  # a full disk has been reported, and the ledger has the rows
-                sink.close()
+        close_outlets(self._outlets.values())

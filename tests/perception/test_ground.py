@@ -11,7 +11,7 @@ from olpipe.image import Box, DecodedImage
 from olpipe.interfaces import Perceiver
 from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.model import ModelBundle, ModelConfig, ModelName
-from olpipe.perception.ground import ground
+from olpipe.perception.ground import Grounder
 from olpipe.record import Detection, Evidence, Label
 from olpipe.registry import Registry
 
@@ -64,6 +64,11 @@ def request(*images, schema=None, **changes):
     guidance = None if schema is None else Guidance("json_schema", json.dumps(schema))
     made = GenerateRequest("tiny", (Message.of("user", "Describe it.", *images),), guidance=guidance)
     return replace(made, **changes)
+
+
+def ground(asked, model, perceivers):
+    """Ground one request with the perceivers that it names, or else those that the model's manifest names."""
+    return Grounder(model, perceivers, names=asked.perceivers).ground(asked)
 
 
 def constants(grounded):
@@ -192,7 +197,7 @@ def test_guidance_that_is_no_schema_gets_no_constants(perceivers):
 def test_a_blind_model_without_perceivers_is_a_usage_error_with_the_way_out(perceivers):
     with pytest.raises(UsageError, match="model `tiny:latest` cannot see images") as caught:
         ground(request(PHOTO), bundle(), perceivers)
-    assert "--evidence photo-mini" in caught.value.hint
+    assert "--perceivers photo-mini" in caught.value.hint
 
 
 def test_a_perceiver_that_is_not_installed_is_named(perceivers):

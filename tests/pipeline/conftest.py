@@ -5,7 +5,7 @@ import pytest
 from olpipe.generation import Usage
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import discover
-from olpipe.pipeline.ledger import Ledger
+from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.survey import survey
 from olpipe.record import Failure, FailureKind, ImageInfo, Record
 
@@ -13,11 +13,14 @@ from olpipe.record import Failure, FailureKind, ImageInfo, Record
 class Folder:
     """A folder of photos and an output folder, worked on with a real ledger and no model."""
 
+    record_target, failure_target = "jsonl:records.jsonl", "jsonl:failures.jsonl"
+
     def __init__(self, root):
         self.photos = root / "photos"
         self.photos.mkdir()
         self.output = root / "out"
         self.worked = []
+        self.targets = {self.record_target: RECORD, self.failure_target: FAILURE}
 
     def put(self, name, data=None):
         path = self.photos / name
@@ -31,7 +34,7 @@ class Folder:
         """Run once: survey, then work on each photo; bytes that say `bad` fail. Returns the names worked on."""
         self.worked = []
         with Ledger(self.output) as ledger:
-            self.others = ledger.begin(key)
+            self.others = ledger.begin(key, self.targets)
             self.found = survey(ledger, self.images(*inputs), limit=limit, retry_failed=retry_failed)
             for image in self.found.todo:
                 self._work(ledger, image, key)
@@ -45,19 +48,19 @@ class Folder:
         self.worked.append(image.name)
         ledger.commit(outcome(image, sha256, key, failed=data.startswith(b"bad")), [image])
 
-    def rows(self, sink="records", key="k1"):
+    def rows(self, kind=RECORD, key="k1"):
         with Ledger(self.output) as ledger:
-            ledger.begin(key)
-            return [row["file"] for _, row in ledger.rows_after(sink, 0)]
+            ledger.begin(key, self.targets)
+            return [row["file"] for _, row in ledger.rows_after(kind, 0)]
 
-    def state(self, sink="records"):
+    def state(self, target=record_target):
         with Ledger(self.output) as ledger:
-            return ledger.state(sink)
+            return ledger.state(target)
 
-    def advance(self, state, sink="records", key="k1"):
+    def advance(self, state, target=record_target, key="k1"):
         with Ledger(self.output) as ledger:
-            ledger.begin(key)
-            ledger.advance(sink, state)
+            ledger.begin(key, self.targets)
+            ledger.advance(target, state)
 
 
 def outcome(image: ImageRef, sha256, key, *, failed=False):

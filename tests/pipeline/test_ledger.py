@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from olpipe.errors import OutputBusy, OutputUnavailable
-from olpipe.pipeline.ledger import LEDGER_PATH, Ledger, SinkState
+from olpipe.pipeline.ledger import LEDGER_PATH, Ledger, TargetState
 
 HOLD = """
 import sys, time
@@ -30,7 +30,7 @@ def test_a_second_run_is_refused_at_once_and_let_in_when_the_first_is_killed(tmp
     assert caught.value.message == f"another run is writing to `{tmp_path}`"
     assert caught.value.hint == "wait until it ends, or give another folder with `-o`"
     with Ledger(tmp_path) as ledger:
-        assert ledger.begin("k") == 0
+        assert ledger.begin("k", {}) == 0
 
 
 def test_one_row_a_photo_holds_whatever_its_name_was_when_it_was_worked(folder):
@@ -44,7 +44,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(folder):
     folder.put("a.jpg")
     folder.describe()
     with Ledger(folder.output) as ledger:
-        ledger.begin("k1")
+        ledger.begin("k1", {})
         with pytest.raises(ZeroDivisionError), ledger.transaction():
             ledger.run("DELETE FROM rows")
             _ = 1 / 0
@@ -77,9 +77,9 @@ def test_a_ledger_of_another_version_is_left_alone(tmp_path):
         Ledger(tmp_path)
 
 
-def test_the_last_committed_state_of_a_sink_is_found_again(folder):
+def test_the_last_committed_state_of_a_target_is_found_again(folder):
     folder.put("a.jpg")
     folder.describe()
-    assert folder.state() == SinkState(0, 0)
-    folder.advance(SinkState(1, 123))
-    assert folder.state() == SinkState(1, 123)
+    assert folder.state() == TargetState(0, 0)
+    folder.advance(TargetState(1, 123))
+    assert folder.state() == TargetState(1, 123)

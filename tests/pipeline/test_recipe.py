@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from olpipe.default_plugins.onnx.backend import OnnxBackend
+from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
 from olpipe.default_plugins.tasks.data import DataTask
 from olpipe.default_plugins.tasks.photo import PROPERTIES, PhotoTask
 from olpipe.errors import RecipeError, SchemaError, UsageError
@@ -13,6 +15,7 @@ from olpipe.interfaces import Perceiver
 from olpipe.pipeline.recipe import Recipe
 from olpipe.pipeline.recipe_file import parse_recipe, read_recipe, shipped_recipes
 from olpipe.record import Evidence
+from olpipe.testing.echo import EchoBackend
 
 TABLE = {
     "name": "signs",
@@ -52,8 +55,9 @@ def test_photo_tags_asks_for_what_a_record_has_in_that_order():
 def test_a_recipe_is_read_whole():
     recipe = parse_recipe(
         TABLE
-        | {"language": "zh-Hans", "evidence": ["eye"], "options": {"temperature": 1, "seed": 3, "stop": ["x"]}}
-        | {"examples": [{"question": "Q", "answer": "A"}]}
+        | {"language": "zh-Hans", "perceivers": ["eye"], "options": {"temperature": 1, "seed": 3, "stop": ["x"]}}
+        | {"examples": [{"question": "Q", "answer": "A"}], "backend": "echo"}
+        | {"sinks": ["jsonl", "csv:all.csv"], "executor": "cluster"}
     )
     assert recipe == Recipe(
         name="signs",
@@ -65,6 +69,9 @@ def test_a_recipe_is_read_whole():
         sampling=SamplingParams(temperature=1.0, seed=3, stop=("x",)),
         examples=(("Q", "A"),),
         perceivers=("eye",),
+        backend="echo",
+        sinks=("jsonl", "csv:all.csv"),
+        executor="cluster",
     )
     assert recipe.context().prompt == "Read the sign.\nWrite every text in the language `zh-Hans`."
 
@@ -79,6 +86,11 @@ def test_a_recipe_is_read_whole():
         ({"options": {"top_k": True}}, "`options.top_k` must be a whole number, not `True`", None),
         ({"options": {"stop": [1]}}, "`options.stop` must hold texts, not `1`", None),
         ({"prompt": 5}, "`prompt` must be a text, not `5`", None),
+        ({"evidence": ["eye"]}, "`evidence` is not known", "did you mean `perceivers`?"),
+        ({"sinks": "csv"}, "`sinks` must be a list, not `csv`", None),
+        ({"sinks": [1]}, "`sinks` must hold texts, not `1`", None),
+        ({"perceivers": [True]}, "`perceivers` must hold texts, not `True`", None),
+        ({"backend": ["onnx"]}, "`backend` must be a text, not `['onnx']`", None),
         ({"language": "English!"}, "`language` cannot be `English!`", "write a tag like `en` or `zh-Hans`"),
         ({"examples": [{"question": "q"}]}, "`examples[0].answer` is missing", None),
         ({"examples": ["q"]}, "`examples[0]` must be a table, not `q`", None),
@@ -135,8 +147,14 @@ def test_an_own_schema_brings_the_task_data_and_a_prompt_that_fits_it():
         recipe.override(schema="{")
 
 
-def key(recipe, digest=DIGEST, task=None, perceivers=()):
-    return recipe.key(digest, task or DataTask(), perceivers)
+def key(recipe, digest=DIGEST, backend=None, task=None, perceivers=()):
+    return recipe.key(digest, backend or OnnxBackend(), task or DataTask(), perceivers)
+
+
+class NewerOnnxBackend(OnnxBackend):
+    """Answers otherwise than what shipped before."""
+
+    version = "2"
 
 
 def test_the_key_changes_with_everything_a_record_depends_on():
@@ -146,6 +164,8 @@ def test_the_key_changes_with_everything_a_record_depends_on():
     keys = [
         key(recipe),
         key(recipe, digest="sha256:" + "b" * 64),
+        key(recipe, backend=EchoBackend()),
+        key(recipe, backend=NewerOnnxBackend()),
         key(recipe, task=PhotoTask()),
         key(recipe, perceivers=(Eye("one"),)),
         key(recipe, perceivers=(Eye("one", "2"),)),
@@ -195,3 +215,32 @@ def test_the_key_does_not_change_with_names_or_spelling():
     assert key(recipe) == key(parse_recipe({**TABLE, "prompt": "Read the sign."}))
     one, same = ({**TABLE, "options": {"temperature": number}} for number in (1, 1.0))
     assert key(parse_recipe(one)) == key(parse_recipe(same))
+
+
+def test_the_key_does_not_change_with_where_records_go_and_who_carries_the_work():
+    recipe = parse_recipe(TABLE)
+    assert key(recipe) == key(replace(recipe, sinks=("csv",))) == key(replace(recipe, executor="cluster"))
+
+
+@pytest.mark.parametrize("backend", [OnnxBackend(), OrtGenaiBackend()])
+def test_keys_of_recipes_that_were_there_before_keys_named_backends_are_as_they_were(backend):
+    signs = parse_recipe(TABLE)
+    warm = SamplingParams(temperature=0.5, stop=("x",), max_tokens=9)
+    german = replace(signs, language="de", sampling=warm, examples=(("q", "a"),))
+    number = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}})
+    tags = read_recipe("photo-tags")
+    eye = (Eye("one"),)
+    # Written down at the commit c5123e3: with other keys, everybody's photos would be described again.
+    assert [
+        key(tags, backend=backend, task=PhotoTask(), perceivers=eye),
+        key(tags, backend=backend, task=PhotoTask()),
+        key(signs, backend=backend),
+        key(german, backend=backend, perceivers=eye),
+        key(signs.override(schema=number, prompt="Zähle."), backend=backend),
+    ] == [
+        "160b43c2d485471620a8cd1eb5829c9e076ea26c55b5317a5a82fe424cf15eac",
+        "03e403f0c2a16394ca61306327cc5a6ea83cb61af29a142e6d1a8e2211ea1803",
+        "96dbcde79767b0e606e048c05cb60c6325c5e1c63212aaefa56caf3d51ca7a4c",
+        "50368fc22c10b8fb1fe50e6474efb07a885bd9321295253eb5af9e4744afa229",
+        "9bb82e664ddf0b99160a7854e1a785799c602c77d4581aab93028e5778ef57b6",
+    ]

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from olpipe.errors import UsageError
-from olpipe.pipeline.ledger import Ledger, SinkState
+from olpipe.pipeline.ledger import FAILURE, Ledger, TargetState
 from olpipe.record import Failure, FailureKind
 
 
@@ -47,15 +47,15 @@ def test_a_renamed_photo_costs_nothing_and_its_row_follows(folder):
     assert sorted(folder.rows()) == ["b.jpg", "z.jpg"]
 
 
-def test_a_row_that_was_written_makes_its_sink_start_over_when_the_photo_is_renamed(folder):
+def test_a_row_that_was_written_makes_its_target_start_over_when_the_photo_is_renamed(folder):
     folder.put("a.jpg")
     folder.describe()
-    folder.advance(SinkState(1, 500))
-    folder.advance(SinkState(0, 77), sink="failures")
+    folder.advance(TargetState(1, 500))
+    folder.advance(TargetState(0, 77), target=folder.failure_target)
     (folder.photos / "a.jpg").rename(folder.photos / "z.jpg")
     folder.describe()
-    assert folder.state() == SinkState(0, 0)
-    assert folder.state("failures") == SinkState(0, 77)
+    assert folder.state() == TargetState(0, 0)
+    assert folder.state(folder.failure_target) == TargetState(0, 77)
 
 
 def test_a_renamed_folder_of_equal_and_different_photos_costs_nothing(folder):
@@ -67,15 +67,15 @@ def test_a_renamed_folder_of_equal_and_different_photos_costs_nothing(folder):
     assert sorted(folder.rows()) == ["y/a.jpg", "y/b.jpg", "y/c.jpg"]
 
 
-def test_moving_the_whole_folder_keeps_every_name_and_the_sinks_as_they_are(folder, tmp_path):
+def test_moving_the_whole_folder_keeps_every_name_and_the_targets_as_they_are(folder, tmp_path):
     folder.put("a.jpg")
     folder.put("b.jpg")
     folder.describe()
-    folder.advance(SinkState(2, 500))
+    folder.advance(TargetState(2, 500))
     folder.photos = folder.photos.rename(tmp_path / "elsewhere")
     assert folder.describe() == []
     assert folder.found.renamed == 0
-    assert folder.state() == SinkState(2, 500)
+    assert folder.state() == TargetState(2, 500)
 
 
 def test_a_photo_renamed_onto_another_takes_its_place(folder):
@@ -96,7 +96,7 @@ def test_photos_that_swap_names_swap_rows_without_work(folder):
     (folder.photos / "tmp.jpg").rename(folder.photos / "b.jpg")
     assert folder.describe() == []
     with Ledger(folder.output) as ledger:
-        ledger.begin("k1")
+        ledger.begin("k1", {})
         sizes = dict(ledger.run("SELECT name, size_bytes FROM photos").fetchall())
     assert sizes == {"a.jpg": 6, "b.jpg": 3}
     assert sorted(folder.rows()) == ["a.jpg", "b.jpg"]
@@ -106,11 +106,11 @@ def test_a_changed_photo_is_done_again_and_its_old_row_goes(folder):
     folder.put("a.jpg")
     folder.put("b.jpg")
     folder.describe()
-    folder.advance(SinkState(2, 500))
+    folder.advance(TargetState(2, 500))
     folder.put("a.jpg", b"edited")
     assert folder.describe() == ["a.jpg"]
     assert folder.rows() == ["b.jpg", "a.jpg"]
-    assert folder.state() == SinkState(0, 0)
+    assert folder.state() == TargetState(0, 0)
 
 
 def test_a_photo_touched_but_not_changed_is_not_done_again(folder):
@@ -125,10 +125,10 @@ def test_another_recipe_is_worked_under_its_own_key_and_the_first_comes_back_wit
     folder.put("a.jpg")
     folder.put("b.jpg")
     assert folder.describe(key="k1") == ["a.jpg", "b.jpg"]
-    folder.advance(SinkState(2, 500))
+    folder.advance(TargetState(2, 500))
     assert folder.describe(key="k2") == ["a.jpg", "b.jpg"]
     assert folder.others == 2
-    assert folder.state() == SinkState(0, 0)
+    assert folder.state() == TargetState(0, 0)
     assert folder.describe(key="k1") == []
     assert (folder.rows(key="k1"), folder.rows(key="k2")) == (["a.jpg", "b.jpg"], ["a.jpg", "b.jpg"])
 
@@ -142,7 +142,7 @@ def test_failures_are_left_alone_until_they_are_asked_for_or_their_file_changes(
     folder.put("b.jpg", b"mended")
     assert folder.describe() == ["b.jpg"]
     assert folder.describe(retry_failed=True) == ["a.jpg"]
-    assert (folder.rows(), folder.rows("failures")) == (["b.jpg"], ["a.jpg"])
+    assert (folder.rows(), folder.rows(FAILURE)) == (["b.jpg"], ["a.jpg"])
 
 
 def test_retrying_stays_within_the_limit(folder):
@@ -150,17 +150,17 @@ def test_retrying_stays_within_the_limit(folder):
     folder.put("b.jpg", b"bad two")
     folder.describe()
     assert folder.describe(retry_failed=True, limit=1) == ["a.jpg"]
-    assert sorted(folder.rows("failures")) == ["a.jpg", "b.jpg"]
+    assert sorted(folder.rows(FAILURE)) == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize(("sha256", "kind"), [(None, FailureKind.UNREADABLE), ("f" * 64, FailureKind.UNSUPPORTED)])
 def test_files_that_could_not_be_opened_and_unsupported_formats_are_always_tried_again(folder, sha256, kind):
     folder.put("a.jpg")
     with Ledger(folder.output) as ledger:
-        ledger.begin("k1")
+        ledger.begin("k1", {})
         ledger.commit(Failure("a.jpg", sha256, kind, "no"), folder.images())
     assert folder.describe() == ["a.jpg"]
-    assert (folder.rows(), folder.rows("failures")) == (["a.jpg"], [])
+    assert (folder.rows(), folder.rows(FAILURE)) == (["a.jpg"], [])
 
 
 def test_two_folders_given_one_after_the_other_keep_each_others_rows(folder):

@@ -5,9 +5,22 @@ import json
 import pytest
 
 from olpipe.default_plugins.sinks.jsonl import JsonlSinkFactory
-from olpipe.interfaces import RunInfo
-from olpipe.pipeline.ledger import Ledger
-from olpipe.pipeline.write import Writer
+from olpipe.errors import OutputUnavailable
+from olpipe.interfaces import RunInfo, Sink
+from olpipe.pipeline.ledger import RECORD, Ledger
+from olpipe.pipeline.write import Outlet, Writer
+
+
+def run_info(output):
+    return RunInfo(
+        root=output.parent / "photos",
+        output=output,
+        schema={"type": "object"},
+        recipe="r",
+        recipe_key="k1",
+        model="m:latest",
+        model_digest="sha256:0",
+    )
 
 
 @pytest.fixture
@@ -16,12 +29,12 @@ def written(folder):
 
     def write():
         with Ledger(folder.output) as ledger:
-            ledger.begin("k1")
-            target = folder.output / "records.jsonl"
-            sink = JsonlSinkFactory().open(str(target), RunInfo("r", "k1"))
-            with Writer(ledger, {"records": sink}) as writer:
+            ledger.begin("k1", folder.targets)
+            sink = JsonlSinkFactory().open("records.jsonl", run_info(folder.output))
+            with Writer(ledger, {folder.record_target: Outlet(sink, RECORD)}) as writer:
                 writer.start()
-            return [json.loads(line)["file"] for line in target.read_text(encoding="utf-8").splitlines()]
+        lines = (folder.output / "records.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["file"] for line in lines]
 
     return write
 
@@ -71,11 +84,12 @@ def test_a_file_that_lost_rows_is_written_again(folder, written, damage):
 
 def test_a_file_that_starts_over_keeps_the_old_rows_until_the_new_are_complete(folder, tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b"old\n")
-    sink = JsonlSinkFactory().open(str(path), RunInfo("r", "k1"))
+    old = b'{"file":"old.jpg"}\n'
+    path.write_bytes(old)
+    sink = JsonlSinkFactory().open(path.name, run_info(tmp_path))
     assert sink.recover(0)
     sink.write({"file": "a.jpg"})
-    assert path.read_bytes() == b"old\n"
+    assert path.read_bytes() == old
     assert sink.flush() == 17
     assert path.read_bytes() == b'{"file":"a.jpg"}\n'
     sink.write({"file": "b.jpg"})
@@ -94,3 +108,99 @@ def test_rows_that_are_no_longer_true_leave_the_file(folder, written):
     (folder.photos / "b.jpg").rename(folder.photos / "z.jpg")
     folder.describe()
     assert written() == ["z.jpg", "c.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize("data", [b"my notes\n", b'{"files": []}', b"[]", b"\x00" * 9])
+def test_a_file_of_somebody_else_is_not_replaced(folder, written, data):
+    folder.put("a.jpg")
+    folder.describe()
+    path = folder.output / "records.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(OutputUnavailable) as caught:
+        written()
+    assert caught.value.message == f"`{path}` holds something else than rows, and is not replaced"
+    assert caught.value.hint == "move it away, or name another target: `jsonl:TARGET`"
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"", b'{"fi', b'{"file":"a.jpg","sha'])
+def test_what_a_power_cut_left_of_our_first_row_is_replaced(folder, written, data):
+    folder.put("a.jpg")
+    folder.describe()
+    (folder.output / "records.jsonl").write_bytes(data)
+    assert written() == ["a.jpg"]
+
+
+class Memory(Sink):
+    """Keeps rows in a list, and fails at those that it is told to fail at."""
+
+    def __init__(self, *, fails_at=None, error=None):
+        self.rows = []
+        self.calls = []
+        self.fails_at, self.error = fails_at, error
+
+    def recover(self, position):
+        self.calls.append(f"recover {position}")
+        del self.rows[position:]
+        return len(self.rows) == position
+
+    def write(self, row):
+        self.calls.append(f"write {row['file']}")
+        if row["file"] == self.fails_at:
+            raise self.error
+        self.rows.append(row["file"])
+
+    def flush(self):
+        self.calls.append("flush")
+        return len(self.rows)
+
+    def close(self):
+        self.calls.append("close")
+
+
+@pytest.fixture
+def two_sinks(folder):
+    """Return a function that brings two sinks up to date, as a run does."""
+    targets = {"one:x": RECORD, "two:y": RECORD}
+
+    def write(one, two):
+        with Ledger(folder.output) as ledger:
+            ledger.begin("k1", targets)
+            with Writer(ledger, {"one:x": Outlet(one, RECORD), "two:y": Outlet(two, RECORD)}) as writer:
+                try:
+                    writer.start()
+                except RuntimeError:
+                    writer.flush()  # as a run does at its end, whatever went wrong
+                    raise
+            return ledger.state("one:x").position, ledger.state("two:y").position
+
+    return write
+
+
+def test_each_of_two_sinks_goes_on_where_it_was(folder, two_sinks):
+    one, two = Memory(), Memory()
+    folder.put("a.jpg")
+    folder.describe()
+    assert two_sinks(one, two) == (1, 1)
+    folder.put("b.jpg")
+    folder.describe()
+    two.rows.clear()  # somebody removed what it had
+    assert two_sinks(one, two) == (2, 2)
+    assert one.rows == two.rows == ["a.jpg", "b.jpg"]
+    assert "recover 0" not in one.calls[4:]
+    assert two.calls[4:6] == ["recover 1", "recover 0"]
+
+
+def test_a_sink_that_failed_gets_nothing_more_and_the_other_all(folder, two_sinks):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        folder.put(name)
+    folder.describe()
+    broken, whole = Memory(fails_at="b.jpg", error=RuntimeError("no")), Memory()
+    with pytest.raises(RuntimeError, match="no"):
+        two_sinks(broken, whole)
+    assert broken.calls == ["recover 0", "write a.jpg", "write b.jpg", "close"]
+    assert whole.rows == ["a.jpg", "b.jpg", "c.jpg"]
+    assert whole.calls[-2:] == ["flush", "close"]
+    mended = Memory()
+    assert two_sinks(mended, whole) == (3, 3)
+    assert mended.rows == whole.rows == ["a.jpg", "b.jpg", "c.jpg"]

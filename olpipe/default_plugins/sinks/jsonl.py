@@ -7,8 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from olpipe.errors import OutputUnavailable
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
+
+BEGINNING = b'{"file":'
+"""Every row begins like this: a file that begins otherwise was written by somebody else."""
 
 
 class JsonlSink(Sink):
@@ -21,8 +25,14 @@ class JsonlSink(Sink):
         self._replaces = False
 
     def recover(self, position: int) -> bool:
-        """Cut what lies after a position; 0 begins a new file, which takes the old one's place on the first flush."""
+        """Cut what lies after a position; 0 begins a new file, which takes the old one's place on the first flush.
+
+        Raises:
+            OutputUnavailable: The old one does not hold rows, so it is not replaced.
+        """
         if position == 0:
+            self._refuse_others()
+            self._fresh.parent.mkdir(parents=True, exist_ok=True)
             self._file, self._replaces = open(self._fresh, "wb"), True  # noqa: SIM115 - closed by `close`
             return True
         try:
@@ -60,6 +70,17 @@ class JsonlSink(Sink):
             self._file.close()
         self._file = None
 
+    def _refuse_others(self) -> None:
+        """Refuse to replace a file that holds something else."""
+        try:
+            with self._path.open("rb") as file:
+                beginning = file.read(len(BEGINNING))
+        except FileNotFoundError:
+            return
+        if not BEGINNING.startswith(beginning):
+            message = f"`{self._path}` holds something else than rows, and is not replaced"
+            raise OutputUnavailable(message, hint="move it away, or name another target: `jsonl:TARGET`")
+
     def _opened(self) -> BinaryIO:
         if self._file is None:
             raise ValueError("`recover` comes before the first write")
@@ -70,10 +91,11 @@ class JsonlSinkFactory(SinkFactory):
     """Opens JSON Lines files; takes records of any schema."""
 
     scheme = "jsonl"
+    usual_target = "records.jsonl"
 
     def open(self, target: str, run: RunInfo) -> JsonlSink:
         """Return a sink for the file at a path."""
-        return JsonlSink(Path(target))
+        return JsonlSink(run.output / target)
 
 
 @hookimpl

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from olpipe.default_plugins.tasks.asking import ask
-from olpipe.generation import Completion, GenerateRequest
+from olpipe.generation import GenerateRequest
 from olpipe.hookspecs import hookimpl
 from olpipe.image import DecodedImage
 from olpipe.interfaces import Task, TaskContext
@@ -23,9 +22,9 @@ class DataTask(Task):
         """Return the request for one photo."""
         return ask(image, context)
 
-    def parse(self, completion: Completion, image: DecodedImage) -> Mapping[str, Any]:
+    def parse(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
         """Return the document as it is."""
-        return {"data": json.loads(completion.text)}
+        return {"data": value}
 
 
 @hookimpl

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from olpipe.default_plugins.tasks.asking import ask
 from olpipe.errors import SchemaError
-from olpipe.generation import Completion, GenerateRequest
+from olpipe.generation import GenerateRequest
 from olpipe.hookspecs import hookimpl
 from olpipe.image import DecodedImage
 from olpipe.interfaces import Task, TaskContext
@@ -44,9 +43,9 @@ class PhotoTask(Task):
             context = replace(context, schema={**context.schema, "properties": properties})
         return ask(image, context, constants=[(name, '""') for name in empty])
 
-    def parse(self, completion: Completion, image: DecodedImage) -> Mapping[str, Any]:
+    def parse(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
         """Return the document with each tag once and every box inside the photo."""
-        values: dict[str, Any] = json.loads(completion.text)
+        values: dict[str, Any] = dict(value)
         if "tags" in values:
             values["tags"] = _once(values["tags"])
         if "objects" in values:

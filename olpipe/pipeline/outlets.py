@@ -1,0 +1,134 @@
+"""Where a run's rows go: sinks by scheme and target, each checked before any is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from olpipe.errors import UsageError
+from olpipe.interfaces import RunInfo, SinkFactory
+from olpipe.pipeline.ledger import FAILURE, LEDGER_PATH, RECORD
+from olpipe.pipeline.output import writing
+from olpipe.pipeline.report import REPORT_NAME
+from olpipe.pipeline.write import Outlet, close_outlets
+from olpipe.registry import Registry
+
+FAILURES_SCHEME, FAILURES_TARGET = "jsonl", "failures.jsonl"
+"""Photos that could not be described are always listed here."""
+
+# What the pipeline itself writes in the output folder, and what it is.
+_OURS = {
+    FAILURES_TARGET: "where photos are listed that could not be described",
+    REPORT_NAME: "the report of the run",
+    LEDGER_PATH.parts[0]: "where the ledger lies",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place that rows go to.
+
+    Attributes:
+        scheme: The sink's scheme.
+        target: What the sink is to open.
+        kind: The kind of rows that go there.
+    """
+
+    scheme: str
+    target: str
+    kind: str = RECORD
+
+    def __str__(self) -> str:
+        """Return the name under which the ledger knows the place."""
+        return f"{self.scheme}:{self.target}"
+
+
+def choose_places(
+    sinks: Sequence[str], schema: Mapping[str, Any], output: Path, registry: Registry[SinkFactory]
+) -> tuple[Place, ...]:
+    """Return where the rows of a run go; nothing is opened.
+
+    Args:
+        sinks: `SCHEME` or `SCHEME:TARGET` each.
+        schema: JSON Schema of the answers.
+        output: The output folder.
+        registry: The sinks that there are.
+
+    Raises:
+        UnknownName: There is no such sink.
+        UsageError: Two go to the same target, or one cannot take records of the schema.
+        PluginError: A sink failed.
+    """
+    places: dict[str, Place] = {}
+    for text in sinks:
+        place = _place(text, registry)
+        _check_accepted(place, schema, registry)
+        path = os.path.abspath(output / place.target)
+        _check_free(place, path, output)
+        if path in places:
+            raise UsageError(
+                f"`{places[path]}` and `{place}` go to the same target",
+                hint="give each its own target: `SCHEME:TARGET`",
+            )
+        places[path] = place
+    return (*places.values(), Place(FAILURES_SCHEME, FAILURES_TARGET, FAILURE))
+
+
+def open_outlets(places: Sequence[Place], run: RunInfo, registry: Registry[SinkFactory]) -> dict[str, Outlet]:
+    """Open the sinks of a run, by the name under which the ledger knows each place.
+
+    Raises:
+        DiskFull: There was no space for it.
+        OutputUnavailable: A target cannot be written.
+        PluginError: A sink failed.
+    """
+    outlets: dict[str, Outlet] = {}
+    try:
+        for place in places:
+            using = partial(_using, place, run.output, registry)
+            with using():
+                sink = registry.get(place.scheme).open(place.target, run)
+            outlets[str(place)] = Outlet(sink, place.kind, using)
+    except BaseException:
+        close_outlets(outlets.values())
+        raise
+    return outlets
+
+
+def _place(text: str, registry: Registry[SinkFactory]) -> Place:
+    scheme, _, target = text.partition(":")
+    factory = registry.get(scheme)
+    with registry.blaming(scheme):
+        return Place(scheme, target or factory.usual_target)
+
+
+def _check_accepted(place: Place, schema: Mapping[str, Any], registry: Registry[SinkFactory]) -> None:
+    with registry.blaming(place.scheme):
+        reason = registry.get(place.scheme).accepts(schema)
+    if reason is not None:
+        raise UsageError(
+            f"the sink `{place.scheme}` cannot take the records of this recipe: {reason}",
+            hint="change the recipe's schema, or leave the sink out",
+        )
+
+
+def _check_free(place: Place, path: str, output: Path) -> None:
+    """Refuse a target that the pipeline writes itself."""
+    for name, what in _OURS.items():
+        ours = os.path.abspath(output / name)
+        if path == ours or path.startswith(ours + os.sep):
+            raise UsageError(f"`{place.target}` is {what}", hint="name another target: `SCHEME:TARGET`")
+
+
+@contextmanager
+def _using(place: Place, output: Path, registry: Registry[SinkFactory]) -> Iterator[None]:
+    """Run a sink's own code, and put into words what fails in it."""
+    target = Path(place.target)
+    where = writing(target, hint="name another target: `SCHEME:TARGET`") if target.is_absolute() else writing(output)
+    with where, registry.blaming(place.scheme, but=(OSError,)):
+        yield
