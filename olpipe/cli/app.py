@@ -10,6 +10,7 @@ from olpipe.settings import Settings
 if TYPE_CHECKING:
     from olpipe.engine.manager import Engine
     from olpipe.interfaces import ProgressCallback
+    from olpipe.perception.evidence_cache import EvidenceCache
     from olpipe.plugins import Plugins
     from olpipe.store.library import Library
 
@@ -33,6 +34,13 @@ class App:
         from olpipe.store.library import Library
 
         return Library(self.settings.models_folder, cache=self.settings.home / "cache")
+
+    @cached_property
+    def evidence(self) -> EvidenceCache:
+        """What perceivers saw in photos before."""
+        from olpipe.perception.evidence_cache import EvidenceCache
+
+        return EvidenceCache(self.settings.home / "cache" / "evidence.sqlite")
 
     def engine(self, progress: ProgressCallback) -> Engine:
         """Make an engine; use it as a context manager, so that no runner outlives it.

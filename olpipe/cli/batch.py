@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from olpipe.cli import choices
 from olpipe.cli.main import INTERRUPTED
 from olpipe.errors import SchemaError
 
@@ -27,8 +28,17 @@ SOME_FAILED = 3
 @click.option("--model", help="Another model than the recipe's.")
 @click.option("--prompt", help="Ask this instead of what the recipe asks.")
 @click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
-@click.option("--evidence", metavar="NAME,...", help="Show the model what these perceivers see.")
-@click.option("--lang", metavar="TAG", help="The language of tags and texts, like de or zh-Hans.")
+@choices.perceivers
+@choices.backend
+@click.option("--lang", "language", metavar="TAG", help="The language of tags and texts, like de or zh-Hans.")
+@click.option(
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="SCHEME[:TARGET]",
+    help="Where records go; may be repeated. TARGET is a path below OUTPUT, or what the sink understands.",
+)
+@click.option("--executor", metavar="NAME", help="Who carries the work.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N photos.")
 @click.option("--retry-failed", is_flag=True, help="Try photos again that failed before.")
 @click.pass_obj
@@ -41,13 +51,14 @@ def batch(
     recipe_name: str,
     limit: int | None,
     retry_failed: bool,
-    **overrides: str | None,
+    sinks: tuple[str, ...],
+    **changes: Any,
 ) -> int:
     """Describe photos: one JSON record a photo.
 
     INPUT is a folder (searched to the bottom), a photo, or a pattern in quotes like 'photos/**/*.jpg'.
-    Records go to OUTPUT/records.jsonl, photos that could not be described to OUTPUT/failures.jsonl,
-    counts and times to OUTPUT/run.json.
+    Records go to OUTPUT/records.jsonl unless `--sink` names other places, photos that could not be described to
+    OUTPUT/failures.jsonl, counts and times to OUTPUT/run.json.
 
     The same command again goes on where the last one stopped and does nothing twice; a photo that was
     renamed keeps its record, one that changed gets a new one.
@@ -56,24 +67,18 @@ def batch(
     from olpipe.pipeline.run import BatchOptions
 
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata mostly; what matters is a failure row
-    recipe = _recipe(recipe_name, overrides)
+    recipe = _recipe(recipe_name, {**changes, "sinks": sinks or None})
     suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
     found = discover(inputs, suffixes, leave_out=output)
     return _run(app, found, recipe, BatchOptions(output, limit, retry_failed))
 
 
-def _recipe(name: str, overrides: dict[str, str | None]) -> Recipe:
+def _recipe(name: str, changes: dict[str, Any]) -> Recipe:
     """Read the recipe and change what the options change."""
     from olpipe.pipeline.recipe_file import read_recipe
 
-    schema, evidence = overrides["schema"], overrides["evidence"]
-    return read_recipe(name).override(
-        model=overrides["model"],
-        prompt=overrides["prompt"],
-        language=overrides["lang"],
-        schema=None if schema is None else _schema_text(schema),
-        perceivers=None if evidence is None else tuple(part.strip() for part in evidence.split(",") if part.strip()),
-    )
+    schema = changes.pop("schema")
+    return read_recipe(name).override(schema=None if schema is None else _schema_text(schema), **changes)
 
 
 def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:

@@ -111,13 +111,20 @@ def summarise(result: BatchResult, output: Path) -> None:
     if counts.renamed:
         parts.append(f"{counts.renamed} renamed")
     click.echo(f"{_plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)
-    places = ["records.jsonl", *(["failures.jsonl"] if failures else []), "run.json"]
-    click.echo("see " + "  ".join(str(output / place) for place in places), err=True)
+    places = [_place(target, output) for target in result.targets]
+    places += [str(output / name) for name in (*(["failures.jsonl"] if failures else []), "run.json")]
+    click.echo("see " + "  ".join(places), err=True)
     if result.status == "interrupted":
         click.echo(f"interrupted with {_plural(counts.left, 'photo')} left", err=True)
         click.echo("hint: run the same command again to go on", err=True)
     elif counts.failures_before:
         click.echo("hint: `--retry-failed` tries again what failed before", err=True)
+
+
+def _place(target: str, output: Path) -> str:
+    """Return the path of a target that is one, else the target as it was named."""
+    path = output / target.partition(":")[2]
+    return str(path) if path.exists() else target
 
 
 def _plural(number: int, noun: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
 import click
 
 from olpipe import entry_points
-from olpipe.errors import nearest
+from olpipe.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 COMMANDS = {
     "batch": ("olpipe.cli.batch:batch", "Describe folders of photos, one JSON record a photo"),
@@ -26,8 +30,12 @@ class LazyGroup(click.Group):
     """Knows its commands by name and one line of help; imports one when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return our commands in the order of the table, then plugins' by name."""
-        return [*COMMANDS, *(name for name in entry_points.names(entry_points.COMMANDS) if name not in COMMANDS)]
+        """Return our commands in the order of the table, then those of plugins by name."""
+        named = [name for name in entry_points.names(entry_points.COMMANDS) if name not in COMMANDS]
+        if named:  # only then is it worth reading which plugins are denied
+            allowed = _plugin_commands()
+            named = [name for name in named if name in allowed]
+        return [*COMMANDS, *named]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or ask the plugin that names it."""
@@ -59,12 +67,35 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def _plugin_command(self, name: str) -> click.Command | None:
-        modules = {found.name: found.module for found in entry_points.installed(entry_points.COMMANDS)}
-        module_name = modules.get(name)
+        module_name = _plugin_commands().get(name)
         if module_name is None:
             return None
         try:
             importlib.import_module(module_name).register_commands(cli=self)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise click.ClickException(f"the plugin command `{name}` could not be loaded: {error}") from error
         return self.commands.get(name)
+
+
+def _plugin_commands() -> dict[str, str]:
+    """Return the modules that bring commands, by command, but for those of plugins that the settings keep out."""
+    from olpipe.settings import Settings
+
+    try:
+        settings = Settings.read()
+    except UsageError:  # the command that runs will tell; until then nobody knows who is denied
+        return {}
+    plugins: dict[str, set[str]] = {}
+    for found in entry_points.installed(entry_points.PLUGINS):
+        plugins.setdefault(_distribution(found), set()).add(found.name)
+    modules = {}
+    for found in entry_points.installed(entry_points.COMMANDS):
+        # A distribution that only brings commands is a plugin of its own name.
+        names = plugins.get(_distribution(found), {_distribution(found)})
+        if any(settings.lets_in(name) for name in names):
+            modules[found.name] = found.module
+    return modules
+
+
+def _distribution(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,6 @@ from olpipe.cli import words
 if TYPE_CHECKING:
     from olpipe.cli.app import App
     from olpipe.model import ModelBundle
-    from olpipe.store.library import StoredModel
 
 _SHORT_ID = 12
 _TEXT_LINES = 2
@@ -29,12 +27,14 @@ def list_models(app: App, prefix: str, as_json: bool) -> None:
     """List the models on this machine, newest first; those whose name begins with PREFIX if it is given."""
     found = [model for model in app.library.stored() if str(model.name).lower().startswith(prefix.lower())]
     if as_json:
-        click.echo(json.dumps([_summary(model) for model in found], indent=2, ensure_ascii=False))
+        from olpipe.store.summary import summary
+
+        click.echo(json.dumps([summary(model) for model in found], indent=2, ensure_ascii=False))
         return
     now = time.time()
     rows = [("NAME", "ID", "SIZE", "MODIFIED")]
     for model in found:
-        short = _hex(model.digest)[:_SHORT_ID]
+        short = model.digest.removeprefix("sha256:")[:_SHORT_ID]
         rows.append((str(model.name), short, words.size(model.size_bytes), words.time(model.modified_at, now)))
     click.echo(words.table(rows))
 
@@ -47,16 +47,17 @@ def list_models(app: App, prefix: str, as_json: bool) -> None:
 def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
     """Show what a model is: architecture, sizes, capabilities, parameters, licence, model card."""
     from olpipe.model import ModelName
+    from olpipe.store.summary import details, summary
 
     name = ModelName.parse(model)
     bundle = app.library.get(name)
     if license_only:
         click.echo("\n".join(bundle.licenses) or f"`{bundle.name}` carries no licence text", err=not bundle.licenses)
     elif as_json:
-        described = _summary(app.library.describe(name)) | _details(bundle)
+        described = summary(app.library.describe(name)) | details(bundle) | {"backends": _backends(app, bundle)}
         click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join(_sections(bundle)))
+        click.echo("\n\n".join(_sections(bundle, _backends(app, bundle))))
 
 
 @click.command()
@@ -83,44 +84,24 @@ def rm(app: App, models: tuple[str, ...]) -> None:
         click.echo(f"deleted `{model}`", err=True)
 
 
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+def _backends(app: App, bundle: ModelBundle) -> list[dict[str, Any]]:
+    """Return who runs a model, and why not the others, in the order in which they are asked."""
+    from olpipe.store.build import refusal
+
+    backends = app.plugins.backends
+    answers = [(name, refusal(name, backends, bundle)) for name in backends.names()]
+    chosen = next((name for name, reason in answers if reason is None), None)
+    return [{"name": name, "runs": name == chosen, "refuses": reason} for name, reason in answers]
 
 
-def _summary(model: StoredModel) -> dict[str, Any]:
-    """Describe a model with the keys of Ollama's `/api/tags`."""
-    config = model.config
-    return {
-        "name": str(model.name),
-        "model": str(model.name),
-        "modified_at": datetime.fromtimestamp(model.modified_at, UTC).isoformat().replace("+00:00", "Z"),
-        "size": model.size_bytes,
-        "digest": _hex(model.digest),
-        "details": {
-            "format": config.model_format,
-            "family": config.model_family,
-            "families": [config.model_family] if config.model_family else [],
-            "parameter_size": config.model_type,
-            "quantization_level": config.file_type,
-            "context_length": config.context_length,
-            "embedding_length": config.embedding_length,
-        },
-        "capabilities": list(config.capabilities),
-    }
+def _said(backend: dict[str, Any]) -> str:
+    if backend["runs"]:
+        return "runs it: the first that can"
+    return backend["refuses"] or "could run it, with `--backend`"
 
 
-def _details(bundle: ModelBundle) -> dict[str, Any]:
-    return {
-        "perceivers": list(bundle.config.perceivers),
-        "parameters": dict(bundle.parameters),
-        "system": bundle.system,
-        "license": "\n".join(bundle.licenses),
-        "card": bundle.card,
-    }
-
-
-def _sections(bundle: ModelBundle) -> list[str]:
-    """Return Ollama's sections in Ollama's order, the empty ones left out; perceivers and the card are ours."""
+def _sections(bundle: ModelBundle, backends: list[dict[str, Any]]) -> list[str]:
+    """Return Ollama's sections in Ollama's order, the empty ones left out; the last three are ours."""
     config = bundle.config
     facts = (
         ("architecture", config.model_family),
@@ -137,6 +118,7 @@ def _sections(bundle: ModelBundle) -> list[str]:
         "Parameters": parameters,
         "System": _beginning(bundle.system),
         "License": _beginning("\n".join(bundle.licenses)),
+        "Backends": [(backend["name"], _said(backend)) for backend in backends],
         "Model card": [(line,) for line in bundle.card.splitlines()],
     }
     return [f"  {title}\n{words.table(rows, indent='    ')}" for title, rows in sections.items() if rows]

@@ -13,6 +13,7 @@ from olpipe.cli import words
 if TYPE_CHECKING:
     from olpipe.cli.app import App
     from olpipe.plugins import PluginRow, Plugins
+    from olpipe.settings import Settings
 
 Brings = dict[str, list[str]]
 """Names by kind, as the registries call it: `{"sink": ["csv"]}`."""
@@ -23,7 +24,7 @@ Brings = dict[str, list[str]]
 @click.pass_obj
 def plugins(app: App, as_json: bool) -> None:
     """List plugins and what they bring: ours first, then installed ones."""
-    rows = _described(app.plugins)
+    rows = _described(app.plugins, app.settings)
     if as_json:
         listed = [asdict(row) | {"brings": brings} for row, brings in rows]
         click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
@@ -35,7 +36,7 @@ def plugins(app: App, as_json: bool) -> None:
     click.echo(words.table(table))
 
 
-def _described(loaded: Plugins) -> list[tuple[PluginRow, Brings]]:
+def _described(loaded: Plugins, settings: Settings) -> list[tuple[PluginRow, Brings]]:
     """Return every plugin with what it brings; one that only brings commands is not loaded for this."""
     from olpipe.plugins import PluginRow
 
@@ -43,10 +44,16 @@ def _described(loaded: Plugins) -> list[tuple[PluginRow, Brings]]:
     rows: list[tuple[PluginRow, Brings]] = []
     for row in loaded.rows:
         brings = {registry.kind: list(registry.from_plugin(row.name)) for registry in loaded.registries().values()}
-        brings["command"] = commands.pop((row.distribution, row.version), [])
+        brings["command"] = [] if row.status == "disabled" else commands.pop((row.distribution, row.version), [])
         rows.append((row, {kind: names for kind, names in brings.items() if names}))
+    listed = {(row.distribution, row.version) for row in loaded.rows}
     for (distribution, version), names in commands.items():
-        rows.append((PluginRow(distribution, distribution, version, status="on demand"), {"command": names}))
+        if (distribution, version) in listed:
+            continue  # all its plugins are kept out
+        if settings.lets_in(distribution):
+            rows.append((PluginRow(distribution, distribution, version, status="on demand"), {"command": names}))
+        else:
+            rows.append((PluginRow(distribution, distribution, version, status="disabled"), {}))
     return rows
 
 

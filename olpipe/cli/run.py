@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from olpipe.cli import choices
 from olpipe.cli.app import App
 from olpipe.errors import UsageError
 
 if TYPE_CHECKING:
+    from olpipe.asking.asker import Asker
+    from olpipe.asking.wishes import Wishes
+    from olpipe.engine.manager import Engine
     from olpipe.engine.stream import Stream
-    from olpipe.generation import Completion, GenerateRequest, Guidance, SamplingParams
-    from olpipe.model import ModelBundle
-
-# What Ollama samples with unless the model says otherwise.
-_TEMPERATURE, _TOP_K, _TOP_P = 0.8, 40, 0.9
-_MAX_TOKENS = 1024
+    from olpipe.generation import Completion
+    from olpipe.messages import Message
+    from olpipe.model import LoadOptions, ModelBundle
 
 
 @click.command()
 @click.argument("model")
 @click.argument("prompt", nargs=-1)
 @click.option("--format", "format_", metavar="json|SCHEMA", help="Hold the answer to JSON or a schema (text or file).")
-@click.option("--evidence", metavar="NAME,…", help="Perceivers whose evidence joins the prompt, e.g. photo-mini.")
+@choices.perceivers
+@choices.backend
 @click.option("--temperature", type=click.FloatRange(min=0), help="0 always picks the most probable token.")
 @click.option("--top-k", type=click.IntRange(min=0), help="Keep the K most probable tokens; 0 keeps all.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Keep tokens that make up this probability.")
@@ -41,7 +43,8 @@ def run(
     model: str,
     prompt: tuple[str, ...],
     format_: str | None,
-    evidence: str | None,
+    perceivers: tuple[str, ...] | None,
+    backend: str | None,
     *,
     verbose: bool,
     **sampling: float | tuple[str, ...] | None,
@@ -49,27 +52,46 @@ def run(
     """Ask MODEL something and stream its answer.
 
     Paths of images in the PROMPT are taken out of it and shown to the model. What comes in on stdin
-    is put before the PROMPT.
+    is put before the PROMPT. A model that makes embeddings answers with a vector, as one JSON array.
 
     \b
     olpipe run photo-mini "what is in samples/photos/cat.jpg?"
     olpipe run photo-mini --format json "describe cat.jpg"
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
+    from olpipe.asking.asker import Asker, judge
     from olpipe.cli.progress import shown
-    from olpipe.perception.ground import ground
+    from olpipe.cli.run_embedding import embed, only_embeds
+    from olpipe.model import LoadOptions
 
     question = _question(prompt)
-    guidance = _guidance(format_)
-    with shown(f"`{model}` is not built yet: this happens once") as progress, app.engine(progress) as engine:
+    wishes = _wishes(format_, perceivers, sampling)
+    # One question at a time needs one slot, and a single sequence has the fastest forwards.
+    options = LoadOptions(slots=1, backend=backend or "")
+    with (
+        shown(f"`{model}` is not built yet: this happens once") as progress,
+        closing(app.evidence) as evidence,
+        app.engine(progress) as engine,
+    ):
         bundle = engine.bundle(model)
-        request = _request(app, bundle, model, question, guidance)
-        request = replace(request, sampling=_sampling(bundle, sampling), perceivers=_names(evidence))
-        request = ground(request, bundle, app.plugins.perceivers)
-        completion = _show(engine.submit(request))
+        if only_embeds(bundle):
+            embed(engine, model, question, wishes, options=options, verbose=verbose)
+            return
+        pixels = _pixels(model, bundle, engine, options)
+        asker = Asker(bundle, wishes, app.plugins, model_pixels=pixels, evidence=evidence)
+        request = asker.request(model, [_message(app, asker, question)])
+        completion = _show(engine.submit(request, options=options))
     if verbose:
         _report(completion)
-    if guidance is not None:
-        _judge(guidance, completion)
+    judge(request, completion)
+
+
+def _pixels(model: str, bundle: ModelBundle, engine: Engine, options: LoadOptions) -> int:
+    """Return how many pixels of a photo the model can use; only one that sees has to be loaded for the answer."""
+    from olpipe.image import USUAL_PIXELS
+
+    sees = "vision" in bundle.config.capabilities
+    info = engine.load(model, options=options).result() if sees else None
+    return info.fit_pixels if info is not None and info.fit_pixels else USUAL_PIXELS
 
 
 def _question(prompt: tuple[str, ...]) -> str:
@@ -80,54 +102,38 @@ def _question(prompt: tuple[str, ...]) -> str:
     return question
 
 
-def _guidance(format_: str | None) -> Guidance | None:
-    from olpipe.generation import Guidance
-    from olpipe.guidance.schema import check_schema
+def _wishes(
+    format_: str | None, perceivers: tuple[str, ...] | None, sampling: dict[str, float | tuple[str, ...] | None]
+) -> Wishes:
+    from olpipe.asking.wishes import Wishes
 
-    if format_ is None:
-        return None
-    if format_ == "json":
-        return Guidance("json")
-    source = format_
-    if not format_.lstrip().startswith("{"):
-        try:
-            source = Path(format_).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"`--format {format_}` is neither `json`, nor a schema, nor a file that holds one"
-            ) from error
-    check_schema(source)
-    return Guidance("json_schema", source)
+    given = {name: value for name, value in sampling.items() if value is not None and value != ()}
+    wishes = Wishes(format=_format(format_), sampling=given, perceivers=perceivers)
+    wishes.guidance()  # a schema that cannot be used is refused before a model is fetched for it
+    return wishes
 
 
-def _request(app: App, bundle: ModelBundle, model: str, question: str, guidance: Guidance | None) -> GenerateRequest:
+def _format(given: str | None) -> str | None:
+    """Return `json` or the text of a schema, which may be given by the path of its file."""
+    if given is None or given == "json" or given.lstrip().startswith("{"):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"`--format {given}` is neither `json`, nor a schema, nor a file that holds one"
+        raise UsageError(message) from error
+
+
+def _message(app: App, asker: Asker, question: str) -> Message:
     """Take the images out of the question and load them."""
     from olpipe.cli.prompt_images import take_images
-    from olpipe.generation import GenerateRequest
-    from olpipe.imaging.decode import load
     from olpipe.messages import Message
 
-    loaders = app.plugins.image_loaders
-    text, paths = take_images(question, {suffix for loader in loaders for suffix in loader.suffixes})
-    images = [load(path, loaders) for path in paths]
+    text, paths = take_images(question, {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes})
+    images = [asker.image(path) for path in paths]
     for path in paths:
         click.echo(f"Added image '{path}'", err=True)
-    return GenerateRequest(model, (Message.of("user", text, *images),), guidance=guidance)
-
-
-def _sampling(bundle: ModelBundle, chosen: dict[str, float | tuple[str, ...] | None]) -> SamplingParams:
-    from olpipe.generation import SamplingParams
-    from olpipe.store import parameters
-
-    base = SamplingParams(temperature=_TEMPERATURE, top_k=_TOP_K, top_p=_TOP_P, max_tokens=_MAX_TOKENS)
-    given = {name: value for name, value in chosen.items() if value is not None and value != ()}
-    return replace(parameters.sampling(bundle.parameters, base), **given)  # type: ignore[arg-type]
-
-
-def _names(evidence: str | None) -> tuple[str, ...] | None:
-    if evidence is None:
-        return None
-    return tuple(name.strip() for name in evidence.split(",") if name.strip())
+    return Message.of("user", text, *images)
 
 
 def _show(stream: Stream) -> Completion:
@@ -145,18 +151,12 @@ def _show(stream: Stream) -> Completion:
     return stream.completion()
 
 
-def _judge(guidance: Guidance, completion: Completion) -> None:
-    """Fail when the document is not what the schema asks for: what was shown can no longer be put right."""
-    from olpipe.guidance.validate import judge_as_it_is
-
-    judge_as_it_is(guidance.source or "{}", completion.text)
-
-
 def _report(completion: Completion) -> None:
     usage, timings = completion.usage, completion.timings
     decoded = usage.sampled_tokens + usage.forced_tokens
     seconds = timings.decode_ns / 1e9
     rows = {
+        "load duration": f"{timings.load_ns / 1e9:.3f} s",
         "queue duration": f"{timings.queue_ns / 1e9:.3f} s",
         "prompt eval count": f"{usage.prompt_tokens} token(s), {timings.reused_tokens} reused",
         "prompt eval duration": f"{timings.prompt_ns / 1e9:.3f} s",

@@ -54,6 +54,10 @@ class Batch:
         assert captured.out == ""
         return ended.value.code, captured.err
 
+    def said(self):
+        """Return what was written to stderr since the last run, and forget it."""
+        return self._capsys.readouterr().err
+
     def start(self, *more, environment=None, **options):
         """Start in a process of its own."""
         environment = {**os.environ, **(environment or {})}

