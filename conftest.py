@@ -13,7 +13,7 @@ import pytest
 from olpipe.errors import OlpipeError
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.build import build
+from olpipe.store.build import backend_for, build
 from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
 
@@ -80,7 +80,7 @@ def photo_mini_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     library = Library(settings.models_folder, cache=settings.home / "cache")
     try:
         bundle = resolve("photo-mini", library, plugins, lambda progress: None)
-        build(bundle, plugins.backends, lambda progress: None)
+        build(bundle, backend_for(bundle, plugins.backends), lambda progress: None)
     except OlpipeError as error:
         pytest.fail(f"photo-mini could not be had: {error.message} (hint: {error.hint})", pytrace=False)
     return settings.home

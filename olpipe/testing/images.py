@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+GREY = (128, 128, 128)
 
 
 def quadrants(width: int = 48, height: int = 32) -> npt.NDArray[np.uint8]:
@@ -74,3 +75,10 @@ def photo(
 def decoded(width: int = 48, height: int = 32, *, scale: int = 1) -> DecodedImage:
     """Return a decoded picture, whose original was `scale` times larger."""
     return DecodedImage(quadrants(width, height), width * scale, height * scale, 1, "JPEG")
+
+
+def plain(width: int = 48, height: int = 32, *, colour: tuple[int, int, int] = GREY) -> DecodedImage:
+    """Return a decoded picture of one colour."""
+    import numpy as np
+
+    return DecodedImage(np.full((height, width, 3), colour, np.uint8), width, height, 1, "JPEG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,10 +21,29 @@ def install_plugin(folder: Path, name: str, module: str | None, *, commands: Map
         module: The module to load; None for a plugin that only brings commands.
         commands: Modules that bring commands, by the command's name.
     """
+    _write(folder, name, {PLUGINS: {name: module} if module else {}, COMMANDS: dict(commands or {})})
+
+
+def install_project(folder: Path, project: Path) -> str:
+    """Write what an installer would, as a project's `pyproject.toml` says.
+
+    Args:
+        folder: A folder on the module path, or that will be.
+        project: The folder with `pyproject.toml`. Its modules must be on the module path, too.
+
+    Returns:
+        The plugin's name: that of its first entry point.
+    """
+    described = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    points: Mapping[str, Mapping[str, str]] = described["entry-points"]
+    _write(folder, described["name"], {group: points.get(group, {}) for group in (PLUGINS, COMMANDS)})
+    return next(iter(points[PLUGINS]))
+
+
+def _write(folder: Path, name: str, groups: Mapping[str, Mapping[str, str]]) -> None:
     metadata = folder / f"{name.replace('-', '_')}-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
-    groups = {PLUGINS: {name: module} if module else {}, COMMANDS: dict(commands or {})}
     lines = [line for group, entries in groups.items() for line in _section(group, entries)]
     (metadata / "entry_points.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
     importlib.invalidate_caches()

@@ -1,29 +1,41 @@
 """What every plugin must keep to, as test classes to subclass.
 
 Write a class in your tests that inherits from the contract of what you bring, and give it the
-fixtures the contract names; pytest does the rest::
+fixtures and attributes that the contract names; pytest does the rest::
 
     class TestMyBackend(BackendContract):
         @pytest.fixture
         def backend(self):
             return MyBackend()
+
+A test that makes no sense for a plugin is left out by `test_… = None` in the class.
 """
 
 from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("batch", "models", "photos", "plugin")))
+_MODULES = (
+    *("answers", "asking", "conversations", "executors", "guided", "loaders", "loading", "perceivers", "plugin"),
+    *("sequences", "side_by_side", "sinks", "sources", "tasks", "vectors"),
+)
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
-from olpipe.testing.contracts.batch import ExecutorContract, SinkContract, TaskContract  # noqa: E402
-from olpipe.testing.contracts.models import BackendContract, ModelSourceContract  # noqa: E402
-from olpipe.testing.contracts.photos import ImageLoaderContract, PerceiverContract  # noqa: E402
+from olpipe.testing.contracts.backends import BackendContract  # noqa: E402
+from olpipe.testing.contracts.executors import ExecutorContract  # noqa: E402
+from olpipe.testing.contracts.loaders import ImageLoaderContract  # noqa: E402
+from olpipe.testing.contracts.perceivers import PerceiverContract  # noqa: E402
 from olpipe.testing.contracts.plugin import PluginContract  # noqa: E402
+from olpipe.testing.contracts.sequences import ModelSequenceContract  # noqa: E402
+from olpipe.testing.contracts.sinks import SinkContract  # noqa: E402
+from olpipe.testing.contracts.sources import ModelSourceContract  # noqa: E402
+from olpipe.testing.contracts.tasks import TaskContract  # noqa: E402
 
 __all__ = [
     "BackendContract",
     "ExecutorContract",
     "ImageLoaderContract",
+    "ModelSequenceContract",
     "ModelSourceContract",
     "PerceiverContract",
     "PluginContract",

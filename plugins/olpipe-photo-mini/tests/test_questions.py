@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 from training.questions import UNKNOWN
 
+from olpipe.asking.asker import Asker
+from olpipe.asking.wishes import Wishes
 from olpipe.engine.manager import Engine
-from olpipe.generation import GenerateRequest, SamplingParams
-from olpipe.imaging.decode import load
 from olpipe.messages import Message
-from olpipe.perception.ground import ground
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store import parameters
 from olpipe.store.library import Library
 
 PHOTOS = Path(__file__).parents[3] / "samples" / "photos"
@@ -24,13 +22,11 @@ def ask(photo_mini_home):
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=settings.home / "cache")
     with Engine(library, plugins, settings) as engine:
-        bundle = engine.bundle("photo-mini")
+        asker = Asker(engine.bundle("photo-mini"), Wishes(), plugins)
 
         def answer(photo, question):
-            message = Message.of("user", question, load(PHOTOS / photo, plugins.image_loaders))
-            sampling = parameters.sampling(bundle.parameters, SamplingParams())
-            request = GenerateRequest("photo-mini", (message,), sampling)
-            return engine.submit(ground(request, bundle, plugins.perceivers)).completion().text
+            message = Message.of("user", question, asker.image(PHOTOS / photo))
+            return engine.submit(asker.request("photo-mini", [message])).completion().text
 
         yield answer
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from olpipe.convert.adapter import read_adapter, write_adapter
 from olpipe.convert.gguf import read_header
 from olpipe.convert.package import PRECISIONS
-from olpipe.convert.tokenizer import read_vocabulary, tokenizer_json
+from olpipe.convert.tokenizer import read_tokenizer, tokenizer_json
 from olpipe.decoding.vocabulary import Vocabulary
 from training.chat import encode
 from training.llama import Llama
@@ -100,11 +100,11 @@ def main() -> None:
 def read_examples(captions: Path, model: Path, stage: Stage) -> list[Example]:
     """Return pairs as token ids, with the number of the answer's first token; those too long are left out."""
     header = read_header(model)
-    vocabulary = read_vocabulary(header)
+    tokenizer = read_tokenizer(header)
     size = header.tensors["token_embd.weight"].shape[0]
-    tokenizer = Vocabulary(json.dumps(tokenizer_json(vocabulary)), size=size, end_tokens=vocabulary.special.ends)
+    vocabulary = Vocabulary(json.dumps(tokenizer_json(tokenizer)), size=size, end_tokens=tokenizer.special.ends)
     pairs = make_pairs(json.loads(captions.read_text(encoding="utf-8"))["captions"], stage.seed, stage.questions)
-    examples = [encode(tokenizer, pair) for pair in pairs]
+    examples = [encode(vocabulary, pair) for pair in pairs]
     return [example for example in examples if len(example[0]) <= LONGEST]
 
 

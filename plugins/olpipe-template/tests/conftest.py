@@ -1,25 +1,15 @@
-import os
 from pathlib import Path
 
 import pytest
 
-from olpipe.testing.fixtures import plugin_folder
-from olpipe.testing.install import install_plugin
+from olpipe.testing.fixtures import announce_project, plugin_folder
 
-__all__ = ["plugin_folder"]
+__all__ = ["announce_project", "plugin_folder"]
 
-SOURCE = Path(__file__).parents[1] / "src"
+PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
-def source_on_the_path(monkeypatch):
-    """Let the tests run where the plugin is not installed; leave this out where it always is."""
-    monkeypatch.syspath_prepend(SOURCE)
-    before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SOURCE), *([before] if before else [])]))
-
-
-@pytest.fixture
-def installed(plugin_folder):
-    """Announce the plugin as its `pyproject.toml` does."""
-    install_plugin(plugin_folder, "template", "olpipe_template", commands={"colours": "olpipe_template.commands"})
+def installed(announce_project):
+    """Make the project a plugin, so that the tests run where it is not installed; return the plugin's name."""
+    return announce_project(PROJECT)

@@ -5,14 +5,21 @@ import pytest
 
 from olpipe.image import DecodedImage
 from olpipe.testing.contracts import PerceiverContract
+from olpipe.testing.images import decoded
 
 
 class TestColours(PerceiverContract):
+    seen = ("red", "blue", "white", "green")
+
     @pytest.fixture
     def perceiver(self):
         from olpipe_template.colours import Colours
 
         return Colours()
+
+    @pytest.fixture
+    def photo(self):
+        return decoded()  # four coloured squares
 
 
 def seen(*bands: tuple[int, int, int], size: int = 100) -> dict[str, float]:

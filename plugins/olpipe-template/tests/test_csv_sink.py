@@ -1,11 +1,13 @@
 """The sink `csv`, read back with Python's own reader."""
 
 import csv
+import os
 
 import pytest
 
-from olpipe.interfaces import RunInfo
+from olpipe.errors import OutputUnavailable
 from olpipe.testing.contracts import SinkContract
+from olpipe.testing.contracts.sinks import run_info
 
 
 @pytest.fixture
@@ -26,15 +28,18 @@ class TestCsvSink(SinkContract):
         return factory
 
     def read(self, target):
+        if not os.path.exists(target):
+            return []
         return [row["file"] for row in rows_of(target)]
 
 
 def write(factory, target, *rows):
-    sink = factory.open(str(target), RunInfo("recipe", "key"))
+    sink = factory.open(str(target), run_info(target.parent))
     assert sink.recover(0)
     try:
         for row in rows:
             sink.write(row)
+        return sink.flush()
     finally:
         sink.close()
 
@@ -74,4 +79,25 @@ def test_only_records_with_fixed_columns_are_accepted(factory, schema, reason):
 
 def test_rows_before_recovery_are_a_bug_of_the_caller(factory, tmp_path):
     with pytest.raises(ValueError, match="`recover` comes before the first write"):
-        factory.open(str(tmp_path / "x.csv"), RunInfo("recipe", "key")).write({"file": "a"})
+        factory.open(str(tmp_path / "x.csv"), run_info(tmp_path)).write({"file": "a"})
+
+
+def test_a_file_of_somebody_else_is_not_replaced(factory, tmp_path):
+    target = tmp_path / "expenses.csv"
+    target.write_text("date,amount\n")
+    with pytest.raises(OutputUnavailable) as caught:
+        write(factory, target, {"file": "a"})
+    assert caught.value.message == f"`{target}` holds something else than records, and is not replaced"
+    assert caught.value.hint == "move it away, or name another target: `csv:TARGET`"
+    assert target.read_text() == "date,amount\n"
+
+
+def test_columns_are_those_of_the_first_record_whichever_run_wrote_it(factory, tmp_path):
+    target = tmp_path / "records.csv"
+    position = write(factory, target, {"file": "a", "two\nlines": "x", "n": 1})
+    sink = factory.open(str(target), run_info(tmp_path))
+    assert sink.recover(position)
+    sink.write({"n": 2, "two\nlines": "y", "file": "b"})
+    sink.flush()
+    sink.close()
+    assert [(row["file"], row["two\nlines"], row["n"]) for row in rows_of(target)] == [("a", "x", "1"), ("b", "y", "2")]

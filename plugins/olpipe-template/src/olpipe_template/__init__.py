@@ -1,7 +1,6 @@
-"""An example plugin: a perceiver of colours, and a sink that writes CSV files.
+"""An example plugin: a perceiver of colours, a sink that writes CSV files, and a small backend with its source.
 
-This module is imported by every command, so it imports nothing heavy: what it brings does that where
-the work begins.
+This module is imported by every command, so it imports nothing heavy: what it brings does that where the work begins.
 """
 
 from __future__ import annotations
@@ -9,9 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from olpipe.hookspecs import hookimpl
-from olpipe.interfaces import Perceiver, SinkFactory
+from olpipe.interfaces import Backend, ModelSource, Perceiver, SinkFactory
 from olpipe_template.colours import Colours
+from olpipe_template.counts_backend import CountsBackend
+from olpipe_template.counts_source import CountsSource
 from olpipe_template.csv_sink import CsvSinkFactory
+
+
+@hookimpl
+def register_backends() -> Iterable[Backend]:
+    """Bring the backend `counts`."""
+    return (CountsBackend(),)
+
+
+@hookimpl
+def register_model_sources() -> Iterable[ModelSource]:
+    """Bring `counts:`."""
+    return (CountsSource(),)
 
 
 @hookimpl

@@ -26,7 +26,9 @@ def colours(images: tuple[Path, ...], target: Path | None) -> None:
     from olpipe.interfaces import RunInfo
     from olpipe_template.csv_sink import CsvSinkFactory
 
-    with closing(CsvSinkFactory().open(str(target), RunInfo("colours", "colours"))) as sink:
+    here = Path()
+    run = RunInfo(here, here, schema={}, recipe="colours", recipe_key="", model="", model_digest="")
+    with closing(CsvSinkFactory().open(str(target), run)) as sink:
         sink.recover(0)
         for row in rows:
             sink.write(row)

@@ -10,26 +10,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from olpipe.errors import OutputUnavailable
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
+
+FIRST_COLUMN = "file"
+"""Every record begins with it: a file that begins otherwise was written by somebody else."""
 
 
 class CsvSink(Sink):
-    """Appends lines to a file; its positions are byte offsets. The first record decides the columns."""
+    """Appends lines to a file; its positions are byte offsets. The first record decides the columns.
+
+    Who starts over writes a new file beside the old one, which takes its place on the first flush: a run that ends
+    before that has destroyed nothing.
+    """
 
     def __init__(self, path: Path) -> None:
+        """Open nothing yet: `recover` comes first."""
         self._path = path
+        self._fresh = path.with_name(path.name + ".new")
         self._file: BinaryIO | None = None
+        self._replaces = False
         self._columns: list[str] = []
 
     def recover(self, position: int) -> bool:
-        """Cut the file at a position, and read the columns from what is left."""
-        if position > (self._path.stat().st_size if self._path.exists() else 0):
+        """Cut the file at a position, and read the columns from what is left; 0 begins a new file.
+
+        Raises:
+            OutputUnavailable: The file to be replaced is not one of ours.
+        """
+        if position == 0:
+            self._refuse_others()
+            self._fresh.parent.mkdir(parents=True, exist_ok=True)
+            self._file, self._replaces, self._columns = self._fresh.open("wb"), True, []
+            return True
+        if not self._path.is_file() or self._path.stat().st_size < position:
             return False
-        file = self._path.open("r+b" if position else "w+b")
+        file = self._path.open("r+b")
         file.truncate(position)
-        first_line = file.readline().decode("utf-8")
         file.seek(position)
-        self._file, self._columns = file, next(csv.reader([first_line]), [])
+        with self._path.open(encoding="utf-8", newline="") as lines:
+            self._columns = next(csv.reader(lines), [])
+        self._file, self._replaces = file, False
         return True
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -45,7 +66,11 @@ class CsvSink(Sink):
         file = self._opened()
         file.flush()
         os.fsync(file.fileno())
-        return file.tell()
+        if self._replaces:
+            file.close()  # some systems do not rename a file that is open
+            os.replace(self._fresh, self._path)
+            self._file, self._replaces = self._path.open("ab"), False
+        return self._opened().tell()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -58,6 +83,16 @@ class CsvSink(Sink):
         csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow(cells)  # as RFC 4180 has it
         self._opened().write(line.getvalue().encode("utf-8"))
 
+    def _refuse_others(self) -> None:
+        beginning = FIRST_COLUMN.encode()
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            if beginning.startswith(file.read(len(beginning))):
+                return
+        message = f"`{self._path}` holds something else than records, and is not replaced"
+        raise OutputUnavailable(message, hint="move it away, or name another target: `csv:TARGET`")
+
     def _opened(self) -> BinaryIO:
         if self._file is None:
             raise ValueError("`recover` comes before the first write")
@@ -68,6 +103,7 @@ class CsvSinkFactory(SinkFactory):
     """Opens CSV files, for records that all have the same columns."""
 
     scheme = "csv"
+    usual_target = "records.csv"
 
     def accepts(self, schema: Mapping[str, Any]) -> str | None:
         """Refuse schemas whose records may lack a property."""
@@ -78,8 +114,8 @@ class CsvSinkFactory(SinkFactory):
         return None
 
     def open(self, target: str, run: RunInfo) -> CsvSink:
-        """Return a sink for the file at a path."""
-        return CsvSink(Path(target))
+        """Return a sink for the file at a path; a relative one lies below the output folder."""
+        return CsvSink(run.output / target)
 
 
 def _cell(value: Any) -> Any:

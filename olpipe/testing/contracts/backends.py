@@ -1,0 +1,29 @@
+"""The contract of backends and their runners, whole."""
+
+from __future__ import annotations
+
+from olpipe.testing.contracts.answers import AnswerContract
+from olpipe.testing.contracts.conversations import ConversationContract
+from olpipe.testing.contracts.guided import GuidanceContract
+from olpipe.testing.contracts.loading import LoadingContract
+from olpipe.testing.contracts.side_by_side import SideBySideContract
+from olpipe.testing.contracts.vectors import EmbeddingContract
+
+
+class BackendContract(
+    LoadingContract,
+    AnswerContract,
+    ConversationContract,
+    GuidanceContract,
+    SideBySideContract,
+    EmbeddingContract,
+):
+    """Every `Backend` and its `Runner`. Give it the fixtures `backend` and `bundle`, a model that it can load.
+
+    Tests of what a runner says it does not do are skipped: of guidance, of photos, of vectors, of several slots.
+
+    Attributes:
+        prompt: Something to say to the model. It needs an answer of some words.
+        runtimes: Modules that are imported only when a model is built or loaded.
+        draws: Whether answers at a temperature above 0 depend on chance. Only backends without a model say no.
+    """

@@ -1,0 +1,142 @@
+"""The contract of what `LogitsRunner` decodes with: sequences that show logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from olpipe.decoding.model_sequence import Logits, ModelSequence, RewindableSequence
+from olpipe.decoding.prompt import Prompt
+
+TOLERANCE = 1e-3
+"""Forwards of other widths round differently, by a little."""
+
+
+class ModelSequenceContract:
+    """Every `ModelSequence`. Give it the fixtures `open_sequence` and `prompt`, of six tokens and more.
+
+    Attributes:
+        vocab_size: Width of the logits; None leaves that open.
+    """
+
+    vocab_size: int | None = None
+
+    @pytest.fixture
+    def open_sequence(self) -> Callable[[int], ModelSequence]:
+        """Return what makes an empty sequence with room for so many tokens."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def prompt(self) -> Prompt:
+        """Return something that the model reads."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def sequence(self, open_sequence: Callable[[int], ModelSequence]) -> ModelSequence:
+        """Return an empty sequence."""
+        return open_sequence(64)
+
+    def test_it_has_the_room_that_was_asked_for(
+        self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
+    ) -> None:
+        """It holds that many tokens of prompt and answer."""
+        room = len(prompt) + 4
+        sequence = open_sequence(room)
+        assert sequence.capacity >= room
+        sequence.prefill(prompt, 0)
+        for token in prompt.tokens[:4]:
+            assert np.isfinite(sequence.decode((token,))).any()
+
+    def test_logits_have_one_number_for_each_token(self, sequence: ModelSequence, prompt: Prompt) -> None:
+        """They are (vocab_size,) float32, those behind the last token only."""
+        for logits in (sequence.prefill(prompt, 0), sequence.decode(prompt.tokens[:1])):
+            assert (logits.ndim, logits.dtype.name) == (1, "float32")
+            assert self.vocab_size is None or len(logits) == self.vocab_size
+            assert len(logits) > max(prompt.tokens)
+            assert not np.isnan(logits).any()
+
+    def test_logits_belong_to_the_caller(self, sequence: ModelSequence, prompt: Prompt) -> None:
+        """They are never written to again. The decoder adds biases to them in place, and compares earlier ones."""
+        first = sequence.prefill(prompt, 0)
+        kept = first.copy()
+        sequence.decode(prompt.tokens[:2])
+        sequence.decode(prompt.tokens[2:3])
+        assert np.array_equal(first, kept)
+
+    def test_logits_may_be_written_to(self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt) -> None:
+        """What the decoder does to them does not reach the model."""
+        expected = _all_logits(open_sequence(64), prompt)
+        spoilt = open_sequence(64)
+        for number in range(2):
+            logits = spoilt.prefill(prompt, 0) if number == 0 else spoilt.decode(prompt.tokens[:1])
+            assert np.array_equal(logits, expected[number])
+            logits[:] = -np.inf
+        assert np.array_equal(_all_logits(open_sequence(64), prompt)[0], expected[0])
+
+    def test_every_token_matters(self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt) -> None:
+        """The first token of a prompt is read, too, and so is the first of several that are decoded at once."""
+        whole = open_sequence(64).prefill(prompt, 0)
+        assert not np.array_equal(whole, open_sequence(64).prefill(Prompt(prompt.tokens[1:]), 0))
+        one, other = prompt.tokens[0], prompt.tokens[-1]
+        ends = []
+        for run in ((one, one, one), (other, one, one)):
+            sequence = open_sequence(64)
+            sequence.prefill(prompt, 0)
+            ends.append(sequence.decode(run))
+        assert one == other or not np.array_equal(ends[0], ends[1])
+
+    def test_tokens_may_come_together_or_one_by_one(
+        self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
+    ) -> None:
+        """What the grammar forces rides with the sampled token, in one forward."""
+        together, apart = open_sequence(64), open_sequence(64)
+        together.prefill(prompt, 0)
+        apart.prefill(prompt, 0)
+        found = together.decode(prompt.tokens[:3])
+        for token in prompt.tokens[:3]:
+            expected = apart.decode((token,))
+        assert _close(found, expected)
+
+    def test_a_prompt_may_be_cut(self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt) -> None:
+        """Decoding its end gives what prefilling it whole gives."""
+        sequence = open_sequence(64)
+        sequence.prefill(prompt.beginning(len(prompt) - 2), 0)
+        assert _close(sequence.decode(prompt.tokens[-2:]), open_sequence(64).prefill(prompt, 0))
+
+    def test_sequences_know_nothing_of_each_other(
+        self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
+    ) -> None:
+        """They are opened and run in any order."""
+        expected = _all_logits(open_sequence(64), prompt)
+        one, other = open_sequence(64), open_sequence(64)
+        first = one.prefill(prompt, 0)
+        other.prefill(Prompt(prompt.tokens[::-1]), 0)
+        second = one.decode(prompt.tokens[:1])
+        assert np.array_equal(first, expected[0])
+        assert np.array_equal(second, expected[1])
+
+    def test_a_sequence_that_rewinds_forgets_its_end(
+        self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
+    ) -> None:
+        """It goes on as if nothing had come behind."""
+        sequence = open_sequence(64)
+        if not isinstance(sequence, RewindableSequence):
+            pytest.skip("this sequence does not rewind")
+        whole = sequence.prefill(prompt, 0)
+        for length in (len(prompt) - 2, 2, 0):
+            sequence.decode(prompt.tokens[:3])
+            sequence.rewind(length)
+            assert _close(sequence.prefill(prompt, length), whole)
+
+
+def _all_logits(sequence: ModelSequence, prompt: Prompt) -> list[npt.NDArray[np.float32]]:
+    """Return copies of a prompt's logits and of those behind one more token."""
+    logits: list[Logits] = [sequence.prefill(prompt, 0).copy()]
+    return [*logits, sequence.decode(prompt.tokens[:1]).copy()]
+
+
+def _close(one: Logits, other: Logits) -> bool:
+    return np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)

@@ -1,0 +1,211 @@
+"""The contract of sources of models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from olpipe.errors import DigestMismatch, ModelUnsupported, PullFailed
+from olpipe.interfaces import ModelSource, ModelStore, Progress, ProgressCallback
+from olpipe.model import Layer, ModelConfig, ModelName
+from olpipe.store.library import Library
+from olpipe.testing.contracts.asking import Cancelled, ignore
+
+MINE = ModelName.parse("mine:1")
+
+
+class ModelSourceContract:
+    """Every `ModelSource`. Give it the fixtures `source` and `reference`, something it can pull without a network.
+
+    Attributes:
+        missing: A reference to what is not there.
+    """
+
+    missing: str = "there-is-no-such-thing"
+
+    @pytest.fixture
+    def source(self) -> ModelSource:
+        """Return the source."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def reference(self) -> str:
+        """Return what follows the scheme, or an announced name; skip where that needs a network."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def wrongly_pinned(self) -> str | None:
+        """Return a reference with a digest that is not that of what comes; None where references have no digests."""
+        return None
+
+    @pytest.fixture
+    def library(self, tmp_path: Path) -> Library:
+        """Return an empty store."""
+        return Library(tmp_path / "models", cache=tmp_path / "cache")
+
+    def test_it_has_a_scheme(self, source: ModelSource) -> None:
+        """It is lower case and has no colon."""
+        assert re.fullmatch("[a-z][a-z0-9+.-]*", source.scheme)
+
+    def test_it_claims_hosts_by_name(self, source: ModelSource) -> None:
+        """A claimed host stands before the first slash of a model's name, and the name stays as it is."""
+        assert isinstance(source.hosts, tuple)
+        for host in source.hosts:
+            assert host == host.lower()
+            name = ModelName.parse(f"{host}/somebody/some-model:some-tag")
+            assert source.default_name(str(name)) == name
+
+    def test_it_announces_names(self, source: ModelSource) -> None:
+        """Each is a model's name, and its own default name. Announcing them asks no network."""
+        for name in source.names():
+            assert source.default_name(name) == ModelName.parse(name)
+
+    def test_it_names_what_it_brings(self, source: ModelSource, reference: str) -> None:
+        """The name does not depend on what is there."""
+        name = source.default_name(reference)
+        assert isinstance(name, ModelName)
+        assert source.default_name(reference) == name == ModelName.parse(str(name))
+
+    def test_what_is_pulled_is_in_the_store(self, source: ModelSource, reference: str, library: Library) -> None:
+        """It is there under the name that was asked for, with files, and says what kind of package they are."""
+        source.pull(reference, MINE, library, ignore)
+        assert library.names() == [MINE]
+        bundle = library.get(MINE)
+        assert [path for path in bundle.path.rglob("*") if path.is_file() and path.stat().st_size]
+        assert bundle.config.model_format
+
+    def test_the_manifest_comes_last(self, source: ModelSource, reference: str, library: Library) -> None:
+        """It is written once, when everything that it names is there, and nothing follows it."""
+        store = _WatchedStore(library)
+        source.pull(reference, MINE, store, ignore)
+        assert store.done[-1] == "commit"
+        assert store.done.count("commit") == 1
+        assert len(store.done) > 1
+
+    def test_files_that_the_store_may_take_are_its_own(
+        self, source: ModelSource, reference: str, library: Library
+    ) -> None:
+        """Only what lies in a folder of `partial` is moved: the user's files stay where they are."""
+        store = _WatchedStore(library)
+        source.pull(reference, MINE, store, ignore)
+        assert [path for path in store.moved if not any(path.is_relative_to(own) for own in store.partials)] == []
+
+    def test_pulling_again_gives_the_same_model(self, source: ModelSource, reference: str, library: Library) -> None:
+        """Its digest is that of what was pulled, not of when or under which name."""
+        names = ModelName.parse("one"), source.default_name(reference)
+        for name in names:
+            source.pull(reference, name, library, ignore)
+        assert len({library.get(name).digest for name in names}) == 1
+
+    def test_what_is_not_there_is_not_in_the_store_either(self, source: ModelSource, library: Library) -> None:
+        """The error says what was looked for."""
+        with pytest.raises(PullFailed, match=re.escape(self.missing)):
+            source.pull(self.missing, MINE, library, ignore)
+        assert library.names() == []
+
+    def test_a_pull_that_is_cancelled_leaves_no_model(
+        self, source: ModelSource, reference: str, library: Library
+    ) -> None:
+        """What `progress` raises comes out, and the next pull gets the whole model."""
+        calls: list[Progress] = []
+        source.pull(reference, MINE, library, calls.append)
+        digest = library.get(MINE).digest
+        assert calls, "a pull tells how far it is"
+        library.remove(MINE)
+        told = list(dict.fromkeys(call.status for call in calls))
+        for last in dict.fromkeys((told[0], told[len(told) // 2], told[-1])):
+            with pytest.raises(Cancelled):
+                source.pull(reference, MINE, library, _cancelling_at(last))
+            assert library.names() == []
+        source.pull(reference, MINE, library, ignore)
+        assert library.get(MINE).digest == digest
+
+    def test_a_model_that_the_store_refuses_is_refused(
+        self, source: ModelSource, reference: str, library: Library
+    ) -> None:
+        """The store says that no backend runs it, and the source lets that out."""
+        store = _WatchedStore(library, refuses=True)
+        with pytest.raises(ModelUnsupported, match="nobody runs it"):
+            source.pull(reference, MINE, store, ignore)
+        assert library.names() == []
+
+    def test_what_is_not_what_was_pinned_is_refused(
+        self, source: ModelSource, wrongly_pinned: str | None, library: Library
+    ) -> None:
+        """Other bytes are no model."""
+        if wrongly_pinned is None:
+            pytest.skip("references of this source have no digests")
+        with pytest.raises(DigestMismatch):
+            source.pull(wrongly_pinned, MINE, library, ignore)
+        assert library.names() == []
+
+
+class _WatchedStore(ModelStore):
+    """A library that notes what a source does to it.
+
+    Attributes:
+        done: `add` and `commit`, in order.
+        moved: Files that the store was allowed to take.
+        partials: Folders that the source was given.
+    """
+
+    def __init__(self, library: Library, *, refuses: bool = False) -> None:
+        self._library = library
+        self._refuses = refuses
+        self.done: list[str] = []
+        self.moved: list[Path] = []
+        self.partials: list[Path] = []
+
+    def has(self, digest: str) -> bool:
+        """Say whether a blob is stored."""
+        return self._library.has(digest)
+
+    def partial(self, key: str) -> Path:
+        """Note a folder that the source may do with as it likes."""
+        folder = self._library.partial(key)
+        self.partials.append(folder.resolve())
+        return folder
+
+    def add_file(
+        self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
+    ) -> Layer:
+        """Note a file."""
+        self.done.append("add")
+        if move:
+            self.moved.append(path.resolve())
+        return self._library.add_file(path, digest=digest, move=move, progress=progress)
+
+    def add_bytes(self, data: bytes) -> Layer:
+        """Note bytes."""
+        self.done.append("add")
+        return self._library.add_bytes(data)
+
+    def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
+        """Note the manifest."""
+        self._committed(name)
+        assert [layer for layer in layers if not self._library.has(layer.digest)] == []
+        self._library.commit(name, config, layers)
+
+    def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
+        """Note the manifest."""
+        self._committed(name)
+        self._library.commit_manifest(name, manifest)
+
+    def _committed(self, name: ModelName) -> None:
+        assert name == MINE
+        self.done.append("commit")
+        if self._refuses:
+            raise ModelUnsupported("nobody runs it")
+
+
+def _cancelling_at(status: str) -> ProgressCallback:
+    """Return progress that has had enough when it is told a status. What is fetched already is not told again."""
+
+    def progress(one: Progress) -> None:
+        if one.status == status:
+            raise Cancelled
+
+    return progress

@@ -1,0 +1,273 @@
+"""A good source of models, and sources with one fault each."""
+
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from mutants.breaking import Mutants
+
+from olpipe.errors import OlpipeError, PullFailed
+from olpipe.interfaces import ModelSource, Progress
+from olpipe.model import ModelConfig, ModelName
+from olpipe.testing.contracts import ModelSourceContract
+
+CONTRACT = ModelSourceContract
+NUMBERS = count()
+
+
+class Shelf(ModelSource):
+    """Takes models from a folder: `shelf:NAME` or `shelf:NAME@sha256:…`, and `shelf.example/somebody/NAME`."""
+
+    scheme, hosts = "shelf", ("shelf.example",)
+    folder = Path("never set")
+
+    def names(self):
+        return ("announced",)
+
+    def default_name(self, reference):
+        return ModelName.parse(reference.partition("@")[0])
+
+    def pull(self, reference, name, store, progress):
+        wanted, _, digest = reference.partition("@")
+        path = self.folder / wanted
+        progress(Progress("looking"))
+        if not path.is_file():
+            raise PullFailed(f"`{wanted}` is not on the shelf")
+        own = store.partial(f"shelf:{reference}") / "weights"
+        shutil.copy(path, own)
+        progress(Progress("storing"))
+        self.put(own, digest or None, name, store)
+
+    def put(self, path, digest, name, store):
+        layer = replace(store.add_file(path, digest=digest, move=True), name="weights.bin")
+        notes = replace(store.add_bytes(b"notes"), name="notes.txt")
+        store.commit(name, self.config(), [layer, notes])
+
+    def config(self):
+        return ModelConfig("shelf", "none")
+
+
+PLUGINS = Mutants(Shelf)
+
+
+@PLUGINS.broken("test_it_has_a_scheme")
+class ShoutsItsScheme(Shelf):
+    """Its scheme is no scheme."""
+
+    scheme = "Shelf:"
+
+
+@PLUGINS.broken("test_it_claims_hosts_by_name")
+class RenamesWhatIsClaimed(Shelf):
+    """A model on a claimed host gets another name."""
+
+    def default_name(self, reference):
+        return ModelName.parse(reference.rpartition("/")[2].partition("@")[0])
+
+
+@PLUGINS.broken("test_it_claims_hosts_by_name")
+class ClaimsOneText(Shelf):
+    """It claims the letters of a host."""
+
+    hosts = "shelf.example"
+
+
+@PLUGINS.broken("test_it_announces_names")
+class AnnouncesWhatIsNoName(Shelf):
+    """An announced name is no model's name."""
+
+    def names(self):
+        return ("some model!",)
+
+
+@PLUGINS.broken("test_it_names_what_it_brings")
+class NumbersNames(Shelf):
+    """A model gets another name each time."""
+
+    def default_name(self, reference):
+        return ModelName.parse(f"shelf-{next(NUMBERS)}")
+
+
+@PLUGINS.broken("test_what_is_pulled_is_in_the_store")
+class PrefersItsOwnName(Shelf):
+    """The model is there under another name than the one asked for."""
+
+    def pull(self, reference, name, store, progress):
+        super().pull(reference, self.default_name(reference), store, progress)
+
+
+@PLUGINS.broken("test_what_is_pulled_is_in_the_store")
+class LeavesFilesUnnamed(Shelf):
+    """No file of the model is ever laid out."""
+
+    def put(self, path, digest, name, store):
+        store.commit(name, self.config(), [replace(store.add_file(path), media_type="shelf/unknown")])
+
+
+@PLUGINS.broken("test_what_is_pulled_is_in_the_store")
+class SaysNothingOfTheKind(Shelf):
+    """Nobody knows what kind of package it is."""
+
+    def config(self):
+        return ModelConfig()
+
+
+@PLUGINS.broken("test_the_manifest_comes_last")
+class CommitsTwice(Shelf):
+    """The model exists before its notes are there."""
+
+    def put(self, path, digest, name, store):
+        layer = replace(store.add_file(path, digest=digest, move=True), name="weights.bin")
+        store.commit(name, self.config(), [layer])
+        notes = replace(store.add_bytes(b"notes"), name="notes.txt")
+        store.commit(name, self.config(), [layer, notes])
+
+
+@PLUGINS.broken("test_the_manifest_comes_last")
+class CommitsTooEarly(Shelf):
+    """The manifest names bytes that come only afterwards."""
+
+    def put(self, path, digest, name, store):
+        data = path.read_bytes()
+        there = replace(store.add_bytes(b"notes"), name="notes.txt")
+        from hashlib import sha256
+
+        promised = replace(there, digest=f"sha256:{sha256(data).hexdigest()}", size=len(data), name="weights.bin")
+        store.commit(name, self.config(), [promised, there])
+        store.add_file(path)
+
+
+@PLUGINS.broken("test_files_that_the_store_may_take_are_its_own")
+class GivesFilesAway(Shelf):
+    """The user's own file is moved into the store."""
+
+    def pull(self, reference, name, store, progress):
+        path = self.folder / reference.partition("@")[0]
+        if not path.is_file():
+            raise PullFailed(f"`{reference}` is not on the shelf")
+        progress(Progress("storing"))
+        self.put(path, None, name, store)
+
+
+@PLUGINS.broken("test_pulling_again_gives_the_same_model")
+class StampsModels(Shelf):
+    """A model has another digest each time."""
+
+    def config(self):
+        return ModelConfig("shelf", f"pulled {next(NUMBERS)} times")
+
+
+@PLUGINS.broken("test_pulling_again_gives_the_same_model")
+class WritesItsNameDown(Shelf):
+    """A model's digest depends on what it is called here."""
+
+    def put(self, path, digest, name, store):
+        layer = replace(store.add_file(path, move=True), name="weights.bin")
+        store.commit(name, self.config(), [layer, replace(store.add_bytes(str(name).encode()), name="notes.txt")])
+
+
+@PLUGINS.broken("test_what_is_not_there_is_not_in_the_store_either")
+class MakesItUp(Shelf):
+    """A model that is not there is pulled all the same."""
+
+    def pull(self, reference, name, store, progress):
+        layer = replace(store.add_bytes(b"nothing"), name="weights.bin")
+        store.commit(name, self.config(), [layer])
+        super().pull(reference, name, store, progress)
+
+
+@PLUGINS.broken("test_what_is_not_there_is_not_in_the_store_either")
+class RaisesWhateverComes(Shelf):
+    """A file that is not there is an error of the system."""
+
+    def pull(self, reference, name, store, progress):
+        layer = replace(store.add_file(self.folder / reference), name="weights.bin")
+        store.commit(name, self.config(), [layer])
+
+
+@PLUGINS.broken("test_a_pull_that_is_cancelled_leaves_no_model")
+class GoesOnRegardless(Shelf):
+    """Nobody can cancel it."""
+
+    def pull(self, reference, name, store, progress):
+        def tell(one):
+            with suppress(Exception):
+                progress(one)
+
+        super().pull(reference, name, store, tell)
+
+
+@PLUGINS.broken("test_a_pull_that_is_cancelled_leaves_no_model")
+class CommitsBeforeItIsDone(Shelf):
+    """A pull that was cancelled leaves a model behind."""
+
+    def put(self, path, digest, name, store):
+        super().put(path, digest, name, store)
+        self.tell(Progress("success"))
+
+    def pull(self, reference, name, store, progress):
+        self.tell = progress
+        super().pull(reference, name, store, progress)
+
+
+@PLUGINS.broken("test_a_pull_that_is_cancelled_leaves_no_model")
+class TakesUpWhatIsHalf(Shelf):
+    """What an earlier pull left is taken for whole."""
+
+    def pull(self, reference, name, store, progress):
+        wanted, _, digest = reference.partition("@")
+        own = store.partial(f"shelf:{reference}") / "weights"
+        if not (self.folder / wanted).is_file():
+            raise PullFailed(f"`{wanted}` is not on the shelf")
+        data = (self.folder / wanted).read_bytes()
+        if not own.exists():
+            own.write_bytes(data[:3])
+            progress(Progress("half"))
+            own.write_bytes(data)
+        progress(Progress("storing"))
+        self.put(own, digest or None, name, store)
+
+
+@PLUGINS.broken("test_a_model_that_the_store_refuses_is_refused")
+class HidesRefusals(Shelf):
+    """A model that nobody runs is reported as pulled."""
+
+    def put(self, path, digest, name, store):
+        try:
+            super().put(path, digest, name, store)
+        except OlpipeError as error:
+            if "runs" not in error.message:
+                raise
+
+
+@PLUGINS.broken("test_what_is_not_what_was_pinned_is_refused")
+class IgnoresDigests(Shelf):
+    """What was pinned is not compared."""
+
+    def put(self, path, digest, name, store):
+        super().put(path, None, name, store)
+
+
+class TestSource(ModelSourceContract):
+    @pytest.fixture(params=PLUGINS, ids=str)
+    def plugin(self, request):
+        return request.param
+
+    @pytest.fixture
+    def source(self, plugin, tmp_path):
+        source = plugin.make()
+        source.folder = tmp_path / "shelf"
+        source.folder.mkdir()
+        (source.folder / "small").write_bytes(b"weights of a model")
+        return source
+
+    @pytest.fixture
+    def reference(self):
+        return "small"
+
+    @pytest.fixture
+    def wrongly_pinned(self):
+        return f"small@sha256:{'0' * 64}"
