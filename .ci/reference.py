@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
-import pluggy
+from interface_pages import hooks
 
-from olpipe import errors, hookspecs, interfaces
+from olpipe import errors
 from olpipe.cli.group import ALIASES, COMMANDS
 from olpipe.cli.main import cli
 from olpipe.settings import Settings
@@ -60,8 +60,8 @@ def settings() -> Iterator[str]:
     yield "# Settings\n"
     yield inspect.cleandoc(
         """
-        Each setting is looked up in the environment, then in `config.toml` in olpipe's home, then takes its default.
-        A list is a list in TOML, and separated by commas in the environment.
+        olpipe looks for each setting in the environment first, then in `config.toml` in olpipe's home. A setting that
+        is in neither has its default. A list is written as a list in TOML, and with commas in the environment.
 
         ```toml
         # ~/.olpipe/config.toml
@@ -102,7 +102,7 @@ def error_classes() -> Iterator[str]:
         | 1 | failed |
         | 2 | the command, a recipe or a setting is wrong |
         | 3 | some photos have no record; `failures.jsonl` says why |
-        | 4 | the machine failed: runtime gone, disk full, output busy |
+        | 4 | the machine failed: runtime gone, disk full, output busy, queue full |
         | 130 | interrupted |
 
         ## Classes
@@ -125,43 +125,14 @@ def error_classes() -> Iterator[str]:
     yield from _table("class|is a|exit code|HTTP|meaning", rows)
 
 
-def hooks() -> Iterator[str]:
-    """Write the page on hooks and interfaces."""
-    yield "# Hooks and interfaces\n"
-    yield "How to use them: [writing a plugin](plugins.md). Everything here stands in two modules,"
-    yield "`olpipe.hookspecs` and `olpipe.interfaces`.\n"
-    yield "## Hooks\n"
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    for name, hook in vars(hookspecs).items():
-        if manager.parse_hookspec_opts(hookspecs, name) is not None:
-            yield f"### {name}\n"
-            yield f"```python\n{_signature(name, hook)}\n```\n"
-            yield inspect.cleandoc(hook.__doc__ or "") + "\n"
-    yield "## Interfaces\n"
-    for name, found in vars(interfaces).items():
-        if not inspect.isclass(found) or not found.__module__.startswith(interfaces.__name__):
-            continue
-        yield f"### {name}\n"
-        yield _prose(found) + "\n"
-        methods = [method for method in vars(found).values() if inspect.isfunction(method) and method.__doc__]
-        public = [
-            method for method in methods if not method.__name__.startswith("_") and "<" not in method.__qualname__
-        ]
-        rows = [
-            (f"`{_signature(method.__name__, method).removeprefix('def ').removesuffix(': ...')}`", _needed(method))
-            for method in public
-        ]
-        yield from _table("method|meaning", [(_escaped(code), _escaped(text)) for code, text in rows])
-
-
 def record() -> Iterator[str]:
     """Write the page on records."""
     schema = json.loads((DOCS / "record.schema.json").read_text(encoding="utf-8"))
     yield "# Records\n"
     yield inspect.cleandoc(
         """
-        `records.jsonl` holds one JSON object a line, one line a photo. Its JSON Schema is
-        [record.schema.json](record.schema.json). The keys stand in this order:
+        `records.jsonl` has one line for each photo, and each line is a JSON object. Its JSON Schema is
+        [record.schema.json](record.schema.json). The keys come in this order:
         """
     )
     yield ""
@@ -175,8 +146,10 @@ def record() -> Iterator[str]:
             "key|always|type|meaning",
             [(f"`{key}`", *_member(key, value, member)) for key, value in member["properties"].items()],
         )
-    yield "Boxes are integer pixels of the photo as it is seen: upright, at full size, origin top-left, as in COCO.\n"
-    yield "A recipe with a schema of its own puts its whole answer under `data`, so that no key of it can collide.\n"
+    yield "Boxes are in integer pixels of the photo as people see it: upright, at full size, with the origin at the top"
+    yield "left, as in COCO.\n"
+    yield "A recipe with a schema of its own puts its whole answer under `data`. So none of its keys can be"
+    yield "the same as a key of the record.\n"
 
 
 def _argument(given: click.Argument) -> str:
@@ -190,32 +163,8 @@ def _option(given: click.Option) -> str:
     return names + value + (" (required)" if given.required else "")
 
 
-def _signature(name: str, function: Callable[..., Any]) -> str:
-    return f"def {name}{inspect.signature(function)}: ...".replace("'", "")
-
-
-def _needed(method: Callable[..., Any]) -> str:
-    return ("**needed** " if getattr(method, "__isabstractmethod__", False) else "") + _line(method)
-
-
 def _line(thing: Any) -> str:
     return str(inspect.cleandoc(thing.__doc__ or "").splitlines()[0])
-
-
-def _prose(found: type) -> str:
-    """Return a class's docstring, its list of attributes as a list."""
-    text = inspect.cleandoc(found.__doc__ or "")
-    head, heading, attributes = text.partition("\n\nAttributes:\n")
-    if not heading:
-        return head
-    lines: list[str] = []
-    for line in inspect.cleandoc(attributes).splitlines():
-        if line.startswith(" ") and lines:
-            lines[-1] += " " + line.strip()
-        else:
-            name, _, meaning = line.partition(": ")
-            lines.append(f"- `{name}`: {meaning}")
-    return "\n".join([head, "", *lines])
 
 
 def _member(name: str, member: dict[str, Any], schema: dict[str, Any]) -> tuple[str, str, str]:

@@ -2,14 +2,15 @@
 
     python benchmarks/builder.py MODEL.gguf --builder-python PYTHON [--threads 1] [--repeats 40] [--tokens 1024]
 
-The builder reads float checkpoints: the GGUF file's weights are widened and written as a Hugging Face folder. It
-wants torch, transformers and onnx_ir, which olpipe does not need: `--builder-python` is an interpreter that has them
-beside onnxruntime-genai. Block sizes, accuracy level 4, eight bits for the output projection and logits of the
-last token only are the same on both sides; the builder's four bits are taken with zero points and without.
+The builder reads float checkpoints. So the GGUF file's weights are converted to floats and written as a Hugging Face
+folder. The builder needs torch, transformers and onnx_ir, which olpipe does not need. `--builder-python` is an
+interpreter that has them, and onnxruntime-genai. Block sizes, accuracy level 4, eight bits for the output projection
+and logits of the last token only are the same on both sides. The builder's four bits are measured with zero points and
+without.
 
-Printed, one JSON object a line: median milliseconds of forwards of 1, 2 and 4 tokens, all packages in turns; the
-builder's time by ours in the same turn, lower quartile, median and upper quartile; and the mean loss of all on the
-same text.
+It prints one JSON object a line: the median milliseconds of forwards of 1, 2 and 4 tokens, all packages in turns; the
+builder's time divided by ours in the same turn, as lower quartile, median and upper quartile; and the mean loss of all
+packages on the same text.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def checkpoint_config(config: LlamaConfig, package: Path) -> dict[str, Any]:
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_size,
         "max_position_embeddings": config.context_length,
-        "vocab_size": config.vocabulary,
+        "vocab_size": config.vocab_size,
         "rms_norm_eps": config.epsilon,
         "rope_theta": config.rope_base,
         "hidden_act": "silu",

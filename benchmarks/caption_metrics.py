@@ -1,4 +1,4 @@
-"""How well texts agree with what is in a photo and with what people wrote about it."""
+"""Say how well texts agree with what is in a photo, and with what people wrote about it."""
 
 from __future__ import annotations
 

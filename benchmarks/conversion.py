@@ -2,16 +2,16 @@
 
     python benchmarks/conversion.py MODEL.gguf [--precision int4 ...] [--tokens 4096] [--text FILE]
 
-The converted package reads a text token by token through ONNX Runtime GenAI, as it does when it decodes; a plain
-numpy float32 forward over the same GGUF file (`olpipe.testing.float_llama`, which shares no code with the
-converter) is the measure. The text is what Python's own `help()` has to say about the language, from
-`pydoc_data.topics`; its digest is printed.
+The converted package reads a text token by token through ONNX Runtime GenAI, as it does when it decodes. It is compared
+with a plain numpy float32 forward over the same GGUF file (`olpipe.testing.float_llama`, which shares no code with the
+converter). The text is what Python's own `help()` says about the language, from `pydoc_data.topics`. The digest of the
+text is printed.
 
-`int4-symmetric` is not offered by the converter: four bits around the middle code, for comparison.
+The converter does not offer `int4-symmetric`. It means four bits around the middle code, for comparison.
 
-Printed, one JSON object a line: top-1 agreement (share of positions where both say the same next token), mean loss
-in nats of both, median milliseconds of forwards of 1, 2 and 4 tokens, taken in turns, and the seconds and peak
-resident memory of the conversion, which runs in a process of its own.
+It prints one JSON object a line: top-1 agreement (the share of positions where both name the same next token), the mean
+loss in nats of both, the median milliseconds of forwards of 1, 2 and 4 tokens, taken in turns, and the seconds and peak
+resident memory of the conversion, which has a process of its own.
 """
 
 from __future__ import annotations

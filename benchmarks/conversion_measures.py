@@ -1,4 +1,4 @@
-"""What benchmarks of converted models share: a text of known origin, float32 answers for it, a package's answers."""
+"""What the benchmarks of converted models share: a text of known origin, and answers in float32 and of a package."""
 
 from __future__ import annotations
 

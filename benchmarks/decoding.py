@@ -1,11 +1,12 @@
-"""How long one JSON document takes: free, under onnxruntime-genai's own guidance, and under ours.
-
-Replay decodes one given document: every arm emits the identical string, so only the engine differs.
-Live decodes until a valid document, retries counted. Arms are interleaved; figures are medians.
+"""Measure how long one JSON document takes: free, under onnxruntime-genai's own guidance, and under ours.
 
     python benchmarks/decoding.py [--package FOLDER] [--repeats 20] [--gguf FILE]
 
-`--package` is an ONNX Runtime GenAI folder; without it, `photo-mini`'s own. `--gguf` adds llama-cpp-python.
+*Replay* decodes one given document. Every arm emits the identical string, so only the way of decoding differs.
+*Live* decodes until a document is valid, and counts the tries. The arms take turns, and figures are medians.
+
+`--package` is a folder in the layout of ONNX Runtime GenAI. Without it, `photo-mini`'s own is used. `--gguf` adds
+llama-cpp-python.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from decoding_arms import Bench, LlamaCpp, NoForcing, Outcome, TwoForwards
 from decoding_document import SCHEMA
 
 from olpipe.decoding.constraint import Constraint
-from olpipe.default_plugins.ort_genai.backend import package_folder
+from olpipe.default_plugins.onnx.backend import package_folder
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.build import build
+from olpipe.store.build import backend_for, build
 from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
 
@@ -100,7 +101,7 @@ def photo_mini() -> Path:
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=settings.home / "cache")
     bundle = resolve("photo-mini", library, plugins, lambda _: None)
-    build(bundle, plugins.backends, lambda _: None)
+    build(bundle, backend_for(bundle, plugins.backends), lambda _: None)
     return package_folder(bundle)
 
 

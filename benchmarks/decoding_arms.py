@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ import jsonschema
 import numpy as np
 from decoding_document import DOCUMENT, LIVE_ATTEMPTS, LIVE_BUDGET, LIVE_PROMPT, PROMPT, SCHEMA
 
+from olpipe.decoding.answer import Answer
 from olpipe.decoding.constraint import Constraint
-from olpipe.decoding.logits_model import Logits
-from olpipe.decoding.loop import decode
+from olpipe.decoding.decoder import Decoder
+from olpipe.decoding.model_sequence import Logits
+from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.sampler import Sampler
-from olpipe.decoding.text import TextStream
+from olpipe.decoding.steps import GuidedSteps, Picker
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
+from olpipe.default_plugins.ort_genai.sequence import GeneratorSequence
 from olpipe.generation import Guidance, SamplingParams
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
@@ -29,33 +31,31 @@ from olpipe.guidance.outline import Outline
 class Timed:
     """A sequence that counts its forwards and adds up the time the model takes, logits fetched included."""
 
-    def __init__(self, model: GeneratorLogits) -> None:
-        self._model, self.limits = model, model.limits
+    def __init__(self, sequence: GeneratorSequence) -> None:
+        self._sequence, self.capacity = sequence, sequence.capacity
         self.forwards, self.seconds, self.prefilled = 0, 0.0, 0.0
 
-    def append(self, tokens: Sequence[int]) -> None:
+    def prefill(self, prompt: Prompt, start: int) -> Logits:
+        logits = self._sequence.prefill(prompt, start)
+        self.prefilled = time.perf_counter()  # every arm pays the prompt alike, so none is charged for it
+        return logits
+
+    def decode(self, tokens: Sequence[int]) -> Logits:
         started = time.perf_counter()
-        self._model.append(tokens)
+        logits = self._sequence.decode(tokens)
         self.seconds += time.perf_counter() - started
         self.forwards += 1
-        if self.forwards == 1:  # the prompt's: every arm pays it alike, so none is charged for it
-            self.seconds, self.prefilled = 0.0, time.perf_counter()
-
-    def logits(self) -> Logits:
-        started = time.perf_counter()
-        logits = self._model.logits()
-        self.seconds += time.perf_counter() - started
         return logits
 
 
 class TwoForwards(Timed):
     """Runs forced tokens in a forward of their own."""
 
-    def append(self, tokens: Sequence[int]) -> None:
-        if self.forwards and len(tokens) > 1:
-            super().append(tokens[:1])
+    def decode(self, tokens: Sequence[int]) -> Logits:
+        if len(tokens) > 1:
+            super().decode(tokens[:1])
             tokens = tokens[1:]
-        super().append(tokens)
+        return super().decode(tokens)
 
 
 class NoForcing(Constraint):
@@ -112,15 +112,14 @@ class Bench:
         )
         self.grammars = Grammars(self.vocabulary.tokenizer)
         self.guidance = Guidance("json_schema", json.dumps(SCHEMA))
-        self.prompt = self.vocabulary.encode(PROMPT)
-        self.live_prompt = self.vocabulary.encode(LIVE_PROMPT)
+        self.prompt = Prompt(tuple(self.vocabulary.encode(PROMPT)))
+        self.live_prompt = Prompt(tuple(self.vocabulary.encode(LIVE_PROMPT)))
         self.document = self.vocabulary.encode(json.dumps(DOCUMENT, separators=(",", ":")))
 
-    def sequence(self, prompt: Sequence[int], budget: int) -> GeneratorLogits:
-        length = len(prompt) + budget + 64
-        return GeneratorLogits(self.runtime, self.model, max_length=length)
+    def sequence(self, prompt: Prompt, budget: int) -> GeneratorSequence:
+        return GeneratorSequence(self.runtime, self.model, max_length=len(prompt) + budget + 64)
 
-    def generator(self, prompt: Sequence[int], budget: int, guided: str | None = None, *, forcing: bool = False) -> Any:
+    def generator(self, prompt: Prompt, budget: int, guided: str | None = None, *, forcing: bool = False) -> Any:
         """Return onnxruntime-genai's own loop, prefilled."""
         params = self.runtime.GeneratorParams(self.model)
         # Room to spare: its forced runs are not checked against the end.
@@ -128,8 +127,29 @@ class Bench:
         if guided is not None:
             params.set_guidance("json_schema", guided, forcing)
         generator = self.runtime.Generator(self.model, params)
-        generator.append_tokens(np.array(prompt, dtype=np.int32))
+        generator.append_tokens(np.array(prompt.tokens, dtype=np.int32))
         return generator
+
+    def follow(
+        self, sequence: Timed, prompt: Prompt, sampler: Sampler, max_tokens: int, constraint: type[Constraint]
+    ) -> Iterator[tuple[int, ...]]:
+        """Yield the tokens of a document, run by run, with all that a request pays but its preparation."""
+        matcher = self.grammars.matcher(self.guidance)
+        steps = GuidedSteps(
+            self.vocabulary,
+            Picker(sampler, None),
+            constraint(matcher, self.vocabulary, Outline()),
+            max_tokens=max_tokens,
+            room=sequence.capacity - len(prompt),
+        )
+        decoder = Decoder(steps, Answer(self.vocabulary, prompt_tokens=len(prompt)))
+        run = decoder.begin()
+        yield run.tokens
+        logits = sequence.prefill(prompt.followed_by(run.tokens), 0)
+        while not (run := decoder.next(logits)).finished:
+            yield run.tokens
+            logits = sequence.decode(run.tokens)
+        yield run.tokens
 
     # --- replay ---
 
@@ -143,13 +163,13 @@ class Bench:
 
     def replay_single(self) -> Outcome:
         """Append one token a forward, from Python."""
-        model = Timed(self.sequence(self.prompt, len(self.document)))
-        model.append(self.prompt)
+        sequence = Timed(self.sequence(self.prompt, len(self.document)))
+        logits = sequence.prefill(self.prompt, 0)
         for token in self.document[:-1]:
-            int(model.logits().argmax())
-            model.append([token])
-        int(model.logits().argmax())
-        return self._outcome(model, len(self.document))
+            int(logits.argmax())
+            logits = sequence.decode([token])
+        int(logits.argmax())
+        return self._outcome(sequence, len(self.document))
 
     def replay(
         self,
@@ -158,41 +178,24 @@ class Bench:
         timed: type[Timed] = Timed,
         constraint: type[Constraint] = Constraint,
     ) -> Outcome:
-        """Decode the document with our loop."""
-        model = timed(self.sequence(self.prompt, len(self.document)))
+        """Decode the document with our decoder."""
+        sequence = timed(self.sequence(self.prompt, len(self.document)))
         sampler = Replay(self.document, lazy=lazy)
-        runs = decode(
-            model,
-            self.prompt,
-            vocabulary=self.vocabulary,
-            sampler=sampler,
-            max_tokens=10 * len(self.document),
-            constraint=constraint(self.grammars.matcher(self.guidance), self.vocabulary, Outline()),
-        )
         made: list[int] = []
-        text = TextStream(self.vocabulary)
-        for run in runs:
-            made += run.tokens
+        for tokens in self.follow(sequence, self.prompt, sampler, 10 * len(self.document), constraint):
+            made += tokens
             sampler.place = len(made)
-            text.feed(run.tokens)
         assert made == self.document
-        return self._outcome(model, len(made))
+        return self._outcome(sequence, len(made))
 
     # --- live ---
 
     def live(self) -> Outcome:
-        """Decode a document of the model's own with our loop."""
-        model = Timed(self.sequence(self.live_prompt, LIVE_BUDGET))
-        runs = decode(
-            model,
-            self.live_prompt,
-            vocabulary=self.vocabulary,
-            sampler=Sampler(SamplingParams()),
-            max_tokens=LIVE_BUDGET,
-            constraint=Constraint(self.grammars.matcher(self.guidance), self.vocabulary, Outline()),
-        )
-        made = [token for run in runs for token in run.tokens]
-        return replace(self._outcome(model, len(made)), valid=is_valid(self.vocabulary.bytes_of(made)))
+        """Decode a document of the model's own with our decoder."""
+        sequence = Timed(self.sequence(self.live_prompt, LIVE_BUDGET))
+        runs = self.follow(sequence, self.live_prompt, Sampler(SamplingParams()), LIVE_BUDGET, Constraint)
+        made = [token for tokens in runs for token in tokens]
+        return replace(self._outcome(sequence, len(made)), valid=is_valid(self.vocabulary.bytes_of(made)))
 
     def live_native(self, guided: str | None, *, forcing: bool = False) -> Outcome:
         """Let onnxruntime-genai's own loop make documents until one is valid."""
@@ -210,9 +213,9 @@ class Bench:
                 return Outcome(seconds, made, made, attempts=attempt)
         return Outcome(seconds, made, made, valid=False, attempts=LIVE_ATTEMPTS)
 
-    def _outcome(self, model: Timed, tokens: int) -> Outcome:
-        seconds = time.perf_counter() - model.prefilled
-        return Outcome(seconds, tokens, model.forwards - 1, 1 - model.seconds / seconds)
+    def _outcome(self, sequence: Timed, tokens: int) -> Outcome:
+        seconds = time.perf_counter() - sequence.prefilled
+        return Outcome(seconds, tokens, sequence.forwards, 1 - sequence.seconds / seconds)
 
 
 def is_valid(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The document that every arm of `decoding.py` replays, its schema, and the prompts."""
+"""The document that every arm of `decoding.py` replays, with its schema and the prompts."""
 
 from __future__ import annotations
 

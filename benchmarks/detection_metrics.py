@@ -1,4 +1,4 @@
-"""How well tags and boxes agree with COCO's annotations: F1 over all photos together (micro-averaged)."""
+"""Say how well tags and boxes agree with COCO's annotations: F1 over all photos together (micro-averaged)."""
 
 from __future__ import annotations
 

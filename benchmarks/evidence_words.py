@@ -1,9 +1,10 @@
 """Measure what each kind of word in the evidence is worth: python benchmarks/evidence_words.py FOLDER
 
-Describes the photos of FOLDER as `benchmarks/quality.py` does: with all of the evidence, then without one kind of its
-words at a time. The model learnt with all of them, so this says what it uses, not what it could do without.
+It describes the photos of FOLDER as `benchmarks/quality.py` does: first with all of the evidence, then without one
+kind of its words at a time. The model learnt with all of them. So the figures say what it uses, not what it could do
+without.
 
-Printed for each: CHAIR-i, names mentioned, ROUGE-L of the description, distinct titles, photos whose three texts
+For each it prints CHAIR-i, names mentioned, ROUGE-L of the description, distinct titles, photos whose three texts
 differ, and median words of the description.
 """
 
@@ -18,7 +19,9 @@ from pathlib import Path
 from quality import Report, describing, measure_captions, read_folder, run
 
 from olpipe.generation import GenerateRequest
+from olpipe.image import USUAL_PIXELS
 from olpipe.messages import Message, TextPart
+from olpipe.perception.ground import Grounder
 from olpipe.perception.nouns import MANY, NUMBERS
 from olpipe.pipeline import job
 
@@ -58,16 +61,25 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def grounder(change: Change) -> type[Grounder]:
+    """Return a grounder whose requests are changed."""
+
+    class Changed(Grounder):
+        def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> GenerateRequest:
+            return change(super().ground(request, model_pixels=model_pixels))
+
+    return Changed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", default="photo-tags")
     options = parser.parse_args()
     photos, _ = read_folder(options.folder)
-    ground = job.ground
     print(f"{'':<30}" + "".join(f"{measure:>30}" for measure in MEASURES))
     for name, change in CHANGES.items():
-        vars(job)["ground"] = lambda *parts, change=change: change(ground(*parts))
+        vars(job)["Grounder"] = grounder(change)
         report = Report()
         with describing(options.recipe, None) as work:
             measure_captions(report, list(run(photos, work)))

@@ -3,13 +3,13 @@
     pip install atheris
     python benchmarks/fuzz_gguf.py CORPUS [--seconds 600]
 
-CORPUS is a folder of files to begin with and to add to; an empty one is filled with small models in every format that
-is converted. Mutations are guided by coverage of `olpipe.convert` (libFuzzer, through atheris). Every input has to be
-read, or refused with `ModelCorrupt` or `ModelUnsupported` in one line, within five seconds and 1 GB. The first input
-that is not is kept in CORPUS, beside the others, and ends the run with its traceback.
+CORPUS is a folder of files to begin with and to add to. An empty folder is filled with small models in every format
+that is converted. Coverage of `olpipe.convert` guides the changes to the files (libFuzzer, through atheris).
+Every input has to be read, or refused with `ModelCorrupt` or `ModelUnsupported` in one line, within five seconds and
+1 GB. The first input for which this fails is kept in CORPUS, beside the others. It ends the fuzzing with its traceback.
 
-`--smallest FOLDER` copies, smallest first, each file that goes a way through the code that none before it went:
-`tests/convert/malformed/` was made so, and `tests/convert/test_malformed.py` reads it.
+`--smallest FOLDER` copies the files that take a path through the code that no smaller file takes, the smallest first.
+`tests/convert/malformed/` was made in this way, and `tests/convert/test_malformed.py` reads it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def refusals(path: Path) -> list[str]:
     if model is not None:
         for name in model.header.tensors:
             read(read_tensor, model, name)
-        read(read_tokenizer, model.header)
+        read(read_texts, model.header)
         read(read_sizes, model.header)
     return found
 
@@ -118,12 +118,12 @@ def read_tensor(model: Any, name: str) -> None:
             pass
 
 
-def read_tokenizer(header: Any) -> None:
-    from olpipe.convert.tokenizer import read_vocabulary, tokenizer_config, tokenizer_json
+def read_texts(header: Any) -> None:
+    from olpipe.convert.tokenizer import read_tokenizer, tokenizer_config, tokenizer_json
 
-    vocabulary = read_vocabulary(header)
-    tokenizer_json(vocabulary)
-    tokenizer_config(vocabulary, header.context_length)
+    tokenizer = read_tokenizer(header)
+    tokenizer_json(tokenizer)
+    tokenizer_config(tokenizer, header.context_length)
 
 
 def read_sizes(header: Any) -> None:

@@ -2,12 +2,13 @@
 
     python benchmarks/memory.py [--model tiny|NAME] [--requests 1000] [--max-tokens 48] [--bar 10]
 
-Asks a model in its own process, through the engine, for one guided document after the other: prompts, evidence and
-budgets differ, every tenth answer is free text, every fiftieth is cancelled. Prints the resident memory of the
-model's process and of this one along the way, and the slope after the first hundred requests (Theil-Sen: the
-median of all slopes between two samples, so that one step up or down does not decide). Fails over the bar.
+Through the engine, it asks a model in a process of its own for one guided document after the other. Prompts, evidence
+and budgets differ. Every tenth answer is free text, and every fiftieth is cancelled. It prints the resident memory of
+the model's process and of this process along the way, and the slope after the first hundred requests. (The slope is
+Theil-Sen's: the median of all slopes between two samples, so that one step up or down does not decide.) It fails when
+the slope is over the bar.
 
-`tiny` is a random model of two layers, made on the spot; a NAME is one that `olpipe models` lists.
+`tiny` is a random model of two layers, which is made on the spot. A NAME is one that `olpipe list` shows.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 WARM_UP = 100
+FOR_EVER = -1.0
 EVERY = 10
 
 
@@ -73,8 +75,7 @@ def main() -> int:
 def measure(engine: Engine, model: str, requests: int, max_tokens: int) -> Iterator[tuple[int, int, int]]:
     """Ask, and yield (requests so far, bytes of the model's process, bytes of this one)."""
     generator = random.Random(0)
-    engine.load(model)
-    (loaded_model,) = engine._models.values()
+    engine.load(model, keep_alive_s=FOR_EVER).result()
     for number in range(1, requests + 1):
         stream = engine.submit(request(model, number, max_tokens, generator))
         if number % 50 == 0:
@@ -84,8 +85,8 @@ def measure(engine: Engine, model: str, requests: int, max_tokens: int) -> Itera
             stream.completion()
         if number % EVERY == 0:
             gc.collect()
-            assert loaded_model._process is not None
-            sizes = [machine.resident_bytes(pid) or 0 for pid in (loaded_model._process.pid, os.getpid())]
+            (loaded_model,) = engine.loaded()
+            sizes = [loaded_model.size_bytes, machine.resident_bytes(os.getpid()) or 0]
             if number % (10 * EVERY) == 0:
                 print(
                     f"{number:>6} requests: {sizes[0] / 1e6:8.1f} MB, this process {sizes[1] / 1e6:8.1f} MB", flush=True

@@ -1,9 +1,9 @@
 """Count invalid documents: python benchmarks/never_invalid.py [--documents N] [--model NAME] [--seed N]
 
-Draws schemas at random, and takes real ones in turn; asks for documents with prompts that try to break out, at
-temperatures from 0 to 1.5 and budgets from 16 to 512 tokens; judges each by plain jsonschema, formats included,
-against the schema as given and numbers as written. Without --model a tiny model with random weights writes noise.
-Prints counts; the exit status says whether a document was invalid. Writes nothing.
+It draws schemas at random, and takes real ones in turn with them. It asks for documents with prompts that try to break
+out, at temperatures from 0 to 1.5 and with budgets from 16 to 512 tokens. It judges each document by plain jsonschema,
+formats included, against the schema as given and with numbers as they are written. Without --model a tiny model with
+random weights writes noise. It prints counts and writes no file. The exit status says whether a document was invalid.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import Any
 import jsonschema
 
 from olpipe.decoding.closing import shortest_ending
-from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend, package_folder
+from olpipe.decoding.preparing import PreparedPrompt
+from olpipe.default_plugins.onnx.backend import OnnxBackend
+from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
 from olpipe.errors import GenerationError, InvalidOutput, SchemaError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, SamplingParams, Usage
 from olpipe.guidance.schema import check_schema
@@ -34,6 +35,7 @@ from olpipe.interfaces import Prepared, Runner
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
 from olpipe.settings import Settings
+from olpipe.store.build import build
 from olpipe.store.library import Library
 from olpipe.testing.models import build_tiny_package
 from olpipe.testing.schemas import draw
@@ -57,14 +59,6 @@ DOCUMENTS_PER_SCHEMA = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A loaded model, and its tokens."""
-
-    runner: Runner
-    vocabulary: Vocabulary
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """One document, judged.
 
@@ -83,7 +77,7 @@ class Result:
     detail: str = ""
 
 
-def documents(model: Model, schema: Any, random: Random, small: bool) -> Iterator[Result]:
+def documents(runner: Runner, schema: Any, random: Random, small: bool) -> Iterator[Result]:
     """Ask for documents of one schema and judge them.
 
     Raises:
@@ -104,10 +98,11 @@ def documents(model: Model, schema: Any, random: Random, small: bool) -> Iterato
             max_tokens=budget,
         )
         message = Message.of("user", random.choice(PROMPTS))
-        prepared = model.runner.prepare(GenerateRequest("model", (message,), sampling, guidance))
-        ending = shortest_ending(prepared.constraint, model.vocabulary)
+        prepared = runner.prepare(GenerateRequest("model", (message,), sampling, guidance))
+        assert isinstance(prepared, PreparedPrompt) and prepared.constraint is not None
+        ending = shortest_ending(prepared.constraint, prepared.vocabulary)
         try:
-            text, usage, reason = answer(model.runner, prepared)
+            text, usage, reason = answer(runner, prepared)
         except GenerationError as error:
             yield Result("failed", False, 0, 0, error.message)
             continue
@@ -163,7 +158,7 @@ def schemas(random: Random) -> Iterator[tuple[str, Any]]:
             yield "random", schema
 
 
-def load(name: str | None, folder: Path) -> Model:
+def load(name: str | None, folder: Path) -> Runner:
     """Load a model of the library, or a tiny one with random weights."""
     if name is None:
         package = build_tiny_package(folder / "package")
@@ -171,13 +166,9 @@ def load(name: str | None, folder: Path) -> Model:
     else:
         settings = Settings.read()
         bundle = Library(settings.models_folder, cache=settings.home / "cache").get(ModelName.parse(name))
-        package = package_folder(bundle)
-    runner = OrtGenaiBackend().load(bundle, LoadOptions(threads=1))
-    tokenizer = (package / "tokenizer.json").read_text(encoding="utf-8")
-    config = json.loads((package / "genai_config.json").read_text())["model"]
-    ends = config["eos_token_id"]
-    ends = ends if isinstance(ends, list) else [ends]
-    return Model(runner, Vocabulary(tokenizer, size=config["vocab_size"], end_tokens=ends))
+    backend = next(backend for backend in (OnnxBackend(), OrtGenaiBackend()) if backend.refuses(bundle) is None)
+    build(bundle, backend, lambda progress: None)
+    return backend.load(bundle, LoadOptions(threads=1))
 
 
 def main() -> int:
@@ -190,14 +181,14 @@ def main() -> int:
     random, started = Random(arguments.seed), time.monotonic()
     counts, refusals, worst = Counter[str](), Counter[str](), 0
     with tempfile.TemporaryDirectory() as folder:
-        model = load(arguments.model, Path(folder))
+        runner = load(arguments.model, Path(folder))
         stream = schemas(random)
         while counts["documents"] < arguments.documents:
             kind, schema = next(stream)
             counts[f"{kind} schemas"] += 1
             print(f"{counts['documents']:6} documents", end="\r", file=sys.stderr)
             try:
-                for result in documents(model, schema, random, small=arguments.model is not None):
+                for result in documents(runner, schema, random, small=arguments.model is not None):
                     counts["documents"] += 1
                     counts[result.fate] += 1
                     counts["truncated"] += result.truncated
@@ -210,7 +201,7 @@ def main() -> int:
                 counts["refused schemas"] += 1
                 refusals[error.message] += 1
                 print(f"refused: {error.message}")
-        model.runner.close()
+        runner.close()
     total = counts["random schemas"] + counts["real schemas"]
     for name in ("documents", "valid", "repaired", "reported", "failed", "invalid", "truncated", "over budget"):
         print(f"{name:42}{counts[name]:8}")

@@ -1,11 +1,11 @@
-"""Measure what it saves to prefill the common beginning of prompts once, and that no answer changes.
+"""Measure what is saved when the common beginning of prompts is prefilled once, and whether an answer changes.
 
     python benchmarks/prefixes.py [--model photo-mini] [--requests 30]
 
-Asks the runner of one sequence for records of photos, each request twice, in turns: with the sequences kept from the
-requests before, and with none. Two kinds of prompts: the recipe's one sentence before the evidence, and the same
-behind two examples. Prints the share of prompt tokens that were reused, the median time of a prompt both ways, and how
-many greedy and how many sampled answers differ. Fails when one does.
+It asks the runner of one sequence for records of photos. Each request is answered twice, in turns: with the sequences
+that were kept from the requests before, and with none. There are two kinds of prompts: the recipe's one sentence before
+the evidence, and the same behind two examples. It prints the share of prompt tokens that were reused, the median time
+of a prompt both ways, and how many greedy and sampled answers differ. It fails when one differs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import json
 import random
 import statistics
 import sys
+from collections.abc import Iterator
 
 from olpipe import machine
-from olpipe.default_plugins.ort_genai.backend import package_folder
+from olpipe.decoding.logits_runner import LogitsRunner
+from olpipe.default_plugins.onnx.backend import package_folder
 from olpipe.default_plugins.ort_genai.runner import TextRunner
 from olpipe.generation import Chunk, GenerateRequest, Guidance, SamplingParams
+from olpipe.interfaces import Prepared
 from olpipe.messages import Message, TextPart
 from olpipe.model import LoadOptions
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.build import build
+from olpipe.store.build import backend_for, build
 from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
 
@@ -58,32 +61,37 @@ def main() -> int:
     parser.add_argument("--model", default="photo-mini")
     parser.add_argument("--requests", type=int, default=30)
     arguments = parser.parse_args()
-    runner = load(arguments.model)
+    runners = load(TextRunner, arguments.model), load(ForgetfulRunner, arguments.model)
     differ = 0
     for name, examples in (("recipe's prompt", ()), ("with two examples", EXAMPLES)):
         generator = random.Random(0)
         requests = [request(arguments.model, examples, number, generator) for number in range(arguments.requests)]
-        differ += measure(runner, name, requests)
+        differ += measure(*runners, name, requests)
     return 0 if differ == 0 else 1
 
 
-def measure(runner: TextRunner, name: str, requests: list[GenerateRequest]) -> int:
+class ForgetfulRunner(TextRunner):
+    """A runner that keeps nothing from request to request."""
+
+    def generate(self, prepared: Prepared) -> Iterator[Chunk]:
+        LogitsRunner.close(self)
+        return super().generate(prepared)
+
+
+def measure(runner: TextRunner, forgetful: TextRunner, name: str, requests: list[GenerateRequest]) -> int:
     """Answer every request both ways, print the row, and return how many answers differ."""
-    kept, differ = runner._prefixes, 0
-    kept.close()
+    differ = 0
+    LogitsRunner.close(runner)  # what the rows before have left
     lasts: list[Chunk] = []
     prompt_ms: tuple[list[float], list[float]] = ([], [])
     for one in requests:
-        runner._prefixes = kept
         text, last = answer(runner, one)
-        runner._prefixes = type(kept)(runner._open, context_length=runner.info.context_length)
-        alone, alone_last = answer(runner, one)
+        alone, alone_last = answer(forgetful, one)
         differ += text != alone
         lasts.append(last)
         for times, chunk in zip(prompt_ms, (last, alone_last), strict=True):
             assert chunk.timings is not None
             times.append(chunk.timings.prompt_ns / 1e6)
-    runner._prefixes = kept
     reused = sum(last.timings.reused_tokens for last in lasts if last.timings)
     tokens = sum(last.usage.prompt_tokens for last in lasts if last.usage)
     print(f"{name}: {tokens / len(requests):.0f} prompt tokens, {reused / tokens:.1%} reused;", end=" ")
@@ -113,14 +121,14 @@ def answer(runner: TextRunner, request: GenerateRequest) -> tuple[str, Chunk]:
     return "".join(chunk.text for chunk in chunks), chunks[-1]
 
 
-def load(model: str) -> TextRunner:
+def load(kind: type[TextRunner], model: str) -> TextRunner:
     """Load a model in this process, for one sequence at a time."""
     settings = Settings.read()
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=settings.home / "cache")
     bundle = resolve(model, library, plugins, lambda progress: None)
-    build(bundle, plugins.backends, lambda progress: None)
-    return TextRunner(package_folder(bundle), bundle, LoadOptions(threads=machine.threads(machine.cores())))
+    build(bundle, backend_for(bundle, plugins.backends), lambda progress: None)
+    return kind(package_folder(bundle), bundle, LoadOptions(threads=machine.threads(machine.cores())))
 
 
 if __name__ == "__main__":

@@ -3,15 +3,18 @@
     python benchmarks/quality.py FOLDER [--perception-only] [--recipe photo-tags] [--examples 10] [--json]
 
 FOLDER holds photos and `annotations.json` (COCO's format: images, annotations, categories, captions). Every photo
-goes alone through what `olpipe batch` does with it; with `--perception-only` only through the perceiver, which needs
-no language model.
+goes alone through what `olpipe batch` does with it. With `--perception-only` it goes through the perceiver only, which
+needs no language model.
 
-Printed: F1 of the tags over the 80 COCO names and of the boxes at an overlap of 0.5, each with its 95 % bootstrap
-interval over photos; tags that are no COCO names; for the texts, beside a baseline that lists the detections:
-CHAIR-i (share of COCO names mentioned, once a photo, that are neither annotated nor in a human caption; words are
-matched by `coco_words.tsv`), distinct titles, photos whose three texts all differ, texts that are empty or stop in
-the middle, ROUGE-L of the description (best of the captions) and its median words; seconds a photo after the first,
-and the most resident memory of all processes.
+It prints these figures, those of the texts also for a baseline that lists the detections:
+
+- F1 of the tags over the 80 COCO names, and F1 of the boxes at an overlap of 0.5, each with its 95 % bootstrap interval
+  over photos; and tags that are no COCO names
+- CHAIR-i: the share of COCO names mentioned, once a photo, that are neither annotated nor in a human caption. Words are
+  matched by `coco_words.tsv`.
+- distinct titles, photos whose three texts all differ, and texts that are empty or stop in the middle
+- ROUGE-L of the description (best of the captions) and its median words
+- seconds a photo after the first, and the most resident memory of all processes
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ import argparse
 import hashlib
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +136,9 @@ def perceiving(name: str) -> Iterator[Work]:
     perceiver = plugins.perceivers.get(name)
 
     def work(photo: Photo) -> Mapping[str, Any]:
-        evidence = perceiver.perceive(decode(photo.path.read_bytes(), photo.path.suffix, plugins.image_loaders))
+        data, suffix = photo.path.read_bytes(), photo.path.suffix
+        image = decode(data, suffix, plugins.image_loaders, fit_pixels=perceiver.fit_pixels)
+        evidence = perceiver.perceive(image)
         objects = [
             {"x": one.box.x, "y": one.box.y, "w": one.box.w, "h": one.box.h, "type": one.label, "tags": one.tags}
             for one in evidence.objects
@@ -150,8 +156,9 @@ def describing(recipe_name: str, model: str | None) -> Iterator[Work]:
     recipe = read_recipe(recipe_name).override(model=model)
     library = Library(settings.models_folder, cache=settings.home / "cache")
     with (
+        tempfile.TemporaryDirectory() as home,  # evidence is kept in the home folder: here it is found anew
         Engine(library, plugins, settings) as engine,
-        DescribeJob(recipe, settings, plugins=plugins, engine=engine).open() as session,
+        DescribeJob(recipe, replace(settings, home=Path(home)), plugins=plugins, engine=engine).open() as session,
     ):
 
         def work(photo: Photo) -> Mapping[str, Any]:

@@ -1,9 +1,10 @@
-"""How much of JSON Schema is held: python benchmarks/schema_coverage.py FOLDER [--refusals]
+"""Count how much of JSON Schema is enforced: python benchmarks/schema_coverage.py FOLDER [--refusals]
 
 FOLDER holds JSON files: schemas as they are, cases like {"schema": …, "valid": […], "invalid": […]}, or files of
-the JSON Schema Test Suite. For each file it counts the schemas that compile into a grammar, and what that grammar
-does with the instances: valid ones accepted (a wire schema allows a part of what was asked, so not all need be),
-invalid ones refused by the grammar, refused or put right after decoding, or let through, which must not happen.
+the JSON Schema Test Suite. For each file it counts the schemas that compile into a grammar, and what happens to their
+instances. Valid instances are accepted by the grammar or not. (A wire schema allows only a part of what was asked, so
+not all need be accepted.) Invalid instances are refused by the grammar, are refused or put right after decoding, or are
+let through. The last must not happen.
 """
 
 from __future__ import annotations

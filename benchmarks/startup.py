@@ -1,8 +1,8 @@
-"""Measure what `olpipe --help` costs beside `python -c 'import click'`: whole processes, in turns.
+"""Measure what `olpipe --help` costs beside `python -c 'import click'`, in whole processes.
 
     python benchmarks/startup.py
 
-Each is run once to warm the disk, then in turns, so that a busy moment of the machine falls on both.
+Each command is started once to warm the disk. Then they take turns, so that a busy moment of the machine affects both.
 """
 
 from __future__ import annotations

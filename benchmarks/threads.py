@@ -1,12 +1,12 @@
-"""Measure forwards a second by the number of CPU threads.
+"""Measure forwards (passes through the model) a second by the number of CPU threads.
 
     python benchmarks/threads.py [--package FOLDER] [--seconds 2] [--rounds 5] [--most N]
 
-`--package` is an ONNX Runtime GenAI folder; without it, `photo-mini`'s own. Every number of threads has a model of
-its own; they are measured in turns, and the median of the rounds is printed for forwards of 1, 4 and 64 tokens.
-Row 0 is what the runtime chooses itself. The row marked `*` is olpipe's choice.
+`--package` is a folder in the layout of ONNX Runtime GenAI. Without it, `photo-mini`'s own is used. Every number of
+threads has a loaded model of its own. The models are measured in turns, and the median of the rounds is printed for
+forwards of 1, 4 and 64 tokens. Row 0 is what the runtime chooses itself. The row marked `*` is olpipe's choice.
 
-Run it under `taskset -c 0` or in a control group with a quota to see what the choice is worth there.
+Start it under `taskset -c 0`, or in a control group with a quota, to see what the choice is worth there.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from olpipe import machine
-from olpipe.default_plugins.ort_genai.backend import package_folder
-from olpipe.default_plugins.ort_genai.logits import GeneratorLogits
+from olpipe.decoding.prompt import Prompt
+from olpipe.default_plugins.onnx.backend import package_folder
 from olpipe.default_plugins.ort_genai.runtime import import_runtime
+from olpipe.default_plugins.ort_genai.sequence import GeneratorSequence
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.build import build
+from olpipe.store.build import backend_for, build
 from olpipe.store.library import Library
 from olpipe.store.resolve import resolve
 
@@ -61,14 +62,13 @@ def main() -> None:
 
 def forwards_a_second(runtime: Any, model: Any, width: int, seconds: float) -> float:
     """Append `width` tokens again and again behind the same prompt."""
-    sequence = GeneratorLogits(runtime, model, max_length=PROMPT_TOKENS + width)
-    sequence.append([TOKEN] * PROMPT_TOKENS)
-    tokens = [TOKEN] * (PROMPT_TOKENS + width)
+    sequence = GeneratorSequence(runtime, model, max_length=PROMPT_TOKENS + width)
+    sequence.prefill(Prompt((TOKEN,) * PROMPT_TOKENS), 0)
+    tokens = (TOKEN,) * width
     forwards, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        sequence.restart(PROMPT_TOKENS, max_length=len(tokens))
-        sequence.append(tokens)
-        sequence.logits()
+        sequence.rewind(PROMPT_TOKENS)
+        sequence.decode(tokens)
         forwards += 1
     return forwards / (time.perf_counter() - started)
 
@@ -87,7 +87,7 @@ def photo_mini() -> Path:
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=settings.home / "cache")
     bundle = resolve("photo-mini", library, plugins, lambda progress: None)
-    build(bundle, plugins.backends, lambda progress: None)
+    build(bundle, backend_for(bundle, plugins.backends), lambda progress: None)
     return package_folder(bundle)
 
 

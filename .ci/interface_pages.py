@@ -1,0 +1,197 @@
+"""The page on hooks, interfaces, values and contracts, made from the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from types import FunctionType, ModuleType
+
+import pluggy
+from described import Attribute, aliases, attributes, docstring, methods, signature, words
+
+from olpipe import embedding, generation, hookspecs, image, interfaces, messages, model, record
+from olpipe.decoding import logits_runner, model_sequence, prompt, reading, vocabulary
+from olpipe.families import chat_template, rendering
+from olpipe.interfaces import batch, models, photos, progress
+from olpipe.testing import commands, contracts, documents, fixtures, images, install
+from olpipe.testing import models as test_models
+
+VALUE_MODULES = (messages, generation, embedding, model, image, record, progress)
+DOOR = (
+    *(logits_runner.LogitsRunner, vocabulary.Vocabulary, model_sequence.ModelSequence),
+    *(model_sequence.RewindableSequence, prompt.Prompt, prompt.PlacedImage, rendering.ChatRenderer),
+    *(rendering.ImageSpan, chat_template.TemplateFiles, reading.Markers),
+)
+OWNED = ("own", "prompt", "examples")
+SPELLINGS = {
+    **{f"{owner}s {owned}": f"{owner}'s {owned}" for owner in ("model", "recipe", "record") for owned in OWNED},
+    "callers thread": "caller's thread",
+    "json": "JSON",
+    "rgb": "RGB",
+}
+"""What a test's name cannot spell."""
+
+KIT = (images, documents, test_models, fixtures, install, commands)
+INTRODUCTION = """
+This page is made from the code. [Writing a plugin](plugins.md) shows how to use what stands here, and
+[writing a backend](write-a-backend.md) leads from nothing to a backend.
+
+- [Hooks](#hooks) are functions of your module that olpipe calls. They stand in `olpipe.hookspecs`.
+- [Interfaces](#interfaces) are what hooks return. They stand in `olpipe.interfaces`.
+- [Values](#values) are what the methods of interfaces take and return.
+- [The door for backends that show logits](#the-door-for-backends-that-show-logits) spares them all of decoding.
+- [Contracts](#contracts) are test classes that check what an interface promises.
+- [The test kit](#the-test-kit) is what else tests of plugins can use.
+
+The page on [errors](errors.md) describes what stands under *Raises*. A method marked *needed* has to be written. The
+others have a default.
+"""
+
+
+def hooks() -> Iterator[str]:
+    """Write the whole page."""
+    yield "# Hooks and interfaces\n"
+    yield inspect.cleandoc(INTRODUCTION) + "\n"
+    yield "## Hooks\n"
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    for name, hook in vars(hookspecs).items():
+        if manager.parse_hookspec_opts(hookspecs, name) is not None:
+            yield f"### {name}\n"
+            yield f"```python\ndef {signature(name, hook)}: ...\n```\n"
+            yield inspect.cleandoc(hook.__doc__ or "") + "\n"
+    yield "## Interfaces\n"
+    yield _text(interfaces) + "\n"
+    shown = list(_interfaces())
+    for found in shown:
+        yield from _class(found)
+    yield "## Values\n"
+    yield "All are frozen dataclasses, but for enumerations. They stand in the modules that are named.\n"
+    yield from _values(shown)
+    yield "## The door for backends that show logits\n"
+    yield _text(logits_runner) + "\n"
+    for found in DOOR:
+        yield from _class(found, module=True)
+    yield "## Contracts\n"
+    yield _text(contracts) + "\n"
+    for name in contracts.__all__:
+        yield from _contract(getattr(contracts, name))
+    yield "## The test kit\n"
+    for module in KIT:
+        yield from _kit(module)
+
+
+def _interfaces() -> Iterator[type]:
+    """Yield the interfaces in the order of the life of a run: models, photos, batch."""
+    for module in (models, photos, batch):
+        for name, found in vars(module).items():
+            if inspect.isclass(found) and found.__module__ == module.__name__ and name in interfaces.__all__:
+                yield found
+
+
+def _text(module: ModuleType) -> str:
+    """Return a module's documentation as Markdown."""
+    return inspect.cleandoc(module.__doc__ or "").replace("::\n", ":\n")
+
+
+def _values(shown: Iterable[type]) -> Iterator[str]:
+    """Yield what the interfaces mention, and what that mentions in turn, module by module."""
+    known = {
+        name: found
+        for module in VALUE_MODULES
+        for name, found in vars(module).items()
+        if inspect.isclass(found) and found.__module__ == module.__name__
+    }
+    mentioned = {name for found in (*shown, *DOOR) for name in words(found)}
+    reached: set[str] = set()
+    named = {entry.name: entry for module in VALUE_MODULES for entry in aliases(module)}
+    while mentioned - reached:
+        name = min(mentioned - reached)
+        reached.add(name)
+        if name in known:
+            mentioned |= words(known[name])
+        elif name in named:
+            mentioned |= set(re.findall(r"\w+", named[name].default))
+    for module in VALUE_MODULES:
+        inside = [found for name, found in known.items() if name in reached and found.__module__ == module.__name__]
+        others = [entry for entry in aliases(module) if entry.meaning]
+        if inside or others:
+            yield f"### {module.__name__}\n"
+            yield _text(module) + "\n"
+            yield from (f"- `{entry.name}` is `{_inline(entry.default)}`. {entry.meaning}" for entry in others)
+            yield from [""] if others else []
+            for found in inside:
+                yield from _class(found, level=4)
+
+
+def _class(found: type, *, level: int = 3, module: bool = False) -> Iterator[str]:
+    """Write one class: what it is, its attributes, its methods."""
+    yield f"{'#' * level} {found.__name__}\n"
+    if module:
+        yield f"`{found.__module__}.{found.__name__}`\n"
+    yield docstring(found).text + "\n"
+    yield from _attributes(attributes(found))
+    for name, function in methods(found):
+        yield from _method(found, name, function)
+
+
+def _attributes(listed: list[Attribute]) -> Iterator[str]:
+    for attribute in listed:
+        kind = f": {attribute.kind}" if attribute.kind else ""
+        default = f" = {attribute.default}" if attribute.default else ""
+        yield f"- `{_inline(attribute.name + kind + default)}`: {attribute.meaning}"
+    if listed:
+        yield ""
+
+
+def _method(found: type, name: str, function: FunctionType) -> Iterator[str]:
+    told = docstring(function)
+    shown = found.__name__ if name == "__init__" else name
+    is_property = isinstance(vars(found)[name], property)
+    needed = "*Needed.* " if getattr(function, "__isabstractmethod__", False) else ""
+    yield f"```\n{name if is_property else signature(shown, function)}\n```\n"
+    yield needed + told.text + "\n"
+    for heading, entries in told.sections.items():
+        if heading in ("Returns", "Yields"):
+            yield f"{heading}: {entries[0][1]}\n"
+        else:
+            yield f"{heading}:\n"
+            yield "\n".join(f"- `{one}`: {meaning}" for one, meaning in entries) + "\n"
+
+
+def _contract(found: type) -> Iterator[str]:
+    """Write one contract: what its author gives, and what it checks."""
+    yield f"### {found.__name__}\n"
+    yield docstring(found).text + "\n"
+    yield from _attributes(attributes(found))
+    yield "It checks:\n"
+    parts = [part for part in found.__mro__ if part.__module__.startswith(contracts.__name__)]
+    tests: dict[str, str] = {}
+    for part in parts if found.__name__ != "BackendContract" else parts[1:]:
+        for name, function in vars(part).items():
+            if name.startswith("test_"):
+                tests.setdefault(name, docstring(function).text)
+    yield "\n".join(f"- **{_sentence(name)}.** {' '.join(text.split())}" for name, text in tests.items()) + "\n"
+
+
+def _sentence(name: str) -> str:
+    told = name.removeprefix("test_").replace("_", " ")
+    for written, meant in SPELLINGS.items():
+        told = told.replace(written, meant)
+    return told[0].upper() + told[1:]
+
+
+def _kit(module: ModuleType) -> Iterator[str]:
+    """Write one module of the test kit: its public functions."""
+    yield f"### {module.__name__}\n"
+    yield _text(module) + "\n"
+    for name, found in vars(module).items():
+        function = getattr(found, "__wrapped__", found)
+        if name[0] != "_" and getattr(found, "__module__", "") == module.__name__ and inspect.isfunction(function):
+            code = name if module is fixtures else signature(name, function, wraps=False)
+            yield f"- `{code}`: {docstring(function).text.splitlines()[0]}"
+    yield ""
+
+
+def _inline(text: str) -> str:
+    return " ".join(text.split()).replace("`", "'")
