@@ -12,10 +12,10 @@ _SECONDS = re.compile(r"-?[0-9]+")
 
 
 def duration(text: str) -> float:
-    """Return the seconds that a text with units says.
+    """Return how many seconds a text with units stands for.
 
     Raises:
-        ValueError: It is not a duration.
+        ValueError: The text is not a duration.
 
     Source: https://pkg.go.dev/time#ParseDuration
     """
@@ -26,9 +26,9 @@ def duration(text: str) -> float:
 
 
 def keep_alive(text: str) -> float:
-    """Return how many seconds a model stays loaded. A plain number counts seconds. Below 0 means for ever.
+    """Return how many seconds a model stays loaded. A text without a unit counts seconds. Below 0 means for ever.
 
     Raises:
-        ValueError: It is not a duration.
+        ValueError: The text is not a duration.
     """
     return float(text) if _SECONDS.fullmatch(text) else duration(text)

@@ -20,7 +20,7 @@ class EmbedRequest:
         model: The model's name.
         texts: The texts.
         dimensions: Cut each vector to this many values and bring it back to length 1. None keeps all values.
-        truncate: Whether a text that is too long is cut. If not, it is an error.
+        truncate: Whether a text that is too long is cut. If not, such a text is an error.
     """
 
     model: str
@@ -35,7 +35,7 @@ class Embeddings:
 
     Attributes:
         vectors: (texts, dimensions) float32, each row of length 1, in the order of the texts.
-        prompt_tokens: Tokens of all texts together.
+        prompt_tokens: The number of tokens of all texts together.
         timings: Where the time went.
     """
 

@@ -15,7 +15,7 @@ COMMANDS = "olpipe.commands"
 
 
 def installed(group: str) -> list[EntryPoint]:
-    """Return the entry points of a group, sorted by name; of equal names the first one found."""
+    """Return the entry points of a group, sorted by name. Where several have one name, the first one found counts."""
     from importlib.metadata import entry_points
 
     found: dict[str, EntryPoint] = {}
@@ -25,17 +25,17 @@ def installed(group: str) -> list[EntryPoint]:
 
 
 def names(group: str) -> list[str]:
-    """Return the names alone of a group's entry points, sorted.
+    """Return only the names of a group's entry points, sorted.
 
-    `importlib.metadata` would take as long to import as click, and `olpipe --help` needs no more than
-    names. So this looks where installers put metadata, in the folders of the module path; what is
-    zipped goes without a line of help, though `installed` finds it.
+    `importlib.metadata` takes as long to import as click, and `olpipe --help` needs only names. So this function
+    looks into the folders of the module path, where installers put metadata. It does not see a distribution in a zip
+    file: `installed` finds its commands, but the help does not list them.
     """
     projects: set[str] = set()
     found: set[str] = set()
     for folder in sys.path:
         for project, path in _metadata(folder or os.curdir):
-            if project not in projects:  # the first on the path hides others of its name
+            if project not in projects:  # the first one on the path hides later ones with the same name
                 projects.add(project)
                 found.update(_names(path, group))
     return sorted(found)

@@ -4,7 +4,7 @@
     ├── UsageError                   exit 2, HTTP 400   the request itself is wrong
     │   ├── InvalidName                                 not a model name
     │   ├── RecipeError                                 a recipe file that cannot be used
-    │   ├── SchemaError                                 a JSON Schema that cannot be decoded to
+    │   ├── SchemaError                                 a JSON Schema that no answer can be held to
     │   └── UnknownName                                 no such task, sink, perceiver, …
     ├── ModelError                   exit 1, HTTP 400
     │   ├── ModelNotFound            exit 1, HTTP 404   not on this machine, and no source has it
@@ -29,8 +29,8 @@
         ├── OutputBusy                                  another run writes to the same output
         └── DiskFull
 
-A message says what happened and with which value; a hint says what to do next. `ValueError` and
-`TypeError` are left to mean a caller's bug.
+A message says what happened and with which value; a hint says what to do next. A `ValueError` or a
+`TypeError` is a bug in the code that calls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from typing import ClassVar
 
 
 class OlpipeError(Exception):
-    """An error whose message is meant for the person at the keyboard."""
+    """An error with a message for the user."""
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
@@ -67,7 +67,7 @@ class RecipeError(UsageError):
 
 
 class SchemaError(UsageError):
-    """A JSON Schema that no document can be decoded to, or that is not understood."""
+    """A JSON Schema that no answer can be held to, or that is not understood."""
 
 
 class UnknownName(UsageError):
@@ -135,7 +135,7 @@ class ContextExceeded(GenerationError):
 
 
 class InvalidOutput(GenerationError):
-    """A generated document that its schema refuses."""
+    """A generated document that does not fit its schema."""
 
 
 class PluginError(OlpipeError):
@@ -174,13 +174,13 @@ class DiskFull(MachineError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return an exception's text for one line of output, or its class where it has none."""
+    """Return an exception's text for one line of output, or the name of its class where it has no text."""
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
-    """Return the names most like `name`, nearest first, for «did you mean»."""
-    import difflib  # only a misspelt name has to wait for it
+    """Return the names that are most like `name`, nearest first, so that a hint can offer them."""
+    import difflib  # imported here, because only a misspelt name needs it
 
     candidates = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), candidates, n=limit, cutoff=0.5)

@@ -10,7 +10,7 @@ from typing import Literal
 from olpipe.messages import Message, ToolCallPart
 
 GuidanceKind = Literal["json", "json_schema", "regex", "lark"]
-"""What holds a text: any JSON object, a JSON Schema, a regular expression, or a Lark grammar."""
+"""What an answer can be held to: any JSON object, a JSON Schema, a regular expression, or a Lark grammar."""
 
 Thinking = Literal["off", "on", "low", "medium", "high", "max"]
 """Whether a model thinks before it answers, and how long. Most models know `off` and `on` only."""
@@ -26,17 +26,19 @@ class SamplingParams:
     Attributes:
         temperature: 0 picks the most probable token (greedy).
         top_k: Keep the k most probable tokens; 0 keeps all.
-        top_p: Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
-        min_p: Keep tokens of at least this share of the best one's probability; 0 keeps all.
-        typical_p: Keep the tokens of most expected surprise up to this probability; 1 keeps all.
-        repeat_penalty: Divide (or multiply, below 0) the logits of tokens picked lately; 1 changes nothing.
-        presence_penalty: Take this off the logits of tokens picked lately.
-        frequency_penalty: Take this off them for each time they were picked.
-        penalty_window: How many tokens back «lately» reaches.
+        top_p: Keep the smallest set of tokens whose probabilities add up to this; 1 keeps all.
+        min_p: Keep tokens whose probability is at least this share of the most probable token's; 0 keeps all.
+        typical_p: Keep the tokens whose surprise is nearest to the expected surprise, until their probabilities
+            add up to this (locally typical sampling); 1 keeps all.
+        repeat_penalty: Positive logits of recent tokens are divided by this, negative ones multiplied; 1 changes
+            nothing.
+        presence_penalty: Subtract this from the logits of recent tokens.
+        frequency_penalty: Subtract this from the logit of a recent token once for each time it was picked.
+        penalty_window: How many of the last tokens are recent.
         logit_bias: (token id, what to add to its logit) pairs.
-        seed: Makes a sampled text repeatable on one machine; None draws a fresh one.
+        seed: Makes a sampled text repeatable on one machine; None draws a new seed.
         stop: Texts that end generation; they are not part of the output.
-        max_tokens: Budget of sampled plus forced tokens. A guided document may pass it by its
+        max_tokens: Most sampled plus forced tokens. A guided document may exceed this by the tokens of its
             shortest legal ending, never by more.
     """
 
@@ -97,7 +99,7 @@ class ToolChoice:
     """Whether the model may, must or must not call tools.
 
     Attributes:
-        mode: `auto` lets the model decide, `none` forbids calls, `required` asks for one at least.
+        mode: `auto` lets the model decide, `none` forbids calls, `required` asks for at least one call.
         name: The only tool that may be called; None allows all.
     """
 
@@ -107,7 +109,7 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """Everything that a runner needs to know.
+    """Everything that a runner needs to know to answer.
 
     Attributes:
         model: The model's name.
@@ -118,11 +120,13 @@ class GenerateRequest:
         tool_choice: Whether it may, must or must not call them.
         think: Whether the model thinks before it answers. None leaves that to the model.
         raw: Whether the text of the messages goes to the model as it is, without a chat template.
-        suffix: Text behind the place that the model fills in. None asks for no filling in.
+        suffix: Text that comes after the answer: the model fills in what stands between the prompt and this text.
+            None means that nothing comes after the answer.
         perceivers: Names of the perceivers whose evidence joins the request. None means those that the
             model's manifest names.
         language: The language of the values that evidence fills in, as a BCP 47 tag.
-        avoid: Words that the model shall not say, each in every form. A grammar that leaves no other choice wins.
+        avoid: Words that the model must not use; each form of a word is listed. A word is used all the same where a
+            grammar leaves no other choice.
         top_logprobs: Report how likely each token was, with this many of the likeliest beside it, at most
             `MOST_TOP_LOGPROBS`. None reports nothing.
     """
@@ -149,7 +153,7 @@ class FinishReason(StrEnum):
     """The model ended its answer, a stop text was met, or the document was complete."""
 
     LENGTH = "length"
-    """The budget was used up; a guided document was closed legally."""
+    """`max_tokens` or the context was used up. A guided document was closed so that it is complete and legal."""
 
     TOOL_CALLS = "tool_calls"
     """The model asks for tools, and waits for their results."""
@@ -160,13 +164,13 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens by how they came about.
+    """How many tokens there were of each kind.
 
     Attributes:
         prompt_tokens: Tokens of the prompt.
-        sampled_tokens: Tokens the model picked; each cost a forward.
-        forced_tokens: Tokens the grammar left no choice about.
-        spliced_tokens: Tokens of constants put into the document; the model never saw them.
+        sampled_tokens: Tokens that were picked from the model's logits; each cost a forward.
+        forced_tokens: Tokens that the grammar left no choice about.
+        spliced_tokens: Tokens of constants that were put into the document; the model never saw them.
     """
 
     prompt_tokens: int = 0
@@ -185,7 +189,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a request's time went, in nanoseconds, and what was spared.
+    """Where a request's time went, in nanoseconds, and how many tokens were reused.
 
     None of this is part of a record: it depends on the machine and on what the runner did before.
 
@@ -219,7 +223,7 @@ class Candidate:
 
     Attributes:
         token: Its id.
-        data: Its bytes, which need not be whole characters; none for a special token.
+        data: Its bytes, which need not be whole characters; empty for a special token.
         logprob: The natural logarithm of its probability.
     """
 
@@ -230,19 +234,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """One token of an answer, and how likely it was: to the model alone, and to the model under the grammar.
+    """One token of an answer, and how likely it was: for the model alone, and for the model under the grammar.
 
-    The *raw* distribution is the softmax of the model's logits. The *constrained* one is the same over what
-    the grammar allowed at that place: the raw probabilities divided by their sum. Without a grammar they
-    are equal. Neither knows of temperature, truncation, penalties and biases, which are the caller's own.
+    The *raw* distribution is the softmax of the model's logits. The *constrained* distribution covers only the tokens
+    that the grammar allowed at that place: their raw probabilities, divided by their sum. Without a grammar the two
+    are equal. Temperature, truncation, penalties and biases count in neither of them.
 
     Attributes:
         token: Its id.
         data: Its bytes, which need not be whole characters.
-        raw: Natural logarithm of the raw probability; None for a token that was not sampled, as the model
+        raw: Natural logarithm of the raw probability. None for a token that was not sampled, because the model
             was not asked for it.
-        constrained: Natural logarithm of the constrained probability. 0 for what the grammar forced; None for what
-            was put in to end a text over its budget, or a string that went round in circles.
+        constrained: Natural logarithm of the constrained probability. 0 for a forced token. None for a token that
+            was put in to end a text over `max_tokens`, or to end a string that repeats itself.
         top_raw: The likeliest tokens of the raw distribution, the likeliest first.
         top_constrained: The likeliest tokens of the constrained distribution; fewer where fewer are allowed.
     """
@@ -266,7 +270,8 @@ class Chunk:
         finish_reason: Set on the last chunk only.
         usage: Set on the last chunk only.
         timings: Set on the last chunk only.
-        logprobs: Those of the tokens since the last chunk, where they were asked for. Text may lag behind them.
+        logprobs: Those of the tokens since the last chunk, where they were asked for. The text of these tokens may
+            come in a later chunk.
     """
 
     text: str = ""
@@ -280,14 +285,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A finished stream, whole.
+    """A whole answer: all chunks of a stream, joined.
 
     Attributes:
         text: The answer's text.
         finish_reason: Why it ended.
-        usage: Tokens by how they came about.
+        usage: How many tokens there were of each kind.
         timings: Where the time went.
-        logprobs: One for each sampled or forced token, where they were asked for; those of a stop text included.
+        logprobs: One for each sampled or forced token, those of a stop text included, where they were asked for.
         thinking: What the model thought before it answered.
         tool_calls: Calls that the model asks for, in order.
     """
@@ -318,5 +323,5 @@ class Completion:
 
     @property
     def truncated(self) -> bool:
-        """Whether the budget ended the text before the model did."""
+        """Whether `max_tokens` or the context ended the text before the model did."""
         return self.finish_reason is FinishReason.LENGTH

@@ -1,4 +1,4 @@
-"""The hooks a plugin module may implement, in the order of the life of a run.
+"""The hooks that a plugin module may implement, in the order in which a run needs them.
 
 Write a function of the same name in your module, mark it with `@hookimpl`, and name the module in
 your distribution's entry points::
@@ -6,7 +6,7 @@ your distribution's entry points::
     [project.entry-points.olpipe]
     my-plugin = "my_plugin"
 
-No hook is called per image or per request: each is called once, and returns the things to register.
+Each hook is called once, not for each image or request. It returns the things to register.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def register_commands(cli: click.Group) -> None:
     """Add commands with `cli.add_command`.
 
-    Called only when one of the module's commands is asked for: name each under the entry-point
+    This hook is called only when one of the module's commands is asked for. Name each command under the entry-point
     group `olpipe.commands`, so that `olpipe --help` can list it without importing your module.
     """
 
@@ -52,7 +52,8 @@ def register_model_sources() -> Iterable[ModelSource]:
 def register_backends() -> Iterable[Backend]:
     """Return libraries that run models.
 
-    The first that does not refuse a model runs it. Those of plugins are asked before those that ship.
+    The first backend that does not refuse a model runs it. Backends of plugins are asked before those that ship with
+    olpipe.
     """
     return ()
 
@@ -64,14 +65,14 @@ def register_backends() -> Iterable[Backend]:
 def register_image_loaders() -> Iterable[ImageLoader]:
     """Return readers of image formats.
 
-    The first that recognises a file reads it. Those of plugins are asked before those that ship.
+    The first loader that recognises a file reads it. Loaders of plugins are asked before those that ship with olpipe.
     """
     return ()
 
 
 @hookspec
 def register_perceivers() -> Iterable[Perceiver]:
-    """Return detectors and classifiers; a model's manifest, a recipe or `--perceivers` names them."""
+    """Return perceivers, like detectors and classifiers; a model's manifest, a recipe or `--perceivers` names them."""
     return ()
 
 
@@ -86,11 +87,11 @@ def register_tasks() -> Iterable[Task]:
 
 @hookspec
 def register_sinks() -> Iterable[SinkFactory]:
-    """Return places that records can go; `--sink` and recipes name them."""
+    """Return factories of sinks, which write records; `--sink` and recipes name them."""
     return ()
 
 
 @hookspec
 def register_executors() -> Iterable[Executor]:
-    """Return ways to carry a job over many photos; `--executor` and recipes name them."""
+    """Return executors, which work through the photos of a run; `--executor` and recipes name them."""
     return ()

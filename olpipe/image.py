@@ -1,4 +1,4 @@
-"""Images as values: where one lies, what its pixels are, and boxes on it."""
+"""Images as values: files, pixels, and boxes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 USUAL_PIXELS = 1024 * 1024
-"""What is kept of a larger photo where nobody asks for more: enough for detectors, and what vision encoders take."""
+"""Larger photos are scaled down to about this many pixels, unless somebody asks for more.
+
+It is enough for detectors, and it is what vision encoders take.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,13 @@ class DecodedImage:
     """An image ready for a model.
 
     Attributes:
-        pixels: (H, W, 3) uint8 sRGB, upright; may be smaller than the original, never larger.
+        pixels: (H, W, 3) uint8 sRGB, upright; may be smaller than the original, never larger. They cannot be changed,
+            because others look at them, too.
         width: Width of the upright original in pixels.
         height: Height of the upright original in pixels.
         orientation: EXIF orientation as found in the file, 1 to 8; already applied to `pixels`.
         format: The file's format as its loader names it: `JPEG`, `PNG`, …
+        smaller: The same as `pixels`, decoded to fewer of them for those who can use no more; the largest first.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -71,12 +76,24 @@ class DecodedImage:
     height: int
     orientation: int = 1
     format: str = "RAW"
+    smaller: tuple[npt.NDArray[np.uint8], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", _fixed(self.pixels))
+        object.__setattr__(self, "smaller", tuple(map(_fixed, self.smaller)))
 
     def digest(self) -> str:
-        """Return a hex digest that tells pictures apart: of the pixels and of the original's size."""
+        """Return a hex digest of the pixels and of the original's size: different images have different digests."""
         hashed = hashlib.sha256(repr((self.pixels.shape, self.width, self.height)).encode())
         hashed.update(self.pixels.tobytes())
         return hashed.hexdigest()
+
+
+def _fixed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a view of pixels through which they cannot be changed."""
+    view = pixels.view()
+    view.setflags(write=False)
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +103,7 @@ class ImageFile:
     Attributes:
         ref: Where it was found.
         sha256: Hex digest of its bytes.
-        data: The bytes, or None when they were left behind: paths travel between machines, pixels never.
+        data: The bytes, or None when they are not in memory. Then `read` reads the file again.
     """
 
     ref: ImageRef
@@ -94,5 +111,5 @@ class ImageFile:
     data: bytes | None = None
 
     def read(self) -> bytes:
-        """Return the bytes, from memory where they are still there."""
+        """Return the bytes, from memory if they are there, else from the file."""
         return self.ref.path.read_bytes() if self.data is None else self.data

@@ -7,7 +7,7 @@ import sys
 
 
 class _PlainFormatter(logging.Formatter):
-    """`warning: …` for people; time and logger only when debugging."""
+    """Writes `warning: …` for people. Time and logger are shown only when debugging."""
 
     def __init__(self, *, debug: bool) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s" if debug else "%(message)s")

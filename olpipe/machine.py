@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 SMALL = 2
-"""Cores of a machine that has none to spare."""
+"""A machine with this many cores, or with fewer, has none to spare."""
 
 
 def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int:
     """Return how many physical cores this process may keep busy; 0 when that is unknown.
 
-    Those its affinity allows, siblings of one core counted once, and no more than whole processors
-    in the quota of its control group.
+    These are the cores that its CPU affinity allows, at most as many as the quota of its control group, rounded down.
+    Two processors that share a core count once.
 
     Args:
         root: Where `/proc` and `/sys` are.
-        cpus: The processors its affinity allows; None asks the system.
+        cpus: The processors that its CPU affinity allows; None asks the system.
     """
     if cpus is None:
         if not hasattr(os, "sched_getaffinity"):
@@ -32,18 +32,18 @@ def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int
 def threads(available: int) -> int:
     """Return how many threads a model's forwards get; 0 leaves it to the runtime.
 
-    All cores of a small machine, all but one of a larger: the threads of a forward wait for each other, so
-    one that has to share its core with the decoding of photos, with perceivers or with anything else
-    holds up all; but of two cores the second is worth more than that costs.
+    A model gets all cores of a small machine, and all but one core of a larger machine. The threads of a forward wait
+    for each other: one thread that shares its core with perceivers, or with the decoding of photos, delays all of
+    them. On two cores that delay costs less than the second core gains.
 
     Args:
-        available: Cores it may keep busy, as `cores` counts them.
+        available: Cores that the process may keep busy, as `cores` counts them.
     """
     return available if available <= SMALL else available - 1
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return how much memory a process takes, or None where that cannot be told: it is gone, or not ours."""
+    """Return how much memory a process takes, or None where that cannot be read: it has ended, or is not ours."""
     import psutil
 
     try:
@@ -53,14 +53,14 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def available_bytes() -> int:
-    """Return how much memory can be taken without pushing anything out."""
+    """Return how much memory can be taken without swapping."""
     import psutil
 
     return int(psutil.virtual_memory().available)
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield how many processors' time each control group above this process may use, where it is limited."""
+    """Yield the CPU limit of each control group above this process, in processors; groups without one are left out."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
@@ -81,7 +81,7 @@ def _unified_quota(folder: Path) -> tuple[int, int]:
 
 
 def _quota(folder: Path) -> tuple[int, int]:
-    """Return quota and period of a group of cgroup v1; a quota of -1 is none."""
+    """Return quota and period of a group of cgroup v1; a quota of -1 means that there is no limit."""
     return _pair(f"{_text(folder / 'cpu.cfs_quota_us')} {_text(folder / 'cpu.cfs_period_us')}")
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from olpipe.image import DecodedImage
 
 Role = Literal["system", "user", "assistant", "tool"]
-"""Who speaks: who set the model up, who asks, the model, or a tool that the model called."""
+"""Who speaks: `system` sets the model up, `user` asks, `assistant` is the model, `tool` is a tool that it called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ToolCallPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolResultPart:
-    """What a tool returned, in a message of the role `tool`. Images that it returned stand beside it.
+    """What a tool returned, in a message of the role `tool`. Images that it returned are parts of the same message.
 
     Attributes:
         call_id: The `call_id` of the call that it answers.
@@ -86,7 +86,7 @@ class Message:
 
     Attributes:
         role: Who speaks.
-        parts: What is said, in the order in which the model shall read it.
+        parts: What is said, in the order in which the model reads it.
     """
 
     role: Role

@@ -28,9 +28,9 @@ class ModelName:
 
     Attributes:
         host: The registry that it comes from.
-        namespace: Whose it is there.
-        model: The name proper.
-        tag: Which of its variants it is.
+        namespace: Who publishes it there.
+        model: The name without the other parts.
+        tag: Which variant of the model it is.
     """
 
     host: str
@@ -59,7 +59,7 @@ class ModelName:
         return cls(host, namespace, model, tag)
 
     def __str__(self) -> str:
-        """Return the shortest form that names the tag."""
+        """Return the shortest spelling that still has the tag in it."""
         prefix = "" if self.host == DEFAULT_HOST else f"{self.host}/"
         if prefix or self.namespace != DEFAULT_NAMESPACE:
             prefix += f"{self.namespace}/"
@@ -73,13 +73,13 @@ class ModelConfig:
     Attributes:
         model_format: What the files are: `gguf`, `onnx`, or a name of a plugin's own.
         model_family: The architecture: `llama`, …
-        model_type: The size for people: `135M`.
+        model_type: The number of parameters as people write it: `135M`.
         file_type: The quantisation: `Q4_1`, `int4`, …
         context_length: Tokens of prompt plus answer; 0 when not known.
         embedding_length: Width of the model; 0 when not known.
         capabilities: `completion`, `vision`, …
-        perceivers: Whose evidence joins every request to this model.
-        languages: What it writes, as BCP 47 tags; empty when not known.
+        perceivers: Names of the perceivers whose evidence joins every request to this model.
+        languages: Languages that it writes, as BCP 47 tags; empty when not known.
         conversion: Choices for the conversion into a runnable package, like `{"precision": "int4"}`.
     """
 
@@ -95,7 +95,7 @@ class ModelConfig:
     conversion: Mapping[str, Any] = field(default_factory=dict)
 
     def writes(self, language: str) -> bool:
-        """Say whether the model may be asked to write a language; what is not known is worth a try."""
+        """Say whether the model may be asked to write a language: yes if its languages are not known."""
         return not self.languages or choose(language, self.languages) is not None
 
 
@@ -128,7 +128,7 @@ class ModelBundle:
         name: Its name.
         digest: `sha256:…` of its manifest.
         path: Folder with the model's files under their own names. Read only.
-        cache: Folder where a backend keeps what it builds from them; may be emptied at any time.
+        cache: Folder where a backend keeps what it builds from these files; may be emptied at any time.
         config: What kind of package it is.
         system: A system message for conversations that have none, or empty.
         parameters: Default sampling parameters, in Ollama's spelling (`temperature`, `num_predict`, …).

@@ -1,7 +1,6 @@
-"""Find plugins, load each alone, and keep what they bring in registries.
+"""Find plugins, load each on its own, and keep what they bring in registries.
 
-A plugin that cannot be loaded is one warning line and a row in `olpipe plugins`; nothing else of
-the command line notices.
+A plugin that cannot be loaded causes one warning and a row in `olpipe plugins`. Everything else works without it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ DEFAULT_PLUGINS = (
 )
 
 PluginStatus = Literal["loaded", "failed", "disabled", "on demand"]
-"""`on demand`: it only brings commands, and is imported when one of them runs."""
+"""`on demand` means that the plugin brings only commands, and is imported when one of them runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class PluginRow:
 
 
 class Plugins:
-    """What all loaded plugins bring. Made once at the entrance and passed down."""
+    """What all loaded plugins bring. A process makes it once, at its start, and passes it on."""
 
     def __init__(self) -> None:
         self.backends = Registry("backend", interfaces.Backend)  # type: ignore[type-abstract]
@@ -72,7 +71,7 @@ class Plugins:
     def load(cls, settings: Settings) -> Plugins:
         """Load the default plugins, then every installed one that the settings let in."""
         plugins = cls()
-        for module in reversed(DEFAULT_PLUGINS):  # pluggy asks the last first
+        for module in reversed(DEFAULT_PLUGINS):  # pluggy asks the plugin first that was registered last
             name = module.removeprefix("olpipe.default_plugins.")
             plugins._load(PluginRow(name, "olpipe", __version__), partial(importlib.import_module, module), settings)
         plugins.rows.reverse()
@@ -99,10 +98,10 @@ class Plugins:
         }
 
     def add(self, module: object, name: str) -> None:
-        """Register one plugin module and everything it brings; all of it or nothing.
+        """Register one plugin module and everything it brings, or nothing of it if something fails.
 
         Raises:
-            PluginError: It breaks a contract: a misspelt hook, a wrong type, a name that is taken.
+            PluginError: It breaks a contract: a hook is misspelt, a type is wrong, or a name is taken.
         """
         self._add(module, name)
         try:
@@ -113,7 +112,7 @@ class Plugins:
             raise PluginError(str(error)) from error
 
     def _add(self, module: object, name: str) -> None:
-        """Take in what a module brings, without its place among the others."""
+        """Register what a module brings, without putting it in order with the others."""
         if self._manager.has_plugin(name) or self._manager.is_registered(module):
             raise PluginError(f"plugin `{name}` is there twice")
         try:
@@ -134,21 +133,23 @@ class Plugins:
             raise
 
     def _arrange(self) -> None:
-        """Bring what plugins brought into the order in which pluggy calls their hooks, within the wrappers around them.
+        """Put what plugins brought in the order in which pluggy calls their hooks, then apply the hook wrappers.
 
-        What is asked first comes first: installed plugins before what ships, and `tryfirst` and `trylast` as their
-        authors say. A wrapper gets what all plugins brought, in that order, and what it returns is what there is.
+        Installed plugins come before the default ones; `tryfirst` and `trylast` change that. A hook wrapper gets what
+        all plugins brought, in that order. The registry then holds what the wrapper returns.
 
         Raises:
-            _WrapperFailed: A wrapper failed, or returned something else than such things.
+            _WrapperFailed: A wrapper failed, or returned something of a wrong type.
         """
         for kind, registry in self.registries().items():
+            # 1. What the plugins' own hooks returned, without calling them again
             implementations = self._implementations(kind)
             plain = [one.plugin_name for one in reversed(implementations) if not _is_wrapper(one)]
             results: list[Any] = [list(self._brought[kind, name]) for name in plain]
             owners = {id(item): name for name in plain for item in self._brought[kind, name]}
             registry.rebuild(_owned(results, owners, ""))
-            for one in filter(_is_wrapper, implementations):  # the innermost first
+            # 2. Each wrapper changes the results of those inside it, the innermost wrapper first
+            for one in filter(_is_wrapper, implementations):
                 try:
                     results = [list(result) for result in _wrapped(f"register_{kind}", results, one)]
                     registry.rebuild(_owned(results, owners, one.plugin_name))
@@ -156,7 +157,7 @@ class Plugins:
                     raise _WrapperFailed(one, error) from error
 
     def _implementations(self, kind: str) -> list[pluggy.HookImpl]:
-        """Return the implementations of a kind's hook; pluggy calls the last first."""
+        """Return the implementations of a kind's hook; pluggy calls the last one first."""
         caller: pluggy.HookCaller = getattr(self._manager.hook, f"register_{kind}")
         return caller.get_hookimpls()
 
@@ -168,7 +169,7 @@ class Plugins:
             self._manager.unregister(module)
 
     def _arrange_all(self, settings: Settings) -> None:
-        """Arrange; a plugin whose wrapper fails is a warning and a row, and the others are arranged without it."""
+        """Put everything in order. A plugin whose wrapper fails is removed, with a warning and a row that says why."""
         while True:
             try:
                 self._arrange()
@@ -179,10 +180,10 @@ class Plugins:
                 self.rows[at] = _failed(self.rows[at], error.reason, settings)
 
     def _load(self, row: PluginRow, load: Callable[[], object], settings: Settings) -> None:
-        """Import one plugin and add it; whatever goes wrong is a warning and a row."""
+        """Import one plugin and register it. Whatever goes wrong becomes a warning and a row that says why."""
         try:
             self._add(load(), row.name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told in a line
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a warning tells it
             row = _failed(row, error, settings)
         self.rows.append(row)
 
@@ -211,10 +212,10 @@ def _in_a_line(error: BaseException) -> str:
 
 
 def _wrapped(hook: str, results: list[Any], wrapper: pluggy.HookImpl) -> list[Any]:
-    """Have pluggy put one wrapper around results that are known already."""
+    """Have pluggy call one hook wrapper around results that are known already, and return what comes out."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    for place, result in enumerate(reversed(results)):  # pluggy asks the last first
+    for place, result in enumerate(reversed(results)):  # pluggy asks the plugin first that was registered last
         manager.register(_standing_for(hook, lambda result=result: result), f"result {place}")
     manager.register(_standing_for(hook, wrapper.function), "wrapper")
     found: list[Any] = getattr(manager.hook, hook)()
@@ -222,7 +223,7 @@ def _wrapped(hook: str, results: list[Any], wrapper: pluggy.HookImpl) -> list[An
 
 
 def _standing_for(hook: str, function: Callable[..., Any]) -> ModuleType:
-    """Return a plugin with one hook; a function that is not marked gets its mark."""
+    """Return a plugin module with one hook. A function without `@hookimpl` gets it."""
     plugin = ModuleType(hook)
     marked = hasattr(function, f"{hookspecs.PROJECT}_impl")
     setattr(plugin, hook, function if marked else hookspecs.hookimpl(function))
@@ -230,7 +231,7 @@ def _standing_for(hook: str, function: Callable[..., Any]) -> ModuleType:
 
 
 def _owned(results: list[Any], owners: dict[int, str], other: str) -> list[tuple[object, str]]:
-    """Return things with the plugins that brought them; what nobody brought is the wrapper's own."""
+    """Return each thing with the plugin that brought it. `other` brought the things that have no owner yet."""
     return [(item, owners.setdefault(id(item), other)) for result in results for item in result]
 
 
@@ -244,7 +245,7 @@ def _is_wrapper(implementation: pluggy.HookImpl) -> bool:
 
 
 def _check_hooks(module: object, name: str) -> None:
-    """Refuse a module with a hook that would never be called: it lacks its mark, or is misspelt."""
+    """Refuse a module with a hook that would never be called: it lacks `@hookimpl`, or its name is misspelt."""
     known = [hook for hook in vars(hookspecs) if hook.startswith("register_")]
     for function in vars(module).values():
         if not isfunction(function) or function.__module__ != getattr(module, "__name__", None):

@@ -11,7 +11,7 @@ from olpipe.generation import Timings, Usage
 from olpipe.image import Box
 
 LONGEST_NAME = 40
-"""Characters of the longest name that evidence may give to a thing: the recipes that ship take no longer ones."""
+"""Most characters of a name in evidence: the recipes that ship take no longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Detection:
         label: What it is, as in a `Label`.
         score: The perceiver's confidence in 0..1.
         box: Where it is.
-        tags: Finer names for it, the surest first. None is the label itself.
+        tags: Finer names for it, the surest first. The label itself is not among them.
     """
 
     label: str
@@ -46,12 +46,12 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """Words that stand written in a photo. They are quoted, never taken for the name of a thing, and never counted.
+    """Words that are written in a photo. They are quoted, never taken for the name of a thing, and never counted.
 
     Attributes:
         text: The words, as they are written.
         score: The perceiver's confidence in 0..1.
-        box: Where they stand, where the perceiver says.
+        box: Where they are in the photo; None if the perceiver does not say.
     """
 
     text: str
@@ -61,7 +61,7 @@ class ReadText:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What perceivers saw in one photo.
+    """What perceivers found in one photo.
 
     Attributes:
         objects: Things with a box that the perceiver is sure of, the surest first.
@@ -72,6 +72,13 @@ class Evidence:
     objects: tuple[Detection, ...] = ()
     tags: tuple[Label, ...] = ()
     texts: tuple[ReadText, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, expected in (("objects", Detection), ("tags", Label), ("texts", ReadText)):
+            values = getattr(self, name)
+            wrong = [values] if not isinstance(values, tuple) else [v for v in values if not isinstance(v, expected)]
+            if wrong:
+                raise TypeError(f"`{name}` of evidence is a tuple of `{expected.__name__}`, not of {wrong[0]!r}")
 
     def __add__(self, other: Evidence) -> Evidence:
         known = {label.name for label in self.tags}
@@ -92,14 +99,17 @@ class Evidence:
         return cls(tuple(objects), tuple(Label(**label) for label in value["tags"]), tuple(texts))
 
     def renamed(self, names: Mapping[str, str]) -> Evidence:
-        """Return the evidence with other names, where there are any; of tags that became equal the first stays."""
+        """Return the evidence with its names replaced. A name that is not in `names` stays as it is.
+
+        Where two tags become equal, the first one stays.
+        """
         if not names:
             return self
         objects = []
         for thing in self.objects:
             label = names.get(thing.label, thing.label)
             tags = dict.fromkeys(names.get(tag, tag) for tag in thing.tags)
-            tags.pop(label, None)  # it says nothing more any longer
+            tags.pop(label, None)  # a finer name that equals the label adds nothing
             objects.append(replace(thing, label=label, tags=tuple(tags)))
         labels: dict[str, Label] = {}
         for tag in self.tags:
@@ -141,8 +151,8 @@ class Record:
         model: The model's full name, with tag.
         model_digest: `sha256:…` of the model's manifest.
         recipe: The recipe's name.
-        usage: Tokens by kind.
-        truncated: Whether the budget closed the document early.
+        usage: How many tokens there were of each kind.
+        truncated: Whether the answer was cut at `max_tokens`, or at the end of the context.
         timings: Where the model's time went; for the report, not part of the JSON.
         image_ns: Time to decode the photo; for the report.
         ground_ns: Time the perceivers took; for the report.
@@ -232,4 +242,4 @@ class Failure:
 
 
 Outcome = Record | Failure
-"""What comes of one photo."""
+"""What a run makes of one photo."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from olpipe.errors import OlpipeError, PluginError, UnknownName, first_line, nearest
 
 T = TypeVar("T")
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+"""Names are typed in commands, listed with commas, and followed by `:` where they are schemes."""
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "tuple[str, ...]": lambda value: isinstance(value, tuple) and all(isinstance(one, str) for one in value),
+}
+_WORDS = {"str": "a text", "int": "a whole number", "tuple[str, ...]": "a tuple of texts"}
+
 
 class Registry(Generic[T]):
-    """Things by name, in the order in which they are asked."""
+    """Things of one kind by name, in the order in which they are asked."""
 
     def __init__(self, kind: str, expected: type[T], *, key: str = "name") -> None:
         """Make an empty registry.
@@ -25,12 +36,9 @@ class Registry(Generic[T]):
         self.kind = kind
         self._expected = expected
         self._key = key
-        # What its interface declares as a text without giving one, like a version
-        self._texts = [
-            name
-            for name, annotation in vars(expected).get("__annotations__", {}).items()
-            if annotation in ("str", str) and not hasattr(expected, name)
-        ]
+        # What the interface declares, as it is written there: `{"version": "str", "fit_pixels": "int"}`
+        declared = vars(expected).get("__annotations__", {})
+        self._declared = {key: "str", **{name: kind for name, kind in declared.items() if kind in _CHECKS}}
         self._items: dict[str, tuple[T, str]] = {}
 
     def register(self, item: object, plugin: str) -> None:
@@ -39,14 +47,24 @@ class Registry(Generic[T]):
         Raises:
             PluginError: It is of the wrong type, has no name, or its name is taken.
         """
+        brought = f"plugin `{plugin}` registered a"
+        if isinstance(item, type):
+            raise PluginError(f"{brought} class where a {self.kind} is expected: write `{item.__name__}()`")
         if not isinstance(item, self._expected):
-            found = type(item).__name__
-            raise PluginError(f"plugin `{plugin}` registered a {found} where a {self.kind} is expected")
-        for attribute in (self._key, *self._texts):
-            text = getattr(item, attribute, None)
-            if not isinstance(text, str) or not text:
-                raise PluginError(f"plugin `{plugin}` registered a {self.kind} without a `{attribute}`")
+            raise PluginError(f"{brought} {type(item).__name__} where a {self.kind} is expected")
+        for attribute, kind in self._declared.items():
+            if kind != "str" and not hasattr(item, attribute):
+                continue  # it may come later; a text says what the thing is
+            value = getattr(item, attribute, None)
+            if value is None or value == "":
+                raise PluginError(f"{brought} {self.kind} without a `{attribute}`")
+            if not _CHECKS[kind](value):
+                raise PluginError(f"{brought} {self.kind} whose `{attribute}` is {value!r}, not {_WORDS[kind]}")
         name: str = getattr(item, self._key)
+        if not _NAME.fullmatch(name):
+            raise PluginError(
+                f"{brought} {self.kind} called `{name}`; such names are lower-case letters, digits, `-`, `_` and `.`"
+            )
         if name in self._items:
             other = self._items[name][1]
             raise PluginError(f"plugins `{other}` and `{plugin}` both register the {self.kind} `{name}`")
@@ -70,10 +88,13 @@ class Registry(Generic[T]):
         self._items = {name: entry for name, entry in self._items.items() if entry[1] != plugin}
 
     def rebuild(self, things: Iterable[tuple[object, str]]) -> None:
-        """Hold other things than before, in their order, each with the plugin that brought it.
+        """Replace everything that is registered, and take over the order.
+
+        Args:
+            things: Each thing with the plugin that brought it.
 
         Raises:
-            PluginError: As `register`; then nothing has changed.
+            PluginError: As `register`. Nothing is replaced then.
         """
         before, self._items = self._items, {}
         try:
@@ -89,24 +110,17 @@ class Registry(Generic[T]):
 
     @contextmanager
     def blaming(self, name: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Run a thing's own code. An error of it is told in one line that names the thing and its plugin.
+        """Run a thing's own code, and turn its errors into one line that names the thing and its plugin.
 
         Args:
-            name: The thing.
-            but: Errors that pass as they are, beside those that olpipe raises on purpose.
+            name: The thing's name.
+            but: Classes of errors that pass unchanged. Errors that olpipe raises on purpose always do.
 
         Raises:
-            PluginError: It failed.
+            PluginError: The thing's own code failed.
         """
-        passing: tuple[type[Exception], ...] = (OlpipeError, *but)
-        try:
+        with blaming(f"the {self.kind} `{name}` of the plugin `{self.plugin_of(name)}`", but=but):
             yield
-        except passing:
-            raise
-        except Exception as error:
-            whose = f"the {self.kind} `{name}` of the plugin `{self.plugin_of(name)}`"
-            message = f"{whose} failed: {type(error).__name__}: {first_line(error)}"
-            raise PluginError(message, hint="run again with OLPIPE_DEBUG=1 to see where") from error
 
     def names(self) -> tuple[str, ...]:
         """Return all names, in order."""
@@ -124,3 +138,16 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+@contextmanager
+def blaming(whose: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Run a plugin's own code, and turn its errors into one line that begins with `whose`; as `Registry.blaming`."""
+    passing: tuple[type[Exception], ...] = (OlpipeError, *but)
+    try:
+        yield
+    except passing:
+        raise
+    except Exception as error:
+        message = f"{whose} failed: {type(error).__name__}: {first_line(error)}"
+        raise PluginError(message, hint="run again with OLPIPE_DEBUG=1 to see where") from error

@@ -1,7 +1,7 @@
 """The only reader of the environment and of the config file.
 
-Each setting is looked up in the environment first, then in `config.toml` in olpipe's home under the
-lower-case name without its prefix (`OLPIPE_THREADS` -> `threads`), then takes its default.
+Each setting is looked up in the environment first, then in `config.toml` in olpipe's home. A setting that is in
+neither has its default. In the config file, names are lower case and have no prefix: `OLPIPE_THREADS` is `threads`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _count(value: str) -> int:
 
 
 def _keep_alive(value: str) -> float:
-    """Read a duration as Ollama does: what it does not understand, and nothing at all, is its default."""
+    """Read a duration as Ollama does: an empty text, or one that is not a duration, gives the default."""
     try:
         return keep_alive(_text(value))
     except ValueError:
@@ -59,7 +59,7 @@ def _setting(env: str, parse: Callable[[str], Any], default: Any, help_text: str
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the environment decides, read once at the entrance and passed down."""
+    """Everything that the environment decides. A process reads it once, at its start, and passes it on."""
 
     home: Path = _setting("OLPIPE_HOME", _path, Path("~/.olpipe"), "The folder of models, caches and config.toml")
     models: Path | None = _setting(
@@ -151,7 +151,7 @@ def _config_values(path: Path) -> dict[str, str]:
         return {}
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    import tomllib  # most machines have no config file
+    import tomllib  # imported here, because most machines have no config file
 
     try:
         table = tomllib.loads(data.decode("utf-8"))

@@ -5,6 +5,7 @@ Imports count wherever they stand: at the top, in a function, under `TYPE_CHECKI
 
 import ast
 import statistics
+import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -100,6 +101,17 @@ def parameters(function: Function) -> list[ast.arg]:
     given = function.args
     every = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
     return [argument for argument in every if argument is not None and argument.arg not in ("self", "cls")]
+
+
+def private_names(node: ast.AST) -> list[str]:
+    """Return the private names that a node takes from another class or module; Python's own names do not count."""
+    names: list[str] = []
+    if isinstance(node, ast.Attribute):
+        owner = node.value.id if isinstance(node.value, ast.Name) else ""
+        names = [] if owner in {"self", "cls", *sys.stdlib_module_names} else [node.attr]
+    elif isinstance(node, ast.ImportFrom):
+        names = [alias.name for alias in node.names]
+    return [name for name in names if name.startswith("_") and not name.startswith("__")]
 
 
 def percentile_90(numbers: list[int]) -> int:
@@ -226,3 +238,27 @@ def test_the_package_prints_nothing_past_its_command_line():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert prints == []
+
+
+def test_no_test_reaches_into_a_private_name():
+    reached = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path in written_tests()
+        for node in ast.walk(tree(path))
+        for name in private_names(node)
+    ]
+    assert reached == []
+
+
+@pytest.mark.parametrize(
+    ("source", "private"),
+    [
+        ("engine._process", ["_process"]),
+        ("from olpipe.engine import _secret", ["_secret"]),
+        ("self._process", []),
+        ("error.__cause__", []),
+        ("loading.process", []),
+    ],
+)
+def test_a_private_name_is_told_from_a_public_one(source, private):
+    assert [name for node in ast.walk(ast.parse(source)) for name in private_names(node)] == private

@@ -1,5 +1,7 @@
 """Registries: things by name, each remembered with the plugin that brought it."""
 
+from __future__ import annotations
+
 import pytest
 
 from olpipe.errors import PluginError, UnknownName, UsageError
@@ -59,13 +61,46 @@ def test_things_can_go_by_another_attribute_than_their_name():
     assert registry.names() == ("red",)
 
 
+class Cut(Shape):
+    """A shape that declares more than its name."""
+
+    sides: int = 4
+    labels: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sides": "many"}, "plugin `bad` registered a shape whose `sides` is 'many', not a whole number"),
+        ({"sides": True}, "plugin `bad` registered a shape whose `sides` is True, not a whole number"),
+        ({"sides": None}, "plugin `bad` registered a shape without a `sides`"),
+        ({"labels": "red"}, "plugin `bad` registered a shape whose `labels` is 'red', not a tuple of texts"),
+        ({"labels": (1,)}, "plugin `bad` registered a shape whose `labels` is (1,), not a tuple of texts"),
+    ],
+)
+def test_what_an_interface_declares_is_checked(change, message):
+    registry = Registry("shape", Cut)
+    cut = Cut("cut")
+    vars(cut).update(change)
+    with pytest.raises(PluginError) as caught:
+        registry.register(cut, "bad")
+    assert caught.value.message == message
+    assert len(registry) == 0
+
+
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
         (3, "plugin `bad` registered a int where a shape is expected"),
-        (Shape, "plugin `bad` registered a type where a shape is expected"),
+        (Shape, "plugin `bad` registered a class where a shape is expected: write `Shape()`"),
         (Shape(""), "plugin `bad` registered a shape without a `name`"),
         (Shape(None), "plugin `bad` registered a shape without a `name`"),
+        (Shape(2), "plugin `bad` registered a shape whose `name` is 2, not a text"),
+        (
+            Shape("My ring, v2"),
+            "plugin `bad` registered a shape called `My ring, v2`; "
+            "such names are lower-case letters, digits, `-`, `_` and `.`",
+        ),
         (Coloured("red"), "plugin `bad` registered a shape without a `name`"),
         (Shape("circle"), "plugins `round` and `bad` both register the shape `circle`"),
     ],
@@ -107,14 +142,18 @@ class Numbered:
 
 
 @pytest.mark.parametrize(
-    ("texts", "lacks"),
-    [({"name": "one"}, "version"), ({"name": "one", "version": 1}, "version"), ({"version": "1"}, "name")],
+    ("texts", "problem"),
+    [
+        ({"name": "one"}, "thing without a `version`"),
+        ({"name": "one", "version": 1}, "thing whose `version` is 1, not a text"),
+        ({"version": "1"}, "thing without a `name`"),
+    ],
 )
-def test_a_thing_without_a_text_that_its_interface_declares_is_refused(texts, lacks):
+def test_a_thing_without_a_text_that_its_interface_declares_is_refused(texts, problem):
     registry = Registry("thing", Numbered)
     with pytest.raises(PluginError) as caught:
         registry.register(Numbered(**texts), "bad")
-    assert caught.value.message == f"plugin `bad` registered a thing without a `{lacks}`"
+    assert caught.value.message == f"plugin `bad` registered a {problem}"
     registry.register(Numbered(name="one", version="1"), "good")
     assert registry.names() == ("one",)
 

@@ -1,1 +1,1 @@
-"""Requests as `run`, an interactive session and a server send them: what a person wished for, made complete."""
+"""Requests as `run` and a server make them: a person's wishes, completed by the model's and the usual values."""

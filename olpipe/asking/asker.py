@@ -1,4 +1,4 @@
-"""Build requests from messages and wishes, and judge what comes back."""
+"""Make requests from messages and wishes, and judge the answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from olpipe.plugins import Plugins
 
 
 class Asker:
-    """Builds the requests to one model."""
+    """Makes the requests to one model."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class Asker:
         Args:
             bundle: The model.
             wishes: What is asked of it.
-            plugins: Who brings perceivers and image loaders.
+            plugins: The plugins that bring perceivers and image loaders.
             model_pixels: How many pixels of a photo the model can use.
-            evidence: Where evidence is kept; None looks at every photo anew.
+            evidence: Where evidence is kept. None means that every photo is looked at again.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -47,22 +47,22 @@ class Asker:
         self._grounder = Grounder(bundle, plugins.perceivers, names=wishes.perceivers, cache=evidence)
 
     def image(self, path: Path) -> DecodedImage:
-        """Decode a photo to as many pixels as somebody can use.
+        """Decode a photo to as many pixels as the model or a perceiver can use.
 
         Raises:
-            ImageError: It cannot be decoded; the message names it.
+            ImageError: The photo cannot be decoded. The message names it.
         """
-        return load(path, self._loaders, fit_pixels=max(self._model_pixels, self._grounder.fit_pixels))
+        return load(path, self._loaders, sizes=self._grounder.sizes(self._model_pixels))
 
     def request(self, model: str, messages: Sequence[Message]) -> GenerateRequest:
         """Return the request to send, with the evidence of its photos in it.
 
         Args:
             model: The model's name, as it was given.
-            messages: The conversation, oldest first.
+            messages: The conversation, oldest message first.
 
         Raises:
-            UsageError: A wish that cannot be fulfilled, or photos that nobody can look at.
+            UsageError: A wish cannot be fulfilled, or there are photos, but neither vision nor a perceiver.
             PluginError: A perceiver failed.
         """
         wishes = self._wishes
@@ -87,7 +87,7 @@ def judge(request: GenerateRequest, completion: Completion) -> None:
     """Judge an answer that was shown already and can no longer be changed.
 
     Raises:
-        InvalidOutput: It is not what its format asks for.
+        InvalidOutput: The answer does not fit the format that was asked for.
     """
     from olpipe.guidance.validate import judge_as_it_is
 

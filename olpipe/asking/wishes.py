@@ -1,4 +1,4 @@
-"""What somebody may wish for beside the messages themselves."""
+"""What a request may ask for besides its messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SAMPLING = frozenset(parameter.name for parameter in fields(SamplingParams))
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a request asks for. What is not said is as usual.
+    """What a request asks for. Whatever is not set has its usual value.
 
     Attributes:
         format: `json`, or the text of a JSON Schema, that the answer is held to; None leaves it free.
@@ -32,7 +32,7 @@ class Wishes:
         tools: What the model may call.
         tool_choice: Whether it may, must or must not call them.
         raw: Whether the text goes to the model as it is, without a chat template.
-        suffix: Text behind the place that the model fills in.
+        suffix: Text that comes after the answer.
         top_logprobs: How many of the likeliest tokens to report beside each token.
     """
 
@@ -51,18 +51,18 @@ class Wishes:
         """Return what the answer is held to.
 
         Raises:
-            SchemaError: The format is neither `json` nor a JSON Schema that documents can be decoded to.
+            SchemaError: The format is neither `json` nor a JSON Schema that an answer can be held to.
         """
         if self.format is None:
             return None
         return Guidance("json") if self.format == "json" else _held_to(self.format)
 
     def sampling_for(self, bundle: ModelBundle) -> SamplingParams:
-        """Return how tokens are picked: as usual, then as the model's own parameters say, then as was wished.
+        """Return how tokens are picked. The wishes come first, then the model's own parameters, then the usual values.
 
         Raises:
             StoreError: A parameter of the model cannot be used.
-            UsageError: There is no such parameter.
+            UsageError: A wish names a parameter that does not exist.
         """
         unknown = sorted(self.sampling.keys() - _SAMPLING)
         if unknown:

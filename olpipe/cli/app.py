@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class App:
-    """The command line's one object: settings now, everything heavier on demand."""
+    """What all commands share: the settings from the start, everything heavier on demand."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @cached_property
     def plugins(self) -> Plugins:
-        """All plugins the settings let in."""
+        """All plugins that the settings let in."""
         from olpipe.plugins import Plugins
 
         return Plugins.load(self.settings)
@@ -37,7 +37,7 @@ class App:
 
     @cached_property
     def evidence(self) -> EvidenceCache:
-        """What perceivers saw in photos before."""
+        """What perceivers found in photos before."""
         from olpipe.perception.evidence_cache import EvidenceCache
 
         return EvidenceCache(self.settings.home / "cache" / "evidence.sqlite")

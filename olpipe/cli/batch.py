@@ -1,4 +1,4 @@
-"""`olpipe batch`: describe folders of photos, one JSON record a photo."""
+"""`olpipe batch`: describe folders of photos, with one JSON record for each photo."""
 
 from __future__ import annotations
 
@@ -23,9 +23,15 @@ SOME_FAILED = 3
 
 @click.command(no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for what comes out.")
-@click.option("--recipe", "recipe_name", default="photo-tags", metavar="NAME|FILE", help="What to ask; see docs.")
-@click.option("--model", help="Another model than the recipe's.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The output folder.")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default="photo-tags",
+    metavar="NAME|FILE",
+    help="The recipe, which says what to ask of every photo: one that ships, or a TOML file.",
+)
+@click.option("--model", help="Use this model instead of the recipe's.")
 @click.option("--prompt", help="Ask this instead of what the recipe asks.")
 @click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
 @choices.perceivers
@@ -38,8 +44,8 @@ SOME_FAILED = 3
     metavar="SCHEME[:TARGET]",
     help="Where records go; may be repeated. TARGET is a path below OUTPUT, or what the sink understands.",
 )
-@click.option("--executor", metavar="NAME", help="Who carries the work.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N photos.")
+@click.option("--executor", metavar="NAME", help="The executor that works through the photos.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Describe only the first N photos.")
 @click.option("--retry-failed", is_flag=True, help="Try photos again that failed before.")
 @click.pass_obj
 def batch(
@@ -54,19 +60,19 @@ def batch(
     sinks: tuple[str, ...],
     **changes: Any,
 ) -> int:
-    """Describe photos: one JSON record a photo.
+    """Describe photos, with one JSON record for each photo.
 
-    INPUT is a folder (searched to the bottom), a photo, or a pattern in quotes like 'photos/**/*.jpg'.
-    Records go to OUTPUT/records.jsonl unless `--sink` names other places, photos that could not be described to
-    OUTPUT/failures.jsonl, counts and times to OUTPUT/run.json.
+    INPUT is a folder with all its subfolders, a photo, or a pattern in quotes like 'photos/**/*.jpg'.
+    Records go to OUTPUT/records.jsonl, unless `--sink` names other places. Photos that could not be described
+    are listed in OUTPUT/failures.jsonl. Counts and times go to OUTPUT/run.json.
 
-    The same command again goes on where the last one stopped and does nothing twice; a photo that was
-    renamed keeps its record, one that changed gets a new one.
+    The same command again goes on where the last one stopped, and does nothing twice. A photo that was
+    renamed keeps its record. A photo that was changed gets a new one.
     """
     from olpipe.imaging.discover import discover
     from olpipe.pipeline.run import BatchOptions
 
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata mostly; what matters is a failure row
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
     recipe = _recipe(recipe_name, {**changes, "sinks": sinks or None})
     suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
     found = discover(inputs, suffixes, leave_out=output)
@@ -82,7 +88,7 @@ def _recipe(name: str, changes: dict[str, Any]) -> Recipe:
 
 
 def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:
-    """Run the batch under the terminal's eyes and return the exit code."""
+    """Run the batch, show how it goes, and return the exit code."""
     from olpipe.cli.batch_display import BatchDisplay, finishing_on_interrupt, summarise
     from olpipe.cli.progress import shown
     from olpipe.engine.manager import Engine
@@ -90,8 +96,8 @@ def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> i
 
     display = BatchDisplay()
     if found.links_skipped:
-        links = "1 link to a folder" if found.links_skipped == 1 else f"{found.links_skipped} links to folders"
-        display.notice(f"not followed: {links} or out of what was given")
+        links = "1 link that leads" if found.links_skipped == 1 else f"{found.links_skipped} links that lead"
+        display.notice(f"not followed: {links} to a folder, or out of the folders given")
     observer = Observer(display.progress, display.notice)
     explanation = f"getting `{recipe.model}` ready: this may take some minutes, once"
     try:

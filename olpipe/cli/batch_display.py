@@ -68,7 +68,8 @@ class BatchDisplay:
 def _bar(counts: Counts) -> Any:
     from tqdm import tqdm
 
-    size = shutil.get_terminal_size()  # tqdm would draw nothing on a terminal that says it has no columns
+    # Some terminals say that they have no columns. tqdm would believe that and draw nothing.
+    size = shutil.get_terminal_size()
     return tqdm(
         desc="photos",
         total=counts.wanted,
@@ -86,11 +87,11 @@ def finishing_on_interrupt(stop: threading.Event, display: BatchDisplay) -> Iter
     """Let the first Ctrl-C set `stop` once photos are being worked on; the second ends the process at once."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if not display.working:  # discovering, pulling a model: nothing that would have to be finished
+        if not display.working:  # it looks for photos or pulls a model: there is nothing to finish
             raise KeyboardInterrupt
         stop.set()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.write(2, STOPPING)  # not through `sys.stderr`: the handler may have come in the middle of its work
+        os.write(2, STOPPING)  # not through `sys.stderr`, which the signal may have interrupted while it was writing
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -100,7 +101,7 @@ def finishing_on_interrupt(stop: threading.Event, display: BatchDisplay) -> Iter
 
 
 def summarise(result: BatchResult, output: Path) -> None:
-    """Say how the run ended, where things are, and what could be done next."""
+    """Say how the run ended, where its results are, and what to do next."""
     counts = result.counts
     records, failures = counts.records_before + counts.records, counts.failures_before + counts.failures
     parts = [_plural(records, "record") + (f" ({counts.records} new)" if counts.records_before else "")]
@@ -122,7 +123,7 @@ def summarise(result: BatchResult, output: Path) -> None:
 
 
 def _place(target: str, output: Path) -> str:
-    """Return the path of a target that is one, else the target as it was named."""
+    """Return the path of a target that is a file or a folder, else the target as it was named."""
     path = output / target.partition(":")[2]
     return str(path) if path.exists() else target
 

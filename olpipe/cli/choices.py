@@ -18,7 +18,9 @@ perceivers = click.option(
     "perceivers",
     metavar="NAME,...",
     callback=_names,
-    help="Show the model what these perceivers see in the photos, like photo-mini.",
+    help="Perceivers, like photo-mini, that tell the model what they find in the photos.",
 )
 
-backend = click.option("--backend", metavar="NAME", help="The backend that runs the model; else the first that can.")
+backend = click.option(
+    "--backend", metavar="NAME", help="The backend that runs the model. By default, the first one that can."
+)

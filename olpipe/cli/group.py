@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 COMMANDS = {
-    "batch": ("olpipe.cli.batch:batch", "Describe folders of photos, one JSON record a photo"),
+    "batch": ("olpipe.cli.batch:batch", "Describe folders of photos, with one JSON record for each photo"),
     "run": ("olpipe.cli.run:run", "Ask a model something, with images if you like"),
     "pull": ("olpipe.cli.pull:pull", "Bring a model onto this machine"),
     "list": ("olpipe.cli.models:list_models", "List the models on this machine"),
@@ -30,9 +30,9 @@ class LazyGroup(click.Group):
     """Knows its commands by name and one line of help; imports one when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return our commands in the order of the table, then those of plugins by name."""
+        """Return olpipe's own commands in the order of the table, then those of plugins by name."""
         named = [name for name in entry_points.names(entry_points.COMMANDS) if name not in COMMANDS]
-        if named:  # only then is it worth reading which plugins are denied
+        if named:  # reading which plugins are denied takes time, and is needed only now
             allowed = _plugin_commands()
             named = [name for name in named if name in allowed]
         return [*COMMANDS, *named]
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or fail with the nearest names."""
+        """Find the command, or fail and offer the most similar names."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             close = nearest(name, self.list_commands(ctx))
@@ -78,12 +78,12 @@ class LazyGroup(click.Group):
 
 
 def _plugin_commands() -> dict[str, str]:
-    """Return the modules that bring commands, by command, but for those of plugins that the settings keep out."""
+    """Return the modules that bring commands, by command, except those of plugins that the settings keep out."""
     from olpipe.settings import Settings
 
     try:
         settings = Settings.read()
-    except UsageError:  # the command that runs will tell; until then nobody knows who is denied
+    except UsageError:  # it is not known which plugins are denied; the command that runs reports the error
         return {}
     plugins: dict[str, set[str]] = {}
     for found in entry_points.installed(entry_points.PLUGINS):

@@ -1,4 +1,4 @@
-"""The entrance: read settings, run the command, turn errors into one line, a hint and an exit code."""
+"""Where `olpipe` starts: read settings, run the command, turn errors into one line, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ INTERRUPTED = 130
 @click.version_option(__version__, "-v", "--version", message="olpipe version is %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Run vision-language models on your own machine: a folder of photos in, good JSON out."""
-    # Not imported above: `olpipe --help` ends before this line, and would pay half its time for them.
+    """Run vision-language models on your own machine. Photos go in, and one JSON record for each photo comes out."""
+    # Imported here, because `olpipe --help` ends before this line and would take twice as long with them.
     from olpipe import logs
     from olpipe.cli.app import App
     from olpipe.settings import Settings

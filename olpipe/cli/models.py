@@ -24,7 +24,7 @@ _TEXT_LINES = 2
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 @click.pass_obj
 def list_models(app: App, prefix: str, as_json: bool) -> None:
-    """List the models on this machine, newest first; those whose name begins with PREFIX if it is given."""
+    """List the models on this machine, newest first. With PREFIX, list only those whose name begins with it."""
     found = [model for model in app.library.stored() if str(model.name).lower().startswith(prefix.lower())]
     if as_json:
         from olpipe.store.summary import summary
@@ -45,7 +45,7 @@ def list_models(app: App, prefix: str, as_json: bool) -> None:
 @click.option("--license", "license_only", is_flag=True, help="Write the texts of the licences only.")
 @click.pass_obj
 def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
-    """Show what a model is: architecture, sizes, capabilities, parameters, licence, model card."""
+    """Show what a model is: architecture, sizes, capabilities, parameters, licence, backends, model card."""
     from olpipe.model import ModelName
     from olpipe.store.summary import details, summary
 
@@ -65,7 +65,7 @@ def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
 @click.argument("destination")
 @click.pass_obj
 def cp(app: App, source: str, destination: str) -> None:
-    """Give the model SOURCE a second name, DESTINATION; its files are shared."""
+    """Give the model SOURCE a second name, DESTINATION. Both names share the files."""
     from olpipe.model import ModelName
 
     app.library.copy(ModelName.parse(source), ModelName.parse(destination))
@@ -85,7 +85,7 @@ def rm(app: App, models: tuple[str, ...]) -> None:
 
 
 def _backends(app: App, bundle: ModelBundle) -> list[dict[str, Any]]:
-    """Return who runs a model, and why not the others, in the order in which they are asked."""
+    """Return which backend runs a model, and why others cannot, in the order in which backends are asked."""
     from olpipe.store.build import refusal
 
     backends = app.plugins.backends
@@ -101,7 +101,7 @@ def _said(backend: dict[str, Any]) -> str:
 
 
 def _sections(bundle: ModelBundle, backends: list[dict[str, Any]]) -> list[str]:
-    """Return Ollama's sections in Ollama's order, the empty ones left out; the last three are ours."""
+    """Return Ollama's sections in Ollama's order, then ours; empty ones are left out."""
     config = bundle.config
     facts = (
         ("architecture", config.model_family),

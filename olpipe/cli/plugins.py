@@ -1,4 +1,4 @@
-"""`olpipe plugins`: what is installed, what of it could be loaded, and what it brings."""
+"""`olpipe plugins`: which plugins are installed, whether they could be loaded, and what they bring."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from olpipe.settings import Settings
 
 Brings = dict[str, list[str]]
-"""Names by kind, as the registries call it: `{"sink": ["csv"]}`."""
+"""Names by kind, as the registries call the kinds: `{"sink": ["csv"]}`."""
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 @click.pass_obj
 def plugins(app: App, as_json: bool) -> None:
-    """List plugins and what they bring: ours first, then installed ones."""
+    """List plugins and what they bring: first those that ship with olpipe, then installed ones."""
     rows = _described(app.plugins, app.settings)
     if as_json:
         listed = [asdict(row) | {"brings": brings} for row, brings in rows]
@@ -37,7 +37,7 @@ def plugins(app: App, as_json: bool) -> None:
 
 
 def _described(loaded: Plugins, settings: Settings) -> list[tuple[PluginRow, Brings]]:
-    """Return every plugin with what it brings; one that only brings commands is not loaded for this."""
+    """Return every plugin with what it brings. A plugin that brings only commands is not loaded for this."""
     from olpipe.plugins import PluginRow
 
     commands = _commands()
@@ -49,7 +49,7 @@ def _described(loaded: Plugins, settings: Settings) -> list[tuple[PluginRow, Bri
     listed = {(row.distribution, row.version) for row in loaded.rows}
     for (distribution, version), names in commands.items():
         if (distribution, version) in listed:
-            continue  # all its plugins are kept out
+            continue  # commands of a plugin that is listed as disabled
         if settings.lets_in(distribution):
             rows.append((PluginRow(distribution, distribution, version, status="on demand"), {"command": names}))
         else:

@@ -16,11 +16,11 @@ _COUNTER = "{desc}: {n_fmt} {rate_fmt}"
 
 @contextmanager
 def shown(explanation: str, *, stream: TextIO | None = None) -> Iterator[ProgressCallback]:
-    """Give a callback to pass down, and leave the terminal tidy when the step ends.
+    """Yield a progress callback, and leave the terminal tidy when the step ends.
 
     Args:
-        explanation: What is being done and why it may take a while; written once, before the first
-            report, so a step that reports nothing stays silent.
+        explanation: What is being done and why it may take a while. It is written once, before the first report, so a
+            step that reports nothing stays silent.
         stream: Where to write; stderr when not given.
     """
     display = _Display(explanation, stream or sys.stderr)
@@ -31,7 +31,7 @@ def shown(explanation: str, *, stream: TextIO | None = None) -> Iterator[Progres
 
 
 class _Display:
-    """One bar at a time; the next status closes the last one's."""
+    """Shows one bar at a time: a new status closes the bar of the last one."""
 
     def __init__(self, explanation: str, stream: TextIO) -> None:
         self._explanation = explanation
@@ -61,7 +61,7 @@ class _Display:
     def _open(self, progress: Progress) -> Any:
         from tqdm import tqdm
 
-        # tqdm would believe a terminal that says it has no columns, and draw nothing.
+        # Some terminals say that they have no columns. tqdm would believe that and draw nothing.
         size = shutil.get_terminal_size()
         return tqdm(
             desc=progress.status,

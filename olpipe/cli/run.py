@@ -1,4 +1,4 @@
-"""`olpipe run`: one question to a model, the answer streamed to stdout."""
+"""`olpipe run`: ask a model one question and stream the answer to stdout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @choices.backend
 @click.option("--temperature", type=click.FloatRange(min=0), help="0 always picks the most probable token.")
 @click.option("--top-k", type=click.IntRange(min=0), help="Keep the K most probable tokens; 0 keeps all.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Keep tokens that make up this probability.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Keep top tokens up to this probability.")
 @click.option("--seed", type=click.IntRange(min=0), help="Make a sampled answer repeatable.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; may be repeated.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens of the answer.")
@@ -51,8 +51,8 @@ def run(
 ) -> None:
     """Ask MODEL something and stream its answer.
 
-    Paths of images in the PROMPT are taken out of it and shown to the model. What comes in on stdin
-    is put before the PROMPT. A model that makes embeddings answers with a vector, as one JSON array.
+    If PROMPT has paths of images in it, the images are shown to the model or to perceivers. Text from stdin
+    is put before PROMPT. A model that makes embeddings answers with a vector, as one JSON array.
 
     \b
     olpipe run photo-mini "what is in samples/photos/cat.jpg?"
@@ -65,7 +65,7 @@ def run(
 
     question = _question(prompt)
     wishes = _wishes(format_, perceivers, sampling)
-    # One question at a time needs one slot, and a single sequence has the fastest forwards.
+    # One question needs one slot, and forwards are fastest with a single sequence.
     options = LoadOptions(slots=1, backend=backend or "")
     with (
         shown(f"`{model}` is not built yet: this happens once") as progress,
@@ -86,7 +86,7 @@ def run(
 
 
 def _pixels(model: str, bundle: ModelBundle, engine: Engine, options: LoadOptions) -> int:
-    """Return how many pixels of a photo the model can use; only one that sees has to be loaded for the answer."""
+    """Return how many pixels of a photo the model can use. Only a model with vision has to be loaded for that."""
     from olpipe.image import USUAL_PIXELS
 
     sees = "vision" in bundle.config.capabilities
@@ -109,7 +109,7 @@ def _wishes(
 
     given = {name: value for name, value in sampling.items() if value is not None and value != ()}
     wishes = Wishes(format=_format(format_), sampling=given, perceivers=perceivers)
-    wishes.guidance()  # a schema that cannot be used is refused before a model is fetched for it
+    wishes.guidance()  # refuses a schema that cannot be used before a model is fetched for it
     return wishes
 
 

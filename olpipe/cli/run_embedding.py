@@ -23,15 +23,15 @@ def embed(engine: Engine, model: str, text: str, wishes: Wishes, *, options: Loa
     """Write the vector of a text to stdout, as one JSON array.
 
     Args:
-        engine: Who runs the model.
-        model: Its name.
+        engine: The engine that runs the model.
+        model: The model's name.
         text: The text.
-        wishes: Must be none: they are about answers.
+        wishes: None may be set, because they are about answers.
         options: How the model is loaded.
         verbose: Whether to show tokens and times on stderr.
 
     Raises:
-        UsageError: There are wishes.
+        UsageError: A wish is set.
     """
     import orjson
 

@@ -1,15 +1,15 @@
-"""What can be converted; imports nothing, so that a backend may ask before any conversion."""
+"""Names that a backend needs before a conversion. This module imports nothing, so that it costs no time."""
 
 from __future__ import annotations
 
 ARCHITECTURES = ("llama", "qwen2")
-"""Those that can be converted, as `general.architecture` names them."""
+"""The architectures that can be converted, as GGUF files name them in `general.architecture`."""
 
 FORMAT_VERSION = 8
-"""Changes whenever the same file is converted to another package."""
+"""The version of packages. It changes whenever the same file would be converted to a different package."""
 
 ADAPTER_FILE = "adapter.safetensors"
-"""What an adapter is called in its model's folder."""
+"""The name of an adapter in its model's folder."""
 
 EMBEDDING_CONFIG = "embedding_config.json"
-"""What the description of a converted embedding model is called in its package."""
+"""The name of the description of an embedding model in its package."""

@@ -1,6 +1,6 @@
-"""The sizes of a BERT encoder and of its near relatives, and which tensors it has, checked before any is read.
+"""The sizes and tensors of BERT, RoBERTa and XLM-RoBERTa encoders. They are checked before any weight is read.
 
-Tensors are called as GGUF files call them. Folders of Hugging Face have other names for the same tensors.
+Tensors have the names that GGUF files give them. Folders of Hugging Face have other names for the same tensors.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from olpipe.convert.gguf import shown
 from olpipe.convert.model_folder import CONFIG_NAME, ConfigFile
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
-# Above what real models have, so that a damaged file cannot ask for a graph of a billion layers.
+# These limits are above what real models have. So a damaged file cannot ask for a graph of a billion layers.
 MAX_LAYERS = 1024
 MAX_WIDTH = 1 << 16
 
+# What a folder of Hugging Face calls each tensor, by its name in GGUF files.
 _HUGGING_FACE = {
     "token_embd": "embeddings.word_embeddings",
     "position_embd": "embeddings.position_embeddings",
@@ -33,17 +34,17 @@ _HUGGING_FACE = {
 }
 
 UNUSED = frozenset({"embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias"})
-"""What folders hold besides, and vectors of texts do not need."""
+"""Other tensors that folders may have. They are not needed for vectors of texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What tells one architecture from another.
+    """What is particular to one architecture.
 
     Attributes:
-        family: Its name where models are listed.
-        prefix: What the names of its tensors begin with where the model was part of a larger one.
-        skips_positions: Whether positions are counted from behind the padding token's id.
+        family: Its name in lists of models.
+        prefix: What the names of its tensors begin with if the model was saved as part of a larger one.
+        skips_positions: Whether the first token has the position after the padding token's id, and not the position 0.
     """
 
     family: str
@@ -51,7 +52,7 @@ class Architecture:
     skips_positions: bool
 
 
-# Source: https://github.com/huggingface/transformers, `create_position_ids_from_input_ids` of the two latter
+# Source for the positions: https://github.com/huggingface/transformers, `create_position_ids_from_input_ids`
 ARCHITECTURES = {
     "BertModel": Architecture("bert", "bert.", skips_positions=False),
     "RobertaModel": Architecture("roberta", "roberta.", skips_positions=True),
@@ -65,15 +66,15 @@ class BertConfig:
 
     Attributes:
         family: The architecture, as `ModelConfig.model_family` has it.
-        layers: Transformer blocks.
-        hidden_size: Width of the model.
-        feed_forward_size: Width inside a feed-forward block.
-        heads: Attention heads.
-        positions: Rows of the position embedding that texts use: most tokens of a text.
-        skipped_positions: Rows before them that no text uses.
-        vocab_size: Rows of the token embedding.
-        token_types: Rows of the token type embedding. A text alone uses the first.
-        epsilon: Of the norms.
+        layers: How many transformer blocks there are.
+        hidden_size: The width of the model.
+        feed_forward_size: The width inside a feed-forward block.
+        heads: How many attention heads there are.
+        positions: How many rows of the position embedding texts use. A text has no more tokens.
+        skipped_positions: How many rows before these no text uses.
+        vocab_size: How many rows the token embedding has.
+        token_types: How many rows the token type embedding has. A single text uses the first one only.
+        epsilon: The epsilon of the norms.
     """
 
     family: str
@@ -118,8 +119,8 @@ def read_folder_config(folder: Path) -> BertConfig:
     """Read the `config.json` of a folder.
 
     Raises:
-        ModelCorrupt: Something is missing or contradicts itself.
-        ModelUnsupported: It is another architecture, or one of a kind that is not converted.
+        ModelCorrupt: Something is missing, or two statements contradict each other.
+        ModelUnsupported: The model is of an architecture or of a kind that cannot be converted.
     """
     config = ConfigFile.read(folder / CONFIG_NAME)
     architecture = _architecture(config)
@@ -130,7 +131,7 @@ def read_folder_config(folder: Path) -> BertConfig:
     if architecture.skips_positions:
         padding = config.values.get("pad_token_id", 1)
         if type(padding) is not int or not 0 <= padding < positions - 1:
-            raise ModelCorrupt(f"`{config.path}` has no place among {positions} positions for `pad_token_id`")
+            raise ModelCorrupt(f"`{config.path}` has a `pad_token_id` that does not fit into {positions} positions")
         skipped = padding + 1
     if hidden_size % heads:
         raise ModelCorrupt(f"`{config.path}` has a width of {hidden_size} for {heads} heads")
@@ -152,8 +153,8 @@ def hugging_face_names(config: BertConfig, present: Collection[str]) -> dict[str
     """Return what a folder calls each tensor, by its name in GGUF files.
 
     Args:
-        config: The encoder's sizes.
-        present: The names in the folder's file, which tell whether they have a prefix.
+        config: The sizes of the encoder.
+        present: The names in the folder's file. They show whether names have a prefix.
     """
     architecture = next(known for known in ARCHITECTURES.values() if known.family == config.family)
     prefix = architecture.prefix
@@ -174,11 +175,17 @@ def check_tensors(
     *,
     unused: Collection[str] = (),
 ) -> None:
-    """Check that exactly the expected tensors are there.
+    """Check that a file has exactly the expected tensors.
+
+    Args:
+        path: The file.
+        found: The shapes of its tensors, by name.
+        expected: The shapes of the expected tensors, by name.
+        unused: Names of tensors that may be there as well.
 
     Raises:
-        ModelCorrupt: One is missing, or has another shape.
-        ModelUnsupported: There is one more, which such an encoder does not have.
+        ModelCorrupt: A tensor is missing, or it has another shape.
+        ModelUnsupported: There is another tensor, which such an encoder does not have.
     """
     for name, shape in expected.items():
         if name not in found:
@@ -191,19 +198,21 @@ def check_tensors(
 
 
 def _architecture(config: ConfigFile) -> Architecture:
+    """Return the architecture that a configuration names."""
     named = config.values.get("architectures")
     name = named[0] if isinstance(named, list) and len(named) == 1 else None
     if not isinstance(name, str):
         raise ModelUnsupported(f"`{config.path}` does not name one architecture")
     if name not in ARCHITECTURES:
         raise ModelUnsupported(
-            f"`{config.path}` has the architecture `{shown(name)}`, which is not converted",
-            hint=f"convertible are: {', '.join(ARCHITECTURES)}",
+            f"`{config.path}` has the architecture `{shown(name)}`, which cannot be converted",
+            hint=f"these can be converted: {', '.join(ARCHITECTURES)}",
         )
     return ARCHITECTURES[name]
 
 
 def _check_kind(config: ConfigFile) -> None:
+    """Refuse encoders with other activations or positions, and decoders."""
     for key, only in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
         value = config.text(key, only)
         if value != only:

@@ -1,4 +1,4 @@
-"""Read BERT encoders from GGUF files: their sizes, how they pool, and their WordPiece tokenizer.
+"""Read BERT encoders from GGUF files: their sizes, their pooling, and their WordPiece tokenizer.
 
 Source: `BertModel` in https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf.py
 """
@@ -18,25 +18,28 @@ ARCHITECTURE = "bert"
 _POOLING = {1: Pooling.MEAN, 2: Pooling.CLS}
 _CONTROL = 3
 _WORD_START = "\u2581"
-"""What tokens that begin a word begin with in these files; the others are written `##…` in Hugging Face's."""
+"""The first character of tokens that begin a word, in GGUF files.
+
+In a `tokenizer.json`, these tokens have no mark. All other tokens begin with `##` there.
+"""
 
 
 def read_header_config(header: GGUFHeader) -> tuple[BertConfig, Pooling]:
-    """Read and check what a header says of the encoder, and that exactly its tensors are there.
+    """Read what a header says about the encoder, and check that the file has exactly its tensors.
 
     Raises:
-        ModelCorrupt: Something is missing or contradicts itself.
-        ModelUnsupported: It is an encoder of a kind that is not converted.
+        ModelCorrupt: Something is missing, or two statements contradict each other.
+        ModelUnsupported: The encoder is of a kind that cannot be converted.
     """
     said = ConfigFile(header.path, header.metadata)
     prefix = ARCHITECTURE
     if said.flag(f"{prefix}.attention.causal"):
-        raise ModelUnsupported(f"`{header.path}` has causal attention, which is not converted")
+        raise ModelUnsupported(f"`{header.path}` has causal attention, which cannot be converted")
     pooling = header.metadata.get(f"{prefix}.pooling_type")
     if type(pooling) is not int or pooling not in _POOLING:
         raise ModelUnsupported(
-            f"`{header.path}` says `{prefix}.pooling_type` is {shown(str(pooling))}, which is not converted",
-            hint="convertible are: 1 (mean) and 2 (cls)",
+            f"`{header.path}` says `{prefix}.pooling_type` is {shown(str(pooling))}, which cannot be converted",
+            hint="these can be converted: 1 (mean) and 2 (cls)",
         )
     hidden_size = said.size(f"{prefix}.embedding_length", limit=MAX_WIDTH)
     config = BertConfig(
@@ -62,7 +65,7 @@ def tokenizer_json(header: GGUFHeader) -> dict[str, Any]:
 
     Raises:
         ModelCorrupt: The tokenizer is damaged.
-        ModelUnsupported: It is another kind.
+        ModelUnsupported: The tokenizer is of another kind.
     """
     kind = header.metadata.get("tokenizer.ggml.model")
     if kind != "bert":
@@ -102,7 +105,7 @@ def tokenizer_json(header: GGUFHeader) -> dict[str, Any]:
     }
 
 
-# The roles, and the keys that say which token has each; llama.cpp itself spells the separator's key with an `e`.
+# For each role the keys that may say which token has it, the most specific first. llama.cpp itself writes `seperator`.
 _ROLES = {
     "unk": ("unknown_token_id",),
     "cls": ("cls_token_id", "bos_token_id"),
@@ -111,6 +114,7 @@ _ROLES = {
 
 
 def _rows(header: GGUFHeader, name: str) -> int:
+    """Return how many rows a tensor has."""
     tensor = header.tensors.get(name)
     if tensor is None:
         raise ModelCorrupt(f"`{header.path}` has no tensor `{name}`")
@@ -118,6 +122,7 @@ def _rows(header: GGUFHeader, name: str) -> int:
 
 
 def _kinds(header: GGUFHeader) -> tuple[int, ...]:
+    """Return the kind of each token, as GGUF numbers it."""
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, tuple) or not tokens or not isinstance(tokens[0], str):
         raise ModelCorrupt(f"`{header.path}` has no list of texts `tokenizer.ggml.tokens`")
@@ -128,7 +133,7 @@ def _kinds(header: GGUFHeader) -> tuple[int, ...]:
 
 
 def _tokens(header: GGUFHeader, kinds: tuple[int, ...]) -> list[str]:
-    """Return the tokens as Hugging Face writes them."""
+    """Return the tokens as a `tokenizer.json` has them."""
     stored = header.metadata["tokenizer.ggml.tokens"]
     tokens = [_written(token, kind) for token, kind in zip(stored, kinds, strict=True)]
     if len(set(tokens)) != len(tokens):
@@ -137,6 +142,7 @@ def _tokens(header: GGUFHeader, kinds: tuple[int, ...]) -> list[str]:
 
 
 def _written(token: str, kind: int) -> str:
+    """Return one token as a `tokenizer.json` has it."""
     if token.startswith(_WORD_START):
         return token.removeprefix(_WORD_START)
     if kind == _CONTROL or (token.startswith("[") and token.endswith("]")):
@@ -145,6 +151,7 @@ def _written(token: str, kind: int) -> str:
 
 
 def _token_id(header: GGUFHeader, role: str, keys: tuple[str, ...], count: int) -> int:
+    """Return the id of the token with a role."""
     values = [header.metadata.get(f"tokenizer.ggml.{key}") for key in keys]
     value = next((value for value in values if value is not None), None)
     if type(value) is not int or not 0 <= value < count:
@@ -153,7 +160,7 @@ def _token_id(header: GGUFHeader, role: str, keys: tuple[str, ...], count: int) 
 
 
 def _is_lowercase(tokens: list[str]) -> bool:
-    """Say whether texts are put in lower case: files do not say, but tokens with capitals would be of no use then."""
+    """Say whether texts are put in lower case. Files do not say it, but then no token has a capital letter."""
     return not any(token != token.lower() for token in tokens if not token.startswith("["))
 
 

@@ -1,6 +1,8 @@
-"""Write the decoder of a llama, or of a near relative, as an ONNX graph of ONNX Runtime's fused operators.
+"""Write a decoder of the llama or qwen2 architecture as an ONNX graph.
 
-Inputs, outputs and the key/value cache are those that ONNX Runtime GenAI expects of a `llama` model.
+The graph uses the fused operators of ONNX Runtime. Its inputs, outputs and KV cache are those that ONNX Runtime GenAI
+expects of a `llama` model. In comments, the shapes of values are (batch, length, …), where length is the number of new
+tokens and total length also counts the tokens in the KV cache.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from olpipe.errors import ModelCorrupt
 
 _OPSET = 21
 _IR_VERSION = 10
-_FAR = np.iinfo(np.int64).max
+_FAR = np.iinfo(np.int64).max  # behind the end of any sequence
 _HIDDEN = "hidden_states"
-"""The graph's output for embeddings. A forward that binds no memory to it does nothing for it."""
+"""The graph's output for embeddings. It costs nothing in a forward that does not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,11 @@ class Precision:
     """How finely to quantise.
 
     Attributes:
-        layers: The layers' matrices.
-        embedding: Embedding and output projection.
-        fine_inputs: Whether to spend more on what products round to eight bits, their inputs: those of the output
-            projection count with sixteen, and normalised ones are levelled first.
+        layers: How the matrices of the layers are stored.
+        embedding: How the embedding and the output projection are stored.
+        fine_inputs: Whether to round the inputs of matrix products more finely. A product rounds its inputs to eight
+            bits. With this, the inputs of the output projection count with sixteen bits, and normalised inputs are
+            levelled first (see `_levels`).
     """
 
     layers: Blocks
@@ -49,7 +52,7 @@ def write_decoder(
 
     Args:
         source: The weights.
-        config: Their sizes, as `read_config` checked them.
+        config: The sizes of the decoder, as `read_config` checked them.
         path: The `.onnx` file to write.
         precision: How finely to quantise.
         done: Called after every tensor.
@@ -67,7 +70,7 @@ def write_decoder(
 
 
 class _Writer:
-    """Appends nodes in the order of the data flow; node outputs are named after what they hold."""
+    """Appends nodes in the order of the data flow. Methods return the names of outputs, which say what they hold."""
 
     def __init__(
         self,
@@ -89,10 +92,13 @@ class _Writer:
         self._levels = _levels(source) if precision.fine_inputs else None
 
     def graph(self) -> onnx.GraphProto:
+        """Return the whole graph."""
+        # 1. What all layers need.
         self._lengths()
         self._rotary_caches()
-        residual = self._embed()
-        pending = None  # what the last block adds to the residual stream
+        # 2. The layers. Each block's result is added to the residual stream by the norm that follows the block.
+        residual = self._embed()  # (batch, length, hidden_size), as all values between blocks
+        pending = None  # what the block before adds to the residual stream
         for layer in range(self._config.layers):
             name = f"layers.{layer}"
             normed, residual = self._norm(f"{name}.attention.norm", f"blk.{layer}.attn_norm.weight", residual, pending)
@@ -101,6 +107,7 @@ class _Writer:
                 f"{name}.feed_forward.norm", f"blk.{layer}.ffn_norm.weight", residual, attended
             )
             pending = self._feed_forward(layer, normed)
+        # 3. The logits.
         normed, _ = self._norm("norm", "output_norm.weight", residual, pending, output=_HIDDEN)
         self._project(normed)
         inputs, outputs = _signature(self._config)
@@ -109,15 +116,20 @@ class _Writer:
         )
 
     def _lengths(self) -> None:
-        """Derive what the attention operator wants to know from the attention mask, (batch, total length)."""
+        """Compute from the attention mask, (batch, total length), the lengths that the attention operator needs."""
+        # 1. `past_lengths`, (batch,): the index of each row's last token. The constant is the axis 1, and also the
+        #    number 1 that is subtracted.
         axis = self._graph.constant("axis", np.array([1]))
         summed = self._node("ReduceSum", ["attention_mask", axis], ["mask.sum"], keepdims=0)
         self._node("Cast", [self._node("Sub", [summed, axis], ["mask.last"])], ["past_lengths"], to=TensorProto.INT32)
+        # 2. `total_length`, a scalar: the length of the longest row.
         shape = self._node("Shape", ["attention_mask"], ["mask.length"], start=1, end=2)
         scalar = self._node("Squeeze", [shape], ["mask.length.scalar"])
         self._node("Cast", [scalar], ["total_length"], to=TensorProto.INT32)
 
     def _rotary_caches(self) -> None:
+        """Add the cosines and sines of the rotary positions, (context_length, head_size / 2) each."""
+        # 1. The frequencies, (head_size / 2,), with the factors that some files have for them.
         config = self._config
         frequencies = config.rope_base ** -(np.arange(0, config.head_size, 2) / config.head_size)
         if self._source.has("rope_freqs.weight"):
@@ -125,12 +137,16 @@ class _Writer:
             if not factors.all():
                 raise ModelCorrupt(f"`{self._source.source.header.path}` divides rotary frequencies by zero")
             frequencies = frequencies / factors
+        # 2. One row for each position.
         angles = np.outer(np.arange(config.context_length) / config.rope_scale, frequencies)
         self._weights.add("rotary.cosines", np.cos(angles).astype(np.float32))
         self._weights.add("rotary.sines", np.sin(angles).astype(np.float32))
 
     def _embed(self) -> str:
-        """Look tokens up in the quantised embedding, which is the output projection too where they are tied."""
+        """Look the tokens up in the quantised embedding; gives (batch, length, hidden_size).
+
+        Where the embedding is the output projection, too, both operators read the same bytes in different shapes.
+        """
         blocks, matrix = self._precision.embedding, self._embedding
         codes = self._weights.alias(
             "embedding.rows", f"{matrix.name}.codes", (matrix.rows, matrix.columns * blocks.coding.bits // 8)
@@ -147,7 +163,7 @@ class _Writer:
         )
 
     def _project(self, normed: str) -> None:
-        """Give logits for the last token only: those of a prompt or of forced tokens are never asked for."""
+        """Compute the logits of the last token only, (batch, 1, vocab_size). No other logits are ever needed."""
         constant = self._graph.constant
         span = [constant("start", np.array([-1])), constant("end", np.array([_FAR])), constant("axis", np.array([1]))]
         normed = self._node("Slice", [normed, *span], ["last.output"])
@@ -160,11 +176,22 @@ class _Writer:
     def _norm(
         self, name: str, tensor: str, residual: str, added: str | None, *, output: str | None = None
     ) -> tuple[str, str]:
-        """Add to the residual stream and normalise it; returns what was normalised, called `output`, and the stream."""
+        """Add a block's result to the residual stream, and normalise the stream.
+
+        Args:
+            name: The name of the node.
+            tensor: The tensor with the weights of the norm.
+            residual: The residual stream.
+            added: The block's result; None before the first block.
+            output: What to call the normalised stream.
+
+        Returns:
+            The normalised stream and the residual stream, (batch, length, hidden_size) each.
+        """
         output = output or f"{name}.output"
         values = self._vector(tensor)
         if self._levels is not None and tensor.startswith("blk."):
-            values = values / self._levels
+            values = values / self._levels  # the matrices that follow are multiplied by the levels
         weight = self._weights.add(f"{name}.weight", values)
         epsilon = self._config.epsilon
         if added is None:
@@ -182,6 +209,8 @@ class _Writer:
         return output, total
 
     def _attention(self, layer: int, normed: str) -> str:
+        """Write the attention block of a layer: (batch, length, hidden_size) in and out."""
+        # 1. Queries, keys and values by one product: (batch, length, (heads + 2 * kv_heads) * head_size).
         config, name = self._config, f"layers.{layer}.attention"
         matrix = self._linear.matrix(
             f"{name}.qkv",
@@ -195,6 +224,8 @@ class _Writer:
             values = np.concatenate([self._vector(f"blk.{layer}.attn_{part}.bias") for part in "qkv"])
             bias = self._weights.add(f"{name}.qkv.bias", values)
         packed = self._linear.multiply(normed, matrix, bias=bias)
+        # 2. Rotation and attention: (batch, length, heads * head_size). The empty inputs are the keys and the values,
+        #    which are packed with the queries.
         self._node(
             "GroupQueryAttention",
             [
@@ -216,10 +247,12 @@ class _Writer:
             do_rotary=1,
             rotary_interleaved=0,
         )
+        # 3. Back to the width of the residual stream.
         matrix = self._linear.matrix(f"{name}.projection", [f"blk.{layer}.attn_output.weight"], self._precision.layers)
         return self._linear.multiply(f"{name}.output", matrix)
 
     def _feed_forward(self, layer: int, normed: str) -> str:
+        """Write the feed-forward block of a layer: (batch, length, hidden_size) in and out."""
         name = f"layers.{layer}.feed_forward"
         gate, up, down = (
             self._linear.matrix(
@@ -230,7 +263,7 @@ class _Writer:
             )
             for part in ("gate", "up", "down")
         )
-        # x * sigmoid(alpha * x) with alpha 1 is SiLU.
+        # The operator computes x * sigmoid(alpha * x). With alpha 1 this is SiLU.
         opened = self._node(
             "QuickGelu", [self._linear.multiply(normed, gate)], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0
         )
@@ -238,6 +271,7 @@ class _Writer:
         return self._linear.multiply(product, down)
 
     def _rotary_order(self, heads: int) -> Order | None:
+        """Return the order to put the rows of queries or keys in; None where the file has them in this order."""
         return _half_rotation(heads, self._config.head_size) if self._config.family.rotary_pairs else None
 
     def _vector(self, tensor: str) -> Floats:
@@ -247,11 +281,16 @@ class _Writer:
 
 
 def _levels(source: FloatTensors) -> Floats:
-    """Return what to divide the normalised values of layers by, and multiply the matrices behind them by.
+    """Return a level for each channel of the residual stream, (hidden_size,).
 
-    A few channels of the residual stream are many times larger than the rest, and a block of inputs is rounded in steps
-    of its largest. The embedding shows which ones they are. Half way to a common size, the root, costs the weights
-    little; channels below the median stay, for what the embedding hardly uses the layers may.
+    The normalised inputs of the layers are divided by the levels, and the columns of the matrices that they are
+    multiplied with are multiplied by the levels. So the products stay the same, but they are rounded less.
+
+    A few channels are many times larger than the rest. A block of inputs is rounded in steps that depend on its largest
+    value, so a large channel makes the steps too coarse for all other values of its block. The sizes of the embedding's
+    columns show which channels are large. A level is the square root of such a size, which is half way to equal sizes:
+    to go all the way would make the matrices harder to round. Channels below the median keep level 1. The embedding
+    hardly uses them, but the layers may.
     """
     sizes = source.column_sizes("token_embd.weight")
     least = max(np.median(sizes), sizes.max() / 100, np.finfo(np.float32).tiny)
@@ -260,15 +299,16 @@ def _levels(source: FloatTensors) -> Floats:
 
 
 def _half_rotation(heads: int, head_size: int) -> Order:
-    """Return the row order that undoes GGUF's pairing of rotary values.
+    """Return the order to put the rows of queries or keys in, for files that keep rotary values in pairs.
 
-    GGUF files keep the two values that rotate together next to each other; the operator expects the second
-    ones after all first ones, which is also its faster form.
+    Such a file has the two values that rotate together next to each other. The operator expects first all first values
+    of a head, then all second values. It knows the other order as well, but is slower with it.
     """
     return np.arange(heads * head_size).reshape(heads, head_size // 2, 2).swapaxes(1, 2).reshape(-1)
 
 
 def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    """Return the inputs and outputs of the graph. The sizes that may vary have names."""
     cache_inputs: list[onnx.ValueInfoProto] = []
     cache_outputs: list[onnx.ValueInfoProto] = []
     for layer in range(config.layers):

@@ -1,7 +1,8 @@
-"""Make a package that embeds texts out of a BERT encoder: a folder of sentence-transformers, or a GGUF file.
+"""Convert a BERT encoder into a package that makes vectors of texts.
 
-A package is the graph with its weights, `tokenizer.json`, and `embedding_config.json`, which names the graph and says
-how many tokens a text may have and what is put before it.
+The source is a folder of sentence-transformers, or a GGUF file. The package has the graph with its weights, a
+`tokenizer.json`, and an `embedding_config.json`. The latter names the graph, and says how many tokens a text may have
+and what is put before each text.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _MAX_TOKENIZER_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """What a model says of itself, checked.
+    """What a source says about its encoder, checked.
 
     Attributes:
-        config: The encoder's sizes.
-        settings: What becomes of a text before it and after it.
+        config: The sizes of the encoder.
+        settings: What is done with a text before the encoder and after it.
         context_length: Most tokens of a text.
-        tokenizer: The content of a `tokenizer.json`.
+        tokenizer: The text of a `tokenizer.json`.
     """
 
     config: BertConfig
@@ -48,17 +49,17 @@ class Encoder:
 
 
 def is_encoder(gguf: Path) -> bool:
-    """Say whether a GGUF file is an encoder, and no decoder; raises what `read_header` raises."""
+    """Say whether a GGUF file has an encoder and not a decoder; raises what `read_header` raises."""
     return read_header(gguf).architecture == ARCHITECTURE
 
 
 def check_encoder(source: Path) -> None:
-    """Read all but the weights of a folder or a GGUF file, to see whether `convert_encoder` takes it.
+    """Check whether `convert_encoder` can convert a folder or a GGUF file. The weights are not read.
 
     Raises:
         ModelNotFound: There is no such file.
-        ModelCorrupt: It is damaged.
-        ModelUnsupported: It is sound, but of a kind that is not converted.
+        ModelCorrupt: The source is damaged.
+        ModelUnsupported: The source is sound, but of a kind that cannot be converted.
     """
     with _opened(source):
         pass
@@ -69,19 +70,21 @@ def convert_encoder(source: Path, destination: Path, *, progress: ProgressCallba
 
     Args:
         source: The folder, as sentence-transformers writes it, or the `.gguf` file.
-        destination: An existing, empty folder. It holds half a package when this raises.
-        progress: Told about every tensor.
+        destination: An existing, empty folder. After an error it may have a part of a package in it.
+        progress: Called after every tensor.
 
     Raises:
         ModelNotFound: There is no such file.
-        ModelCorrupt: It is damaged.
-        ModelUnsupported: It is sound, but of a kind that is not converted.
+        ModelCorrupt: The source is damaged.
+        ModelUnsupported: The source is sound, but of a kind that cannot be converted.
     """
+    # 1. The graph and its weights.
     with _opened(source) as (encoder, tensors):
         config = encoder.config
         tokenizer = _tokenizer(encoder, source)
         count = _counter(len(config.shapes()), progress)
         write_encoder(tensors, config, encoder.settings.pooling, destination / GRAPH_NAME, count)
+    # 2. The tokenizer, and last the description.
     (destination / TOKENIZER_NAME).write_text(tokenizer, encoding="utf-8")
     described = {
         "graph": GRAPH_NAME,
@@ -96,7 +99,7 @@ def convert_encoder(source: Path, destination: Path, *, progress: ProgressCallba
 
 @dataclass(frozen=True, slots=True)
 class _FolderTensors:
-    """The weights of a folder, by their names in GGUF files."""
+    """The weights of a folder. They are read by the names that GGUF files give them."""
 
     file: TensorFile
     names: Mapping[str, str]
@@ -110,7 +113,7 @@ class _FolderTensors:
 
 @contextmanager
 def _opened(source: Path) -> Iterator[tuple[Encoder, Tensors]]:
-    """Read what a model says of itself, and open its weights, of which none is read yet."""
+    """Read what a source says about its encoder, and open its weights. None of them is read yet."""
     if not source.is_dir():
         model = open_gguf(source)
         yield _gguf_encoder(model.header), FloatTensors(model)
@@ -123,6 +126,7 @@ def _opened(source: Path) -> Iterator[tuple[Encoder, Tensors]]:
 
 
 def _folder_encoder(folder: Path) -> Encoder:
+    """Read what a folder says about its encoder."""
     config, settings = read_folder_config(folder), read_settings(folder)
     path = folder / TOKENIZER_NAME
     if not path.is_file():
@@ -137,6 +141,7 @@ def _folder_encoder(folder: Path) -> Encoder:
 
 
 def _gguf_encoder(header: GGUFHeader) -> Encoder:
+    """Read what the header of a GGUF file says about its encoder."""
     config, pooling = read_header_config(header)
     tokenizer = json.dumps(tokenizer_json(header), ensure_ascii=False)
     longest = context_length(config.positions, header.context_length or None)
@@ -144,6 +149,7 @@ def _gguf_encoder(header: GGUFHeader) -> Encoder:
 
 
 def _check_stored(path: Path, file: TensorFile, names: Mapping[str, str], config: BertConfig) -> None:
+    """Check that a folder's file has exactly the tensors of the encoder, in types that can be read."""
     found = {name: stored.shape for name, stored in file.tensors.items()}
     expected = {names[name]: shape for name, shape in config.shapes().items()}
     prefix = next(iter(expected)).partition("embeddings.")[0]
@@ -155,13 +161,17 @@ def _check_stored(path: Path, file: TensorFile, names: Mapping[str, str], config
 
 
 def _tokenizer(encoder: Encoder, source: Path) -> str:
-    """Return the tokenizer as the runner loads it: it neither cuts nor pads, and lower-cases if the settings say so."""
+    """Return the tokenizer for the package: it does not cut or pad texts, and it lower-cases if the settings say so.
+
+    Raises:
+        ModelCorrupt: The tokenizer is damaged, or it does not fit the encoder.
+    """
     from tokenizers import Tokenizer
     from tokenizers.normalizers import Lowercase, Sequence
 
     try:
         tokenizer = Tokenizer.from_str(encoder.tokenizer)
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # the library has no narrower class of errors
         said = str(error).partition("\n")[0][:160]
         raise ModelCorrupt(f"`{source}` has a tokenizer that cannot be read: {said!r}") from error
     tokenizer.no_truncation()
@@ -171,15 +181,17 @@ def _tokenizer(encoder: Encoder, source: Path) -> str:
         tokenizer.normalizer = Sequence([Lowercase(), *former])
     largest = max(tokenizer.get_vocab().values(), default=0)
     if largest >= encoder.config.vocab_size:
-        raise ModelCorrupt(f"`{source}` has a token {largest} for {encoder.config.vocab_size} embedding rows")
+        raise ModelCorrupt(f"`{source}` has a token {largest}, but only {encoder.config.vocab_size} embedding rows")
     if tokenizer.num_special_tokens_to_add(False) >= encoder.context_length:
-        raise ModelCorrupt(f"`{source}` has texts of {encoder.context_length} tokens, which leaves no room for a word")
+        raise ModelCorrupt(
+            f"`{source}` allows texts of {encoder.context_length} tokens, which leaves no room for a word"
+        )
     written: str = tokenizer.to_str()
     return written
 
 
 def _counter(total: int, progress: ProgressCallback) -> Callable[[], None]:
-    """Return what counts tensors."""
+    """Return a function that counts tensors and reports the progress."""
     completed = 0
 
     def count() -> None:

@@ -1,4 +1,4 @@
-"""A model's tensors as float32, with an adapter added where there is one."""
+"""Read the tensors of a GGUF file as float32, with an adapter added if there is one."""
 
 from __future__ import annotations
 
@@ -17,32 +17,41 @@ from olpipe.errors import ModelCorrupt
 Floats: TypeAlias = npt.NDArray[np.float32]
 Order: TypeAlias = npt.NDArray[np.intp]
 
-_LARGEST = np.float32(1e12)  # far above any weight; sums of its squares still fit a float32
+_LARGEST = np.float32(1e12)  # far above any weight; the sum of squares of such values still fits a float32
 
-_CHUNK_VALUES = 1 << 22  # float32 values worked on at once
+_CHUNK_VALUES = 1 << 22  # values that are read at once
 
 
 @dataclass(frozen=True, slots=True)
 class FloatTensors:
-    """Widens the tensors of a GGUF file, a bounded number of values at once."""
+    """The tensors of a GGUF file as float32. A bounded number of values is read at once.
+
+    Attributes:
+        source: The file.
+        adapter: What is added to some of its matrices; None for nothing.
+    """
 
     source: GGUFFile
     adapter: Adapter | None = None
 
     def has(self, name: str) -> bool:
-        """Say whether there is a tensor of that name."""
+        """Say whether there is a tensor of a name."""
         return name in self.source.header.tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return a tensor's shape, outermost dimension first."""
+        """Return the shape of a tensor, the outermost dimension first."""
         return self.source.header.tensors[name].shape
 
     def rows(self, name: str, order: Order | None = None) -> Iterator[Floats]:
-        """Yield a matrix's rows, a chunk of them at once, in another order where one is given.
+        """Yield the rows of a matrix, (some rows, columns) at a time.
+
+        Args:
+            name: The matrix.
+            order: The numbers of its rows in the order to yield them; None for their own order.
 
         Raises:
-            ModelCorrupt: It holds values that are no numbers.
-            ModelUnsupported: Its storage format is not read.
+            ModelCorrupt: The matrix holds values that cannot be weights.
+            ModelUnsupported: Its storage format cannot be read.
         """
         info = self.source.header.tensors[name]
         raw = self.source.rows(info)
@@ -54,7 +63,7 @@ class FloatTensors:
             yield self._finite(values if delta is None else values + delta, name)
 
     def column_sizes(self, name: str) -> Floats:
-        """Return the root mean squares of a matrix's columns; raises what `rows` raises."""
+        """Return the root mean square of each column of a matrix, (columns,); raises what `rows` raises."""
         rows, columns = self.shape(name)
         squares = np.zeros(columns)
         for values in self.rows(name):
@@ -62,11 +71,13 @@ class FloatTensors:
         return np.sqrt(squares / rows).astype(np.float32)
 
     def vector(self, name: str) -> Floats:
-        """Return a vector; raises what `rows` raises."""
+        """Return a vector, (values,); raises what `rows` raises."""
         info = self.source.header.tensors[name]
         return self._finite(dequantize(self.source.rows(info), info.type)[0], name)
 
     def _finite(self, values: Floats, name: str) -> Floats:
+        """Return values, and refuse those that cannot be weights: huge ones, infinite ones, and those not numbers."""
         if not (np.abs(values) <= _LARGEST).all():
-            raise ModelCorrupt(f"`{self.source.header.path}`: tensor `{shown(name)}` holds values that no weight has")
+            path = self.source.header.path
+            raise ModelCorrupt(f"`{path}`: tensor `{shown(name)}` holds values that cannot be weights")
         return values

@@ -1,8 +1,9 @@
-"""Quantised matrices in an ONNX graph, and what multiplies by them.
+"""Write quantised matrices into an ONNX graph, and products with them.
 
-A four-bit weight is (code - 8) * scale + offset, with a scale and an offset for every block of a row. The operator
-that multiplies fast knows no such offsets, and needs none: what they add to a product is a much smaller product of
-their own, of the blocks' offsets with the means of the blocks' inputs (times the values of a block).
+A four-bit weight is (code - 8) * scale + offset, with a scale and an offset for every block of a row. The operator that
+multiplies fast does not know such offsets. So what they add to a product is computed by a second, much smaller product.
+For each block, it multiplies the offset by the sum of the block's inputs. The sum is computed as the mean of the inputs
+times the number of values in a block.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ from olpipe.convert.quantize import Coding, Quantised, quantize
 from olpipe.convert.weights import WeightFile
 
 CONTRIB = "com.microsoft"
+"""The domain of ONNX Runtime's own operators."""
 
-_FAST_INT8 = 4  # MatMulNBits' accuracy level: inputs are rounded to eight bits too, by the blocks of the weights
+_FAST_INT8 = 4  # the accuracy level of MatMulNBits that also rounds the inputs to eight bits, block by block
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """How a matrix is quantised, and how many values of a row share a scale."""
+    """How a matrix is quantised.
+
+    Attributes:
+        coding: How the values of a block are stored.
+        size: How many values of a row are in a block.
+    """
 
     coding: Coding
     size: int
@@ -35,7 +42,7 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A quantised matrix whose codes, scales and offsets are among the weights, under its name."""
+    """A quantised matrix. Its codes, scales and offsets are among the weights, under names that begin with its own."""
 
     name: str
     rows: int
@@ -55,13 +62,13 @@ class Graph:
     def node(
         self, operator: str, inputs: Sequence[str], outputs: Sequence[str], *, domain: str = "", **attributes: Any
     ) -> str:
-        """Append a node, named after what it gives; returns its first output."""
+        """Append a node, which is named after its first output; returns the name of this output."""
         name = outputs[0].removesuffix(".output")
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
         return outputs[0]
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
-        """Add a weight that several nodes may ask for, once; returns its name."""
+        """Add a weight that several nodes may use. It is added only once; returns its name."""
         name = f"constants.{name}"
         return name if name in self.weights else self.weights.add(name, values)
 
@@ -73,7 +80,7 @@ class Linear:
         self._graph = graph
         self._source = source
         self._done = done
-        self._means: dict[str, str] = {}
+        self._means: dict[str, str] = {}  # the means of blocks, by the name of the values
 
     def matrix(
         self,
@@ -84,15 +91,16 @@ class Linear:
         *,
         factors: Floats | None = None,
     ) -> Matrix:
-        """Quantise tensors, one under the other.
+        """Quantise tensors as one matrix, with the rows of one tensor under those of the other.
 
         Args:
-            name: Of the matrix.
-            tensors: Their names; all have the same columns.
-            blocks: How.
-            orders: For each, the order to put its rows in; None leaves them.
-            factors: What the columns are multiplied by: they are divided out of the inputs.
+            name: The name of the matrix.
+            tensors: The names of the tensors. All have the same number of columns.
+            blocks: How to quantise them.
+            orders: For each tensor the order to put its rows in; None leaves them as they are.
+            factors: What to multiply the columns by, (columns,). The inputs must have been divided by the same.
         """
+        # 1. The codes are written chunk by chunk. Of each chunk, only the scales, offsets and zero points are kept.
         shapes = [self._source.shape(tensor) for tensor in tensors]
         rows, columns = sum(shape[0] for shape in shapes), shapes[0][1]
         parts: list[Quantised] = []
@@ -106,8 +114,14 @@ class Linear:
                 self._done()
 
         weights = self._graph.weights
-        packed = (rows, columns // blocks.size, blocks.size * blocks.coding.bits // 8)
+        packed = (
+            rows,
+            columns // blocks.size,
+            blocks.size * blocks.coding.bits // 8,
+        )  # (rows, blocks, bytes of a block)
         weights.stream(f"{name}.codes", np.uint8, packed, codes())
+        # 2. What belongs to the blocks, (rows, blocks of a row). Offsets are transposed for the product, and multiplied
+        #    by the size of a block, because they are multiplied by means instead of sums.
         weights.add(f"{name}.scales", np.concatenate([part.scales for part in parts]))
         offsets = np.concatenate([part.offsets for part in parts])
         has_offsets = bool(offsets.any())
@@ -119,7 +133,8 @@ class Linear:
         return Matrix(name, rows, columns, blocks, has_offsets, has_zero_points)
 
     def multiply(self, values: str, matrix: Matrix, *, bias: str = "", output: str = "") -> str:
-        """Multiply values, (batch, tokens, columns); returns (batch, tokens, rows)."""
+        """Multiply values, (batch, tokens, columns), by a matrix; gives (batch, tokens, rows)."""
+        # 1. The product with the codes and scales. Inputs that are not given in the middle have empty names.
         name, node = matrix.name, self._graph.node
         output = output or f"{name}.output"
         zero_points = f"{name}.zero_points" if matrix.has_zero_points else ""
@@ -135,6 +150,7 @@ class Linear:
             block_size=matrix.blocks.size,
             accuracy_level=_FAST_INT8,
         )
+        # 2. What the offsets add: (batch, tokens, blocks) by (blocks, rows).
         if matrix.has_offsets:
             means = self._block_means(values, matrix)
             shift = node("MatMul", [means, f"{name}.offsets"], [f"{name}.shift.output"])
@@ -142,10 +158,12 @@ class Linear:
         return output
 
     def multiply_finely(self, values: str, matrix: Matrix, *, output: str) -> str:
-        """Multiply values in two parts, as rounded to eight bits and what that leaves, so that sixteen count.
+        """Multiply values so that sixteen bits of them count, and not only eight.
 
-        It costs what twice the tokens cost, which for one or two of them is little.
+        The product rounds its inputs to eight bits. So the values are parted into what eight bits can hold and the
+        rest, and both parts are multiplied. This costs as much as twice the tokens, which is little for one or two.
         """
+        # 1. The values block by block, (batch * tokens * blocks, values of a block), and the scale of each block.
         node, constant = self._graph.node, self._graph.constant
         blocks = constant(f"blocks.{matrix.blocks.size}", np.array([-1, matrix.blocks.size]))
         axis, parts = constant("axis", np.array([1])), f"{output}.parts"
@@ -154,9 +172,11 @@ class Linear:
         largest = node("ReduceMax", [node("Abs", [blocked], [f"{parts}.sizes"]), axis], [f"{parts}.largest"])
         safe = node("Max", [largest, constant("tiny", np.array(1e-30, np.float32))], [f"{parts}.safe"])
         scale = node("Div", [safe, constant("largest_code", np.array(127, np.float32))], [f"{parts}.scale"])
+        # 2. The two parts: the values rounded to 127 steps of their block on either side of zero, and what that leaves.
         codes = node("Round", [node("Div", [blocked, scale], [f"{parts}.steps"])], [f"{parts}.codes"])
         rounded = node("Mul", [codes, scale], [f"{parts}.rounded"])
         left = node("Sub", [blocked, rounded], [f"{parts}.left"])
+        # 3. One product of both, one behind the other: (batch, 2 * tokens, columns). Its halves are added.
         both = [node("Reshape", [part, shape], [f"{part}.rows"]) for part in (rounded, left)]
         products = self.multiply(node("Concat", both, [f"{parts}.rows"], axis=1), matrix, output=f"{parts}.products")
         halves = [f"{parts}.first", f"{parts}.second"]
@@ -164,10 +184,10 @@ class Linear:
         return node("Add", halves, [output])
 
     def _block_means(self, values: str, matrix: Matrix) -> str:
-        """Take the mean of each block's values; matrices that multiply the same values share the means."""
+        """Compute the mean of each block of values, (batch, tokens, blocks). Products of the same values share it."""
         if values not in self._means:
             name, size = values.removesuffix(".output"), matrix.blocks.size
-            # Pooling with such windows is one node and needs no weights; means make do for sums.
+            # Pooling with windows of a block's size needs a single node and no weights. It knows means, but not sums.
             self._means[values] = self._graph.node(
                 "AveragePool", [values], [f"{name}.means"], kernel_shape=[size], strides=[size]
             )
@@ -175,7 +195,7 @@ class Linear:
 
 
 def _pairs(zero_points: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Put two zero points of a row into each byte, the first in the low half."""
+    """Put two zero points of a row into each byte, the first one in the low half; (rows, half of the blocks)."""
     if zero_points.shape[1] % 2:
         zero_points = np.pad(zero_points, ((0, 0), (0, 1)))
     return zero_points[:, 0::2] | np.left_shift(zero_points[:, 1::2], 4)

@@ -1,4 +1,7 @@
-"""What a GGUF file says about its llama decoder, or that of a near relative, checked before any of it is used."""
+"""Read what a GGUF file says about its decoder, and check it before anything is converted.
+
+A decoder of the qwen2 architecture is a llama decoder with small differences. `Family` names them.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from typing import Any
 from olpipe.convert.gguf import GGUFHeader, shown
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
-# Above what real models have, so that a damaged file cannot ask for a graph of a billion layers.
+# These limits are above what real models have. So a damaged file cannot ask for a graph of a billion layers.
 _MAX_LAYERS = 1024
 _MAX_HEAD_SIZE = 256
 
-# Some files claim a million tokens; the rotary tables grow with the claim.
+# Some files say that they hold a million tokens. The rotary tables grow with this number, so it is limited.
 _LONGEST_CONTEXT = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What tells one architecture's decoder from another's.
+    """What is particular to the decoders of one architecture.
 
     Attributes:
         biases: Whether queries, keys and values have biases.
@@ -41,19 +44,19 @@ class LlamaConfig:
     """The sizes of a llama decoder.
 
     Attributes:
-        architecture: As the file names it.
-        layers: Transformer blocks.
-        hidden_size: Width of the residual stream.
-        feed_forward_size: Width inside a feed-forward block.
-        heads: Query heads.
-        kv_heads: Key and value heads, each shared by `heads / kv_heads` query heads.
-        head_size: Width of one head.
-        context_length: Most tokens it was made for, at most 131,072.
-        vocab_size: Rows of the embedding, one for each token.
-        epsilon: Of the root-mean-square norms.
-        rope_base: Base of the rotary frequencies.
-        rope_scale: Positions are divided by this (linear scaling); 1 for most.
-        tied_embeddings: Whether the output projection is the embedding.
+        architecture: The architecture, as the file names it.
+        layers: How many transformer blocks there are.
+        hidden_size: The width of the residual stream.
+        feed_forward_size: The width inside a feed-forward block.
+        heads: How many query heads there are.
+        kv_heads: How many key and value heads there are. Each is shared by `heads / kv_heads` query heads.
+        head_size: The width of one head.
+        context_length: Most tokens that the decoder was made for, but no more than 131,072.
+        vocab_size: How many rows the embedding has, one for each token.
+        epsilon: The epsilon of the root-mean-square norms.
+        rope_base: The base of the rotary frequencies.
+        rope_scale: What positions are divided by (linear scaling). It is 1 for most models.
+        tied_embeddings: Whether the embedding is the output projection, too.
     """
 
     architecture: str
@@ -77,11 +80,11 @@ class LlamaConfig:
 
 
 def read_config(header: GGUFHeader) -> LlamaConfig:
-    """Read and check the sizes and that exactly the tensors of such a decoder are there.
+    """Read the sizes of a decoder, and check that the file has exactly its tensors.
 
     Raises:
-        ModelCorrupt: Something is missing or contradicts itself.
-        ModelUnsupported: It is a llama of a kind that is not converted.
+        ModelCorrupt: Something is missing, or two statements contradict each other.
+        ModelUnsupported: The decoder is of a kind that cannot be converted.
     """
     embedding = header.tensors.get("token_embd.weight")
     if embedding is None:
@@ -110,6 +113,7 @@ def read_config(header: GGUFHeader) -> LlamaConfig:
 
 
 def _size(header: GGUFHeader, name: str, *, limit: int = 1 << 31, default: int | None = None) -> int:
+    """Return a whole number from 1 to a limit, by its name within the architecture."""
     key = f"{header.architecture}.{name}"
     value = header.metadata.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= limit:
@@ -118,6 +122,7 @@ def _size(header: GGUFHeader, name: str, *, limit: int = 1 << 31, default: int |
 
 
 def _positive(header: GGUFHeader, name: str, *, default: float) -> float:
+    """Return a number above zero, by its name within the architecture."""
     key = f"{header.architecture}.{name}"
     value = header.metadata.get(key, default)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
@@ -126,35 +131,42 @@ def _positive(header: GGUFHeader, name: str, *, default: float) -> float:
 
 
 def _shown(value: Any) -> str:
+    """Return a value from a file for an error message, shortened."""
     return "nothing" if value is None else repr(value[:40] if isinstance(value, str | tuple) else value)[:40]
 
 
 def _rope_scale(header: GGUFHeader) -> float:
+    """Return what positions are divided by, and refuse other ways of scaling them."""
     kind = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
     if kind == "none":
         return 1.0
     if kind == "linear":
         return _positive(header, "rope.scaling.factor", default=1.0)
     kind = shown(str(kind))
-    raise ModelUnsupported(f"`{header.path}` scales its rotary positions by `{kind}`, which is not converted")
+    raise ModelUnsupported(f"`{header.path}` scales its rotary positions by `{kind}`, which cannot be converted")
 
 
 def _check_kind(header: GGUFHeader, config: LlamaConfig) -> None:
+    """Check that the graph can be written for a decoder of these sizes."""
     if header.metadata.get(f"{header.architecture}.expert_count"):
-        raise ModelUnsupported(f"`{header.path}` is a mixture of experts, which is not converted")
+        raise ModelUnsupported(f"`{header.path}` is a mixture of experts, which cannot be converted")
     if config.heads % config.kv_heads:
         raise ModelCorrupt(f"`{header.path}` has {config.heads} heads for {config.kv_heads} key/value heads")
     rotated = _size(header, "rope.dimension_count", default=config.head_size)
     if rotated != config.head_size or config.head_size % 2:
-        raise ModelUnsupported(f"`{header.path}` rotates {rotated} of {config.head_size} values of a head")
+        raise ModelUnsupported(
+            f"`{header.path}` rotates {rotated} of {config.head_size} values of a head, which cannot be converted"
+        )
     if _size(header, "attention.value_length", default=config.head_size) != config.head_size:
-        raise ModelUnsupported(f"`{header.path}` has values of another width than its keys")
+        raise ModelUnsupported(f"`{header.path}` has values of another width than its keys, which cannot be converted")
     for size in (config.hidden_size, config.feed_forward_size, config.heads * config.head_size):
         if size % 32:
-            raise ModelUnsupported(f"`{header.path}` has matrices {size} wide, which is no multiple of 32")
+            raise ModelUnsupported(f"`{header.path}` has matrices {size} wide, which is not a multiple of 32")
 
 
 def _check_tensors(header: GGUFHeader, config: LlamaConfig) -> None:
+    """Check that the file has exactly the tensors of the decoder, in the right shapes."""
+    # 1. The tensors that must be there.
     hidden = config.hidden_size
     inner, kv_inner = config.heads * config.head_size, config.kv_heads * config.head_size
     shapes: dict[str, tuple[int, ...]] = {
@@ -177,7 +189,9 @@ def _check_tensors(header: GGUFHeader, config: LlamaConfig) -> None:
             biases = {"attn_q": (inner,), "attn_k": (kv_inner,), "attn_v": (kv_inner,)}
             shapes |= {f"blk.{layer}.{name}.bias": shape for name, shape in biases.items()}
         shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in block.items()}
+    # 2. The tensors that may be there.
     optional = {"output.weight": (config.vocab_size, hidden), "rope_freqs.weight": (config.head_size // 2,)}
+    # 3. Compare them with those of the file.
     for name, shape in shapes.items():
         if name not in header.tensors:
             raise ModelCorrupt(f"`{header.path}` has no tensor `{name}`")

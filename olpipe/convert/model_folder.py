@@ -1,4 +1,4 @@
-"""Read a model's folder as Hugging Face lays it out: JSON files beside the weights. Nothing in them is trusted."""
+"""Read a model's folder in the layout of Hugging Face: JSON files beside the weights. Nothing in them is trusted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
 MAX_JSON_BYTES = 4 << 20
+"""Most bytes of a JSON file."""
+
 MAX_HEADER_BYTES = 1 << 24
-"""Most bytes that the header of the weights may have: far more than the largest models need."""
+"""Most bytes of the header of the weights. This is far more than the largest models need."""
 
 _SHOWN_LETTERS = 40
 
@@ -33,7 +35,7 @@ def open_weights(folder: Path) -> Iterator[TensorFile]:
     """Open a folder's weights and read their header.
 
     Raises:
-        ModelCorrupt: They are damaged, also where that shows only when they are read.
+        ModelCorrupt: The weights are damaged. This may be found only when they are read.
     """
     path = folder / WEIGHTS_NAME
     try:
@@ -64,7 +66,7 @@ def read_json(path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A JSON file that holds one object. Its methods raise `ModelCorrupt` for values of another kind than asked for.
+    """A JSON file with one object. Its methods raise `ModelCorrupt` where a value is not of the kind that they return.
 
     Attributes:
         path: The file.
@@ -76,10 +78,10 @@ class ConfigFile:
 
     @classmethod
     def read(cls, path: Path, *, optional: bool = False) -> Self:
-        """Read a file; one that is missing counts as empty where it is optional.
+        """Read a file. A missing file counts as an empty object if it is optional.
 
         Raises:
-            ModelCorrupt: It is no JSON object.
+            ModelCorrupt: The file is missing, or it is not a JSON object.
         """
         if optional and not path.exists():
             return cls(path, {})
@@ -110,7 +112,7 @@ class ConfigFile:
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """Return yes or no."""
+        """Return whether a value is `true`."""
         value = self._value(key, default)
         if not isinstance(value, bool):
             raise self._wrong(key, value, "`true` or `false`")
@@ -121,6 +123,7 @@ class ConfigFile:
         return default if value is None else value
 
     def _wrong(self, key: str, value: Any, expected: str) -> ModelCorrupt:
+        """Return the error for a value of the wrong kind."""
         said = {type(None): "nothing", list: "a list", tuple: "a list", dict: "an object"}.get(type(value))
         said = said or f"`{shown(str(value)[:_SHOWN_LETTERS])}`"
         return ModelCorrupt(f"`{self.path}` says `{key}` is {said}, not {expected}")

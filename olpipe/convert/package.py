@@ -1,4 +1,4 @@
-"""Make a package that ONNX Runtime GenAI loads out of a GGUF file, without torch."""
+"""Convert a GGUF file into a package, in the layout of ONNX Runtime GenAI and without torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from olpipe.interfaces import Progress, ProgressCallback
 
 __all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
 
-# Embedding and output projection keep eight bits: they cost little time and most of the loss at four.
+# Embedding and output projection have eight bits. This costs little time, and four bits would cause most of the loss.
 _VOCABULARY = Blocks(Coding.EIGHT_BITS, 32)
 
 PRECISIONS = {
@@ -50,16 +50,17 @@ def convert_gguf(
 
     Args:
         source: The `.gguf` file.
-        destination: An existing, empty folder. It holds half a package when this raises.
-        adapter: What to add to the weights before they are quantised, as `olpipe.convert.adapter` reads it.
-        precision: A key of `PRECISIONS`: bits of the decoder's matrices.
-        progress: Told about every tensor.
+        destination: An existing, empty folder. After an error it may have a part of a package in it.
+        adapter: The file of an adapter, which is added to the weights before they are quantised.
+        precision: A key of `PRECISIONS`: how finely the weights of the layers are stored.
+        progress: Called after every tensor.
 
     Raises:
         ModelNotFound: There is no such file.
-        ModelCorrupt: The file is damaged, or the adapter is, or they do not fit.
-        ModelUnsupported: It is sound, but of a kind that is not converted.
+        ModelCorrupt: The file or the adapter is damaged, or they do not fit each other.
+        ModelUnsupported: The file is sound, but of a kind that cannot be converted.
     """
+    # 1. Read and check everything but the weights.
     if precision not in PRECISIONS:
         raise ValueError(f"precision is `{precision}`, not one of {', '.join(PRECISIONS)}")
     model = open_gguf(source)
@@ -68,6 +69,7 @@ def convert_gguf(
     added = None if adapter is None else read_adapter(adapter)
     if added is not None:
         added.check(header)
+    # 2. Write the graph and its weights, tensor by tensor.
     completed = 0
 
     def count() -> None:
@@ -77,27 +79,30 @@ def convert_gguf(
 
     progress(Progress("converting", 0, len(header.tensors), "tensors"))
     write_decoder(FloatTensors(model, added), config, destination / _DECODER, PRECISIONS[precision], count)
+    # 3. Write the tokenizer, and last the configuration.
     _write_json(destination / "tokenizer.json", tokenizer_json(tokenizer), indent=None)
     _write_json(destination / "tokenizer_config.json", tokenizer_config(tokenizer, config.context_length))
     _write_json(destination / "genai_config.json", _genai_config(config, tokenizer.special))
 
 
 def check_convertible(source: Path) -> None:
-    """Read a GGUF file's header, and no weights, to see whether `convert_gguf` takes the file; raises as that does."""
+    """Check whether `convert_gguf` can convert a file; raises what that raises. The weights are not read."""
     _read(read_header(source))
 
 
 def _read(header: GGUFHeader) -> tuple[LlamaConfig, GGUFTokenizer]:
-    """Return what the header says of the decoder and the tokenizer."""
+    """Return what a header says about the decoder and the tokenizer, checked."""
     if header.architecture not in ARCHITECTURES:
         raise ModelUnsupported(
-            f"`{header.path}` has the architecture `{shown(header.architecture)}`, which is not converted",
-            hint=f"convertible are: {', '.join(ARCHITECTURES)}",
+            f"`{header.path}` has the architecture `{shown(header.architecture)}`, which cannot be converted",
+            hint=f"these can be converted: {', '.join(ARCHITECTURES)}",
         )
     config = read_config(header)
     tokenizer = read_tokenizer(header)
     if len(tokenizer.tokens) > config.vocab_size:
-        raise ModelCorrupt(f"`{header.path}` has {len(tokenizer.tokens)} tokens for {config.vocab_size} embedding rows")
+        raise ModelCorrupt(
+            f"`{header.path}` has {len(tokenizer.tokens)} tokens, but only {config.vocab_size} embedding rows"
+        )
     return config, tokenizer
 
 

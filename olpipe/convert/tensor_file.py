@@ -1,7 +1,7 @@
-"""Open safetensors files with the library of that name, and within bounds, so that a hostile file costs little.
+"""Open safetensors files with the library of that name, within bounds, so that a hostile file costs little.
 
-The library checks that the tensors fill the file without a gap or an overlap. It would take any header up to 100 MB,
-any number of dimensions, and types that numpy does not have: those bounds are kept here.
+The library checks that the tensors fill the file without a gap or an overlap. But it takes headers of up to 100 MB, any
+number of dimensions, and types that numpy does not have. All of these are limited here.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FLOAT_TYPES = ("F16", "F32")
 
 MAX_DIMENSIONS = 8
 
-_LENGTH = struct.Struct("<Q")
+_LENGTH = struct.Struct("<Q")  # a file begins with the length of its header
 _CHUNK_VALUES = 1 << 22  # values that are read at once
-_REASON_LETTERS = 160  # of the library's own words, which may hold a tensor's name
+_REASON_LETTERS = 160  # of the library's own message, which may repeat a tensor's name
 _LARGEST = np.float32(1e12)  # far above any weight; sums of its squares still fit a float32
 
 
 class Malformed(Exception):
-    """What is wrong with a file, in a few words. Whoever opens the file adds its name."""
+    """A file is damaged. The message says what is wrong in a few words, and the caller adds the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class StoredTensor:
 
     Attributes:
         dtype: The type of its values: `F32`, `I64`, …
-        shape: Outermost dimension first.
+        shape: Its sizes, the outermost dimension first.
     """
 
     dtype: str
@@ -59,7 +59,7 @@ class TensorFile:
     """An open safetensors file.
 
     Attributes:
-        metadata: Texts that the file has beside its tensors.
+        metadata: The texts that the file has beside its tensors.
         tensors: How each tensor is stored, by its name.
     """
 
@@ -68,16 +68,16 @@ class TensorFile:
     _handle: Any
 
     def read(self, name: str) -> Floats:
-        """Read a whole tensor, widened to float32.
+        """Read a whole tensor as float32.
 
         Raises:
-            Malformed: It is no tensor of floats, or holds values that no weight has.
+            Malformed: The tensor is of another type than `FLOAT_TYPES`, or it holds values that cannot be weights.
         """
         self._check_type(name)
         return _widened(self._handle.get_tensor(name), name)
 
     def rows(self, name: str) -> Iterator[Floats]:
-        """Yield a tensor's rows, some of them at once, widened to float32; raises what `read` raises."""
+        """Yield the rows of a tensor as float32, (some rows, columns) at a time; raises what `read` raises."""
         self._check_type(name)
         stored = self._handle.get_slice(name)
         rows, *rest = self.tensors[name].shape
@@ -100,7 +100,7 @@ def open_tensors(path: Path, *, max_header_bytes: int) -> Iterator[TensorFile]:
         max_header_bytes: A longer header is refused before it is read.
 
     Raises:
-        Malformed: It is damaged, or no such file.
+        Malformed: The file is damaged, or it is not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -114,6 +114,7 @@ def open_tensors(path: Path, *, max_header_bytes: int) -> Iterator[TensorFile]:
 
 
 def _check_length(path: Path, max_header_bytes: int) -> None:
+    """Check the length of a file's header, before the library reads it."""
     size = path.stat().st_size
     if size < _LENGTH.size:
         raise Malformed("it is too short")
@@ -124,8 +125,9 @@ def _check_length(path: Path, max_header_bytes: int) -> None:
 
 
 def _described(handle: Any) -> dict[str, StoredTensor]:
+    """Return how each tensor of an open file is stored."""
     tensors = {}
-    for name in handle.keys():  # noqa: SIM118 - the handle is no mapping
+    for name in handle.keys():  # noqa: SIM118 - the handle is not a mapping
         stored = handle.get_slice(name)
         shape = tuple(stored.get_shape())
         if len(shape) > MAX_DIMENSIONS:
@@ -135,9 +137,10 @@ def _described(handle: Any) -> dict[str, StoredTensor]:
 
 
 def _widened(values: npt.NDArray[Any], name: str) -> Floats:
+    """Return values as float32, and refuse those that cannot be weights."""
     floats: Floats = values.astype(np.float32)
     largest = np.abs(floats).max(initial=0)
     if not largest <= _LARGEST:
-        what = "values that no weight has" if np.isfinite(largest) else "infinities or no numbers at all"
+        what = "values that cannot be weights" if np.isfinite(largest) else "values that are infinite or not numbers"
         raise Malformed(f"`{shown(name)}` holds {what}")
     return floats

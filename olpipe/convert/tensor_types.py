@@ -1,4 +1,4 @@
-"""The tensor types a GGUF file can hold, and how many bytes their blocks take."""
+"""The types of tensors that a GGUF file can have, and how many bytes their blocks take."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TENSOR_TYPES = {
     41: TensorType("Q1_0", 128, 18),
 }
 
-# `general.file_type`: the quantisation of most tensors, as llama.cpp numbers it.
+# The quantisation of most tensors of a file, `general.file_type`, as llama.cpp numbers it.
 FILE_TYPES = {
     0: "F32",
     1: "F16",

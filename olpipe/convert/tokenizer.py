@@ -1,4 +1,4 @@
-"""Rebuild a Hugging Face `tokenizer.json` from the tokenizer inside a GGUF file."""
+"""Make a Hugging Face `tokenizer.json` from the tokenizer in a GGUF file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from olpipe.convert.gguf import GGUFHeader, shown
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
+# The kinds of tokens, as GGUF numbers them.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -18,7 +19,8 @@ _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _LLAMA3 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}"
 _QWEN2 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_REST}"
 
-# `tokenizer.ggml.pre` -> the expressions that cut a text before merging, applied one after the other.
+# For each rule (`tokenizer.ggml.pre`), the expressions that cut a text into words before tokens are merged. They are
+# applied one after the other.
 # Source: https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp, `llm_tokenizer_bpe`
 PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     "default": (
@@ -35,18 +37,21 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     "smollm": (r"\p{N}", _GPT2),
 }
 _WHOLE_WORDS_FIRST = frozenset({"llama-bpe", "llama-v3", "llama3"})
+"""Rules where a word that is a token is taken as a whole, and not merged from its parts."""
+
 _BEGINS_BY_DEFAULT = _WHOLE_WORDS_FIRST
+"""Rules where the begin token is put before a text unless the file says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """Ids of tokens with a role; None where the file names none.
+    """The ids of tokens with a role; None where the file names no such token.
 
     Attributes:
-        begin: Put before a text when `add_begin`.
-        ends: All that end an answer, the file's own end token first.
-        padding: Fills up shorter rows.
-        add_begin: Whether encoding a text puts `begin` before it.
+        begin: The token that may be put before a text.
+        ends: All tokens that end an answer, the file's own end token first.
+        padding: The token that fills up shorter rows.
+        add_begin: Whether `begin` is put before a text when it is tokenised.
     """
 
     begin: int | None
@@ -60,12 +65,12 @@ class GGUFTokenizer:
     """The tokenizer of a GGUF file, checked.
 
     Attributes:
-        tokens: Texts by id.
-        kinds: What each token is, as GGUF numbers it.
-        merges: Pairs in the order they are merged.
-        pre_tokenizer: Name of the rule that cuts texts before merging.
-        special: Tokens with a role.
-        chat_template: A Jinja template, or empty.
+        tokens: The text of each token, in the order of their ids.
+        kinds: The kind of each token, as GGUF numbers it.
+        merges: The pairs of tokens to merge, the first ones first.
+        pre_tokenizer: The name of the rule that cuts a text into words before tokens are merged.
+        special: The tokens with a role.
+        chat_template: A Jinja template; empty where there is none.
     """
 
     tokens: Sequence[str]
@@ -77,17 +82,18 @@ class GGUFTokenizer:
 
 
 def read_tokenizer(header: GGUFHeader) -> GGUFTokenizer:
-    """Read and check the tokenizer.
+    """Read and check the tokenizer of a GGUF file.
 
     Raises:
-        ModelCorrupt: A part is missing or contradicts another.
-        ModelUnsupported: A kind of tokenizer that is not converted.
+        ModelCorrupt: A part is missing, or two parts contradict each other.
+        ModelUnsupported: The tokenizer is of a kind that cannot be converted.
     """
+    # 1. The kind of tokenizer, and the rule that cuts texts.
     metadata = header.metadata
     model = metadata.get("tokenizer.ggml.model")
     if model != "gpt2":
         raise ModelUnsupported(
-            f"`{header.path}` has a tokenizer of kind `{shown(str(model))}`, which is not converted",
+            f"`{header.path}` has a tokenizer of kind `{shown(str(model))}`, which cannot be converted",
             hint="use a model with a byte-level BPE tokenizer (`gpt2` in GGUF files)",
         )
     pre_tokenizer = metadata.get("tokenizer.ggml.pre", "default")
@@ -96,15 +102,17 @@ def read_tokenizer(header: GGUFHeader) -> GGUFTokenizer:
             f"`{header.path}` cuts texts by the rule `{shown(str(pre_tokenizer))}`, which is not known",
             hint=f"known rules are {', '.join(PRE_TOKENIZERS)}",
         )
+    # 2. The tokens, each with its kind.
     tokens = _texts(header, "tokenizer.ggml.tokens")
     kinds = metadata.get("tokenizer.ggml.token_type", (_NORMAL,) * len(tokens))
     if not isinstance(kinds, tuple) or len(kinds) != len(tokens):
         raise ModelCorrupt(f"`{header.path}` has {len(tokens)} tokens, but not as many token types")
     if len(set(tokens)) != len(tokens):
         raise ModelCorrupt(f"`{header.path}` has the same token twice")
+    # 3. The chat template, the merges, and the tokens with a role.
     template = metadata.get("tokenizer.chat_template", "")
     if not isinstance(template, str):
-        raise ModelCorrupt(f"`{header.path}` has a chat template that is no text")
+        raise ModelCorrupt(f"`{header.path}` has a chat template that is not a text")
     merges = _merges(header, frozenset(tokens))
     return GGUFTokenizer(tokens, kinds, merges, pre_tokenizer, _special(header, tokens, pre_tokenizer), template)
 
@@ -140,7 +148,7 @@ def tokenizer_json(tokenizer: GGUFTokenizer) -> dict[str, Any]:
 
 
 def tokenizer_config(tokenizer: GGUFTokenizer, context_length: int) -> dict[str, Any]:
-    """Return the content of `tokenizer_config.json`, the chat template in it."""
+    """Return the content of `tokenizer_config.json`, with the chat template in it."""
     special = tokenizer.special
     named = {"bos_token": special.begin, "eos_token": special.ends[0], "pad_token": special.padding}
     return {
@@ -157,6 +165,7 @@ _BYTE_LEVEL: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "
 
 
 def _texts(header: GGUFHeader, key: str) -> tuple[str, ...]:
+    """Return a list of texts from the metadata. All items of a list have the same type, so the first one tells it."""
     value = header.metadata.get(key)
     if not isinstance(value, tuple) or not value or not isinstance(value[0], str):
         raise ModelCorrupt(f"`{header.path}` has no list of texts `{key}`")
@@ -164,6 +173,7 @@ def _texts(header: GGUFHeader, key: str) -> tuple[str, ...]:
 
 
 def _merges(header: GGUFHeader, tokens: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the pairs to merge. Both parts and the merged text must be tokens."""
     merges = []
     for line in _texts(header, "tokenizer.ggml.merges"):
         left, _, right = line.partition(" ")
@@ -174,6 +184,8 @@ def _merges(header: GGUFHeader, tokens: frozenset[str]) -> list[tuple[str, str]]
 
 
 def _special(header: GGUFHeader, tokens: Sequence[str], pre_tokenizer: str) -> SpecialTokens:
+    """Return the tokens with a role."""
+
     def token_id(role: str) -> int | None:
         value = header.metadata.get(f"tokenizer.ggml.{role}_token_id")
         if value is not None and (type(value) is not int or not 0 <= value < len(tokens)):
@@ -194,6 +206,7 @@ def _added(token_id: int, content: str, *, special: bool) -> dict[str, Any]:
 
 
 def _pre_tokenizer(expressions: Sequence[str]) -> dict[str, Any]:
+    """Return the part of `tokenizer.json` that cuts a text into words and turns their bytes into characters."""
     splits = [
         {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
         for expression in expressions
@@ -202,6 +215,7 @@ def _pre_tokenizer(expressions: Sequence[str]) -> dict[str, Any]:
 
 
 def _post_processor(tokenizer: GGUFTokenizer) -> dict[str, Any]:
+    """Return the part of `tokenizer.json` that puts the begin token before a text, if it is to be put there."""
     begin = tokenizer.special.begin
     byte_level = _BYTE_LEVEL | {"use_regex": True}
     if begin is None or not tokenizer.special.add_begin:

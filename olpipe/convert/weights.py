@@ -1,4 +1,4 @@
-"""Write an ONNX model's weights to their own file, one after the other, so that none has to fit in memory twice."""
+"""Write the weights of an ONNX model to a file of their own, one after the other, so that this takes little memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-# Runtimes map the file: a tensor that begins on a page needs no copy.
+# Runtimes map the file into memory. A tensor that begins at a page need not be copied.
 _ALIGNMENT = 4096
-_INLINE_BYTES = 1024
+_INLINE_BYTES = 1024  # a tensor up to this size is written into the model itself
 
 
 class WeightFile:
-    """The external data file of an ONNX model, and the initializers that point into it."""
+    """The external data file of an ONNX model, and the initializers that refer to it.
+
+    Attributes:
+        initializers: The weights, as the model's graph lists them.
+    """
 
     def __init__(self, path: Path) -> None:
         self._location = path.name
@@ -37,14 +41,18 @@ class WeightFile:
         return any(tensor.name == name for tensor in self.initializers)
 
     def add(self, name: str, values: npt.NDArray[Any]) -> str:
-        """Write one tensor, inside the model when it is tiny; returns its name."""
+        """Write one tensor; returns its name. A tiny one becomes a part of the model itself."""
         if values.nbytes <= _INLINE_BYTES:
             self.initializers.append(onnx.numpy_helper.from_array(values, name))
             return name
         return self.stream(name, values.dtype, values.shape, [values])
 
     def stream(self, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...], parts: Iterable[npt.NDArray[Any]]) -> str:
-        """Write one tensor piece by piece along its first dimension; returns its name."""
+        """Write one tensor piece by piece along its first dimension; returns its name.
+
+        Raises:
+            ValueError: The pieces do not have as many values as the shape.
+        """
         self._file.write(bytes(-self._file.tell() % _ALIGNMENT))
         start = self._file.tell()
         for part in parts:
@@ -60,7 +68,7 @@ class WeightFile:
         return name
 
     def alias(self, name: str, of: str, shape: tuple[int, ...]) -> str:
-        """Let a second initializer read the same bytes in another shape; returns its name."""
+        """Give a tensor a second name, under which the same bytes have another shape; returns this name."""
         tensor = onnx.TensorProto()
         tensor.CopyFrom(next(tensor for tensor in self.initializers if tensor.name == of))
         tensor.name = name

@@ -1,4 +1,4 @@
-"""The answer to one request, from the tokens that were taken to chunks that can be shown."""
+"""Turn the tokens of an answer into chunks that can be shown, and count what they cost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from olpipe.guidance.splice import Splicer
 
 
 class Answer:
-    """Takes the steps of one sequence and counts what they cost.
+    """The answer to one request. It takes the steps of one sequence.
 
     Attributes:
-        reused_tokens: Tokens of the prompt that were in the KV cache already.
+        reused_tokens: How many tokens of the prompt were in the KV cache already.
     """
 
     def __init__(
@@ -32,15 +32,15 @@ class Answer:
         splicer: Splicer | None = None,
         reader: AnswerReader | None = None,
     ) -> None:
-        """Begin; from here on time counts.
+        """Begin with nothing. The time of the answer is measured from here on.
 
         Args:
             vocabulary: The model's tokens.
-            prompt_tokens: Tokens of the prompt.
-            prepare_ns: Time that it took to prepare the prompt.
+            prompt_tokens: How many tokens the prompt has.
+            prepare_ns: How long it took to prepare the prompt.
             stop: Texts that end the answer.
-            visible: Special tokens that the reader goes by.
-            splicer: Puts known values in.
+            visible: Special tokens that become text, because they mark parts of the answer for the reader.
+            splicer: Puts known values in; None where there are none.
             reader: Tells thinking and tool calls from text; None where all is text.
         """
         self._vocabulary = vocabulary
@@ -50,15 +50,20 @@ class Answer:
         self._usage = Usage(prompt_tokens=prompt_tokens)
         self._prepare_ns = prepare_ns
         self.reused_tokens = 0
-        self._started = self._prefilled = time.perf_counter_ns()
+        self._started = self._prefilled = time.perf_counter_ns()  # the prefill ends with the first sampled token
         self._logprobs: tuple[TokenLogprobs, ...] = ()  # of tokens whose text is still held back
 
     def take(self, step: Step) -> Chunk | None:
-        """Return what became showable, if anything did; the last chunk carries finish reason and usage."""
+        """Take a step, and return the chunk that can be shown now, or None where there is nothing new to show.
+
+        The last chunk has the finish reason, the usage and the timings.
+        """
+        # 1. What the step cost.
         if self._usage.sampled_tokens == 0 and step.sampled:
             self._prefilled = time.perf_counter_ns()
         self._usage += Usage(sampled_tokens=step.sampled, forced_tokens=step.forced)
         self._logprobs += tuple(step.logprobs)
+        # 2. Its tokens become text, and the text becomes parts of an answer.
         text = self._text.feed(step.tokens)
         reason = FinishReason.STOP if self._text.stopped else step.finish_reason
         if reason is not None:
@@ -66,6 +71,7 @@ class Answer:
         pieces = self._read(text, last=reason is not None)
         if reason is None and not pieces:
             return None
+        # 3. A chunk of what is known, with the logprobs of all tokens since the chunk before it.
         logprobs, self._logprobs = self._logprobs, ()
         chunk = Chunk(self._spliced(pieces.text), pieces.thinking, tuple(pieces.calls), logprobs=logprobs)
         if reason is None:
@@ -75,6 +81,7 @@ class Answer:
         return replace(chunk, finish_reason=reason, usage=self._all_usage(), timings=self._timings())
 
     def _read(self, text: str, *, last: bool) -> Pieces:
+        """Return the parts that a text belongs to; with `last`, also what the reader held back."""
         if self._reader is None:
             return Pieces(text)
         pieces = self._reader.feed(text)
@@ -87,6 +94,7 @@ class Answer:
         return self._splicer.feed(text) if self._splicer else text
 
     def _all_usage(self) -> Usage:
+        """Return the usage, with the tokens that the known values would have taken."""
         if not self._splicer:
             return self._usage
         return replace(self._usage, spliced_tokens=len(self._vocabulary.encode(self._splicer.spliced)))

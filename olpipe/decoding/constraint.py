@@ -1,4 +1,4 @@
-"""What may come next in one guided text: a matcher, its mask, and what it leaves no choice about."""
+"""Say which tokens a grammar allows next in one text, and which it leaves no choice about."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import GenerationError
 from olpipe.guidance.outline import Outline
 
-# Row b holds what to add to the logits of eight tokens whose mask bits are the byte b (lowest bit first).
+# A byte of a mask has the bits of eight tokens, the lowest bit first. Row b has what the byte b adds to their logits.
 _BYTE_TO_BIAS = np.where(
     np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), 0, -np.inf
 ).astype(np.float32)  # (256, 8)
 
-# Bytes that end a string or escape what follows.
+# The bytes that end a JSON string, or give the next byte another meaning.
 _STRUCTURE = frozenset(b'"\\')
 
 
 class Constraint:
-    """The grammar's state for one sequence. Made from a compiled grammar, whose matcher is copied."""
+    """The state of a grammar after the tokens of one text.
+
+    Attributes:
+        outline: What is open at the end of the text, when it is JSON; None for texts of other kinds.
+    """
 
     def __init__(self, matcher: Any, vocabulary: Vocabulary, outline: Outline | None) -> None:
         """Set up for one text.
 
         Args:
-            matcher: A fresh matcher.
+            matcher: A matcher of the grammar engine, which follows this text only.
             vocabulary: The model's tokens.
-            outline: Where the text stands when it is JSON; None for texts of other kinds.
+            outline: An outline of the text when it is JSON; None for texts of other kinds.
         """
         self._matcher = matcher
         self._vocabulary = vocabulary
@@ -42,7 +46,7 @@ class Constraint:
 
     @property
     def complete(self) -> bool:
-        """Whether the text is whole and nothing more may follow."""
+        """Whether the text is complete and nothing more may follow."""
         self._check()
         return bool(self._matcher.is_stopped())
 
@@ -53,11 +57,11 @@ class Constraint:
 
     @property
     def in_string(self) -> bool:
-        """Whether the text is JSON and stands inside a string."""
+        """Whether the text is JSON and its end is inside a string."""
         return self.outline is not None and self.outline.in_string
 
     def is_content(self, token: int) -> bool:
-        """Whether a token would add to the text of the string that is open, and not end it."""
+        """Say whether a token would only add to the string that is open."""
         return self.in_string and not _STRUCTURE.intersection(self._vocabulary.bytes_of((token,)))
 
     @property
@@ -66,17 +70,25 @@ class Constraint:
         return self.outline.strings if self.outline is not None else 0
 
     def allows(self, token: int) -> bool:
-        """Say whether a token may come next, without computing a mask."""
+        """Say whether a token may come next. This is much faster than computing the mask."""
         return bool(self._matcher.validate_tokens([token]) == 1)
 
     def consume(self, token: int) -> None:
-        """Take the next token."""
+        """Take the next token.
+
+        Raises:
+            GenerationError: The grammar does not allow it, or the grammar engine is at a limit.
+        """
         self._matcher.consume_token(token)
         self._check()
         self._note((token,))
 
     def take_forced(self) -> list[int]:
-        """Take and return the tokens that are the only canonical way on; often none."""
+        """Take and return the tokens that must come next; often none.
+
+        They are canonical, which means that the tokenizer makes the same tokens of the text. The model was trained on
+        such tokens.
+        """
         tokens: list[int] = self._matcher.compute_ff_tokens()
         if tokens:
             self._matcher.consume_tokens(tokens)
@@ -85,29 +97,34 @@ class Constraint:
         return tokens
 
     def take_forced_bytes(self) -> list[int]:
-        """Take and return tokens of the bytes that must come next, canonical or not; often none."""
+        """Take and return tokens of the bytes that must come next; often none.
+
+        Bytes may be certain where their canonical tokens are not, because a longer token may begin with them. So these
+        tokens need not be canonical.
+        """
         tokens: list[int] = self._vocabulary.tokenizer.tokenize_bytes(self._matcher.compute_ff_bytes())
         taken = tokens[: self._matcher.try_consume_tokens(tokens)] if tokens else []
         self._note(taken)
         return taken
 
     def bias(self) -> Logits:
-        """Return a (vocab_size,) float32 array: 0 where a token may come next, else minus infinity."""
+        """Return what to add to logits, (vocab_size,) float32: 0 where a token may come next, else minus infinity."""
         return _BYTE_TO_BIAS[np.frombuffer(self.mask(), dtype=np.uint8)].reshape(-1)[: self._vocabulary.size]
 
     def mask(self) -> bytes:
-        """Return one bit per token, lowest first, set where a token may come next."""
+        """Return one bit for each token, the lowest bit of a byte first. It is set where the token may come next."""
         mask: bytes = self._matcher.compute_bitmask()
         self._check()
         return mask
 
     def _note(self, tokens: Sequence[int]) -> None:
+        # A token may end within a character. Latin-1 takes every byte, and the outline looks at ASCII only.
         if self.outline is not None:
             self.outline.advance(self._vocabulary.bytes_of(tokens).decode("latin-1"))
 
     def _check(self) -> None:
         if self._matcher.is_error():
             raise GenerationError(
-                f"the grammar cannot go on: {self._matcher.get_error().splitlines()[0]}",
+                f"the grammar cannot be followed any further: {self._matcher.get_error().splitlines()[0]}",
                 hint="make the schema simpler or smaller",
             )

@@ -1,6 +1,6 @@
 """The decoder: it takes logits, and says which tokens come next and what can be shown.
 
-It runs no model and knows no runtime. Whoever runs one feeds it::
+It runs no model and knows no runtime. A runner calls it like this::
 
     run = decoder.begin()
     logits = sequence.prefill(prompt.followed_by(run.tokens), 0)
@@ -20,12 +20,12 @@ from olpipe.generation import Chunk
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What follows from one set of logits.
+    """What the decoder decides after one forward.
 
     Attributes:
-        tokens: Tokens to run through the model next: the sampled one, then the forced ones. Those of a finished run
-            need not be run.
-        chunk: What became showable, if anything did.
+        tokens: The tokens to run through the model next: the sampled token, then the forced ones. When the answer is
+            over, they need not be run.
+        chunk: What can be shown now; None where there is nothing new to show.
     """
 
     tokens: tuple[int, ...]
@@ -46,7 +46,7 @@ class Decoder:
         self._answer = answer
 
     def begin(self) -> Run:
-        """Return what the answer begins with whatever the model says; often nothing. Its tokens follow the prompt.
+        """Return what every answer to the request begins with; often nothing. Its tokens are prefilled with the prompt.
 
         Raises:
             GenerationError: The grammar cannot be followed.
@@ -57,10 +57,10 @@ class Decoder:
         """Return the next tokens.
 
         Args:
-            logits: Those behind the last token that was run, (vocab_size,) float32. They may be overwritten.
+            logits: The logits after the last token that was run, (vocab_size,) float32. They may be overwritten.
 
         Raises:
-            GenerationError: The grammar cannot be followed, or the context ended inside a document.
+            GenerationError: The grammar cannot be followed, or the context is full before a document is complete.
         """
         return self._run(self._steps.next(logits))
 

@@ -1,4 +1,4 @@
-"""The door for backends that can show logits: give a vocabulary, a renderer and sequences, and get a runner."""
+"""Make a runner for a backend that can show logits. The backend gives a vocabulary, a renderer and sequences."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from olpipe.model import RunnerInfo
 
 
 class LogitsRunner(SingleSequenceRunner):
-    """A runner that answers one request after the other, decoded by olpipe.
+    """A runner that answers one request after the other.
 
-    Sampling, schemas and grammars, known values, stop texts, words to avoid, probabilities, thinking and tool calls all
-    work. Prompts that begin like earlier ones are prefilled from where they differ, where sequences can rewind.
+    Sampling, schemas and grammars, known values, stop texts, words to avoid, logprobs, thinking and tool calls all
+    work. Where sequences can rewind, a prompt that begins like an earlier one is prefilled only from where it differs.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class LogitsRunner(SingleSequenceRunner):
 
         Args:
             vocabulary: The model's tokens.
-            open_sequence: Makes an empty sequence with room for so many tokens.
-            render: Turns a request's messages into a prompt; `olpipe.families.rendering` has one for chat templates.
-                It raises `UsageError` for what the model does not take.
-            context_length: Tokens of prompt plus answer.
-            fit_pixels: Pixels of a photo that the model can use; 0 for a model that does not see.
+            open_sequence: Makes an empty sequence that has room for a number of tokens.
+            render: Turns a request's messages into a prompt. `olpipe.families.rendering` has a renderer for chat
+                templates. It raises `UsageError` for a request that the model does not take.
+            context_length: Most tokens of prompt plus answer.
+            fit_pixels: How many pixels of a photo the model can use; 0 for a model that does not see.
             markers: How the model marks thinking and tool calls; None where it does neither.
         """
         super().__init__()
@@ -56,13 +56,15 @@ class LogitsRunner(SingleSequenceRunner):
         return self._preparer.prepare(request, self._render(request), started_ns=started_ns)
 
     def generate(self, prepared: Prepared) -> Iterator[Chunk]:
-        """Decode, yielding a chunk whenever something becomes showable."""
+        """Decode an answer, and yield a chunk whenever there is something new to show."""
         assert isinstance(prepared, PreparedPrompt)
+        # 1. What every answer begins with is prefilled together with the prompt.
         decoder = prepared.decoder()
         run = decoder.begin()
         prompt = prepared.prompt.followed_by(run.tokens)
         sequence = self._prefixes.take(prepared.prompt, prepared.room)
         decoder.reused(sequence.reused)
+        # 2. Forward by forward. The sequence is kept whatever ends this: the answer, an error, or a caller that stops.
         try:
             logits = None
             while True:
@@ -76,5 +78,5 @@ class LogitsRunner(SingleSequenceRunner):
             self._prefixes.keep(sequence)
 
     def close(self) -> None:
-        """Free what is kept of earlier requests."""
+        """Free the sequences that were kept from earlier requests."""
         self._prefixes.close()

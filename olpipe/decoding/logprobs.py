@@ -1,8 +1,8 @@
 """Say how likely the tokens of a text were: to the model alone, and under the grammar.
 
-Both are read off the model's logits before anything changes them, and the grammar's mask is computed for it
-whether the sampler needs it or not. So what is said does not depend on how tokens are picked, and
-what is picked does not depend on whether anybody asked.
+Both are computed from the model's logits before anything changes them. The grammar's mask is computed for this whether
+the sampler needs it or not. So the values do not depend on how tokens are picked, and the picked tokens do not depend
+on whether a request asks for the values.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Logprobs = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Likelihoods:
-    """Logarithms of probabilities at one place, (vocab_size,) each; minus infinity for what cannot come.
+    """The natural logarithms of the probabilities of all tokens at one place of a text.
 
     Attributes:
-        raw: The model's own.
-        constrained: The same over what the grammar allows.
+        raw: Those of the model alone, (vocab_size,).
+        constrained: Those among the tokens that the grammar allows, (vocab_size,); minus infinity for all other tokens.
     """
 
     raw: Logprobs
@@ -36,17 +36,17 @@ class Likelihoods:
 
 
 class Scorer:
-    """Makes the values that one request asked for."""
+    """Makes the logprobs that one request asks for."""
 
     def __init__(self, vocabulary: Vocabulary, top: int) -> None:
         """Set up for one request.
 
         Args:
             vocabulary: The model's tokens.
-            top: How many of the likeliest tokens to list beside each sampled one.
+            top: How many of the likeliest tokens to list with each sampled token.
 
         Raises:
-            UsageError: Fewer than none, or too many.
+            UsageError: `top` is below 0, or too large.
         """
         if not 0 <= top <= MOST_TOP_LOGPROBS:
             raise UsageError(f"`top_logprobs` must be between 0 and {MOST_TOP_LOGPROBS}, not `{top}`")
@@ -54,12 +54,17 @@ class Scorer:
         self._top = top
 
     def read(self, logits: Logits, constraint: Constraint | None) -> Likelihoods:
-        """Return how likely each token is at the place that comes next. Neither argument is changed."""
+        """Return how likely each token is to come next. Neither argument is changed.
+
+        Args:
+            logits: The model's logits, (vocab_size,) float32.
+            constraint: What the next token must satisfy; None for a free text.
+        """
         raw = _log_softmax(logits.astype(np.float64))
         return Likelihoods(raw, raw if constraint is None else _log_softmax(raw + constraint.bias()))
 
     def sampled(self, token: int, likelihoods: Likelihoods) -> TokenLogprobs:
-        """Describe a token that was picked where these were the likelihoods."""
+        """Describe a token that was picked, with the likelihoods at its place."""
         return TokenLogprobs(
             token,
             self._data(token),
@@ -70,7 +75,7 @@ class Scorer:
         )
 
     def forced(self, tokens: Sequence[int]) -> list[TokenLogprobs]:
-        """Describe tokens whose text the grammar left no choice about."""
+        """Describe tokens that the grammar left no choice about. Under the grammar their probability is 1."""
         return [TokenLogprobs(token, self._data(token), constrained=0.0) for token in tokens]
 
     def put_in(self, tokens: Sequence[int]) -> list[TokenLogprobs]:
@@ -78,9 +83,10 @@ class Scorer:
         return [TokenLogprobs(token, self._data(token)) for token in tokens]
 
     def _likeliest(self, logprobs: Logprobs) -> tuple[Candidate, ...]:
-        """Return the likeliest tokens, of equal ones the lower id first."""
+        """Return the likeliest tokens, the likeliest first. Of equally likely tokens, the lower id comes first."""
         if not self._top:
             return ()
+        # Sorting the whole vocabulary would be slow. So the least of the values to list is found first.
         least = np.partition(logprobs, -self._top)[-self._top] if self._top < len(logprobs) else -np.inf
         tokens = np.flatnonzero((logprobs >= least) & (logprobs > -np.inf))
         order = tokens[np.argsort(-logprobs[tokens], kind="stable")][: self._top]
@@ -91,6 +97,7 @@ class Scorer:
 
 
 def _log_softmax(values: Logprobs) -> Logprobs:
+    """Return the logarithm of the softmax, (vocab_size,). The largest value is taken out, so that nothing overflows."""
     best = values.max()
     result: Logprobs = values - (best + np.log(np.exp(values - best).sum()))
     return result

@@ -1,4 +1,4 @@
-"""Make tokens less likely that were picked a moment ago, and others as likely as someone asks."""
+"""Change logits before a token is picked: by biases that a request gives, and by penalties for repetition."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from olpipe.generation import SamplingParams
 
 
 class Penalties:
-    """Changes the logits of one sequence by what it picked lately.
+    """Changes the logits of one sequence by its biases and by the tokens that it picked lately.
 
-    Tokens of JSON structure are neither remembered nor changed: a document has to repeat its quotes and
-    keys. The prompt's tokens are not counted.
+    Tokens of JSON structure are neither remembered nor penalised, because a document has to repeat its quotes and keys.
+    The tokens of the prompt do not count.
     """
 
     def __init__(self, params: SamplingParams) -> None:
@@ -36,16 +36,18 @@ class Penalties:
 
         Args:
             logits: (vocab_size,) float32.
-            content: Whether the next token is content, so that repetition counts.
+            content: Whether the next token is content. Repetition is penalised only then.
         """
+        # 1. Biases. Ids that the model does not have are left out, and a token may have several biases.
         if len(self._biased):
             inside = (self._biased >= 0) & (self._biased < len(logits))
             np.add.at(logits, self._biased[inside], self._biases[inside])
         if not content or not self._recent:
             return
+        # 2. Penalties, for each token that was picked lately.
         counts = Counter(self._recent)
-        tokens = np.fromiter(counts, dtype=np.intp, count=len(counts))
-        times = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
+        tokens = np.fromiter(counts, dtype=np.intp, count=len(counts))  # (tokens,): each one once
+        times = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))  # (tokens,): how often it was picked
         values = logits[tokens]
         values = np.where(values > 0, values / self._params.repeat_penalty, values * self._params.repeat_penalty)
         logits[tokens] = values - self._params.presence_penalty - times * self._params.frequency_penalty

@@ -24,30 +24,30 @@ from olpipe.guidance.splice import Splicer
 from olpipe.interfaces import Prepared
 
 SLACK = 64
-"""Room in the KV cache beyond prompt and budget: a forced run may start just inside the budget."""
+"""Room in the KV cache beyond prompt and budget: forced tokens may begin within the budget and end behind it."""
 
 AVOIDED = -1000.0
-"""Added to the logits of words to avoid: it rules them out, but not under a grammar that asks for nothing else."""
+"""What is added to the logits of words to avoid. They still come where a grammar allows nothing else."""
 
 _TAIL_TOKENS = 16
-"""Tokens at a prompt's end that are looked at to see whether the chat template has opened the thinking."""
+"""How many tokens at a prompt's end are looked at to see whether the chat template has opened the thinking."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPrompt(Prepared):
-    """A request as a prompt, with all that its decoder needs.
+    """A request as a prompt, with everything that its decoder needs.
 
     Attributes:
-        prompt: What to prefill.
+        prompt: The prompt to prefill.
         sampling: How tokens are picked.
-        room: Tokens of the KV cache that prompt and answer need.
+        room: How many tokens of prompt and answer the KV cache must have room for.
         vocabulary: The model's tokens.
         constraint: The grammar's state; None for a free text.
-        splicer: Puts known values in, where there are any.
-        scorer: Says how likely tokens were, where somebody asked.
-        reader: Tells thinking and tool calls from text, where there may be any.
-        visible: Special tokens that the reader goes by.
-        prepare_ns: Time that all this took.
+        splicer: Puts known values in; None where there are none.
+        scorer: Says how likely tokens were; None where the request does not ask for it.
+        reader: Tells thinking and tool calls from text; None where all is text.
+        visible: Special tokens that become text, because they mark parts of the answer for the reader.
+        prepare_ns: How long the preparation took.
     """
 
     prompt: Prompt
@@ -62,7 +62,7 @@ class PreparedPrompt(Prepared):
     prepare_ns: int
 
     def decoder(self) -> Decoder:
-        """Begin the answer. Called once: the grammar's state moves on with the answer."""
+        """Begin the answer. This may be called only once, because the answer changes the grammar's state."""
         sampling = self.sampling
         room = self.room - len(self.prompt)
         picker = Picker(Sampler(sampling), self.scorer)
@@ -82,14 +82,14 @@ class PreparedPrompt(Prepared):
 
 
 class Preparer:
-    """Makes the requests of one model ready. One thread calls it, while another may decode."""
+    """Makes the requests of one model ready. One thread calls it, while another thread may decode."""
 
     def __init__(self, vocabulary: Vocabulary, *, context_length: int, markers: Markers | None = None) -> None:
         """Set up for one model.
 
         Args:
             vocabulary: Its tokens.
-            context_length: Tokens of prompt plus answer.
+            context_length: Most tokens of prompt plus answer.
             markers: How it marks thinking and tool calls; None where it does neither.
         """
         self._vocabulary = vocabulary
@@ -99,28 +99,31 @@ class Preparer:
         self._grammars = Grammars(vocabulary.tokenizer)
 
     def prepare(self, request: GenerateRequest, prompt: Prompt, *, started_ns: int) -> PreparedPrompt:
-        """Prepare a request whose prompt was rendered.
+        """Prepare a request whose prompt is rendered.
 
         Args:
-            request: What is asked.
-            prompt: The same as tokens.
+            request: The request.
+            prompt: Its prompt.
             started_ns: When the preparation began, by `time.perf_counter_ns`.
 
         Raises:
             ContextExceeded: The prompt leaves no room for a single token.
-            SchemaError: The guidance cannot be followed.
+            SchemaError: The guidance cannot be enforced.
             UsageError: The request asks for something that the model does not do.
         """
+        # 1. The prompt and at least one token must fit into the context.
         if len(prompt) >= self._context_length:
             raise ContextExceeded(
                 f"the prompt has {len(prompt)} tokens, and `{request.model}` holds {self._context_length}",
                 hint="shorten the prompt, or raise OLLAMA_CONTEXT_LENGTH",
             )
+        # 2. The grammar, at its beginning, and the known values that are put in.
         constraint = splicer = None
         if request.guidance is not None:
             outline = Outline() if request.guidance.is_json else None
             constraint = Constraint(self._grammars.matcher(request.guidance), self._vocabulary, outline)
             splicer = _splicer(request.guidance)
+        # 3. What reads thinking and tool calls, and how tokens are picked.
         reader = self._reader(request, prompt)
         return PreparedPrompt(
             prompt_tokens=len(prompt),
@@ -137,14 +140,18 @@ class Preparer:
         )
 
     def _sampling(self, request: GenerateRequest) -> SamplingParams:
-        """Return how a request's tokens are picked, with the words to avoid as biases."""
+        """Return how a request's tokens are picked. Words to avoid become biases."""
         if not request.avoid:
             return request.sampling
         avoided = ((token, AVOIDED) for token in sorted(self._vocabulary.spellings(request.avoid)))
         return replace(request.sampling, logit_bias=(*request.sampling.logit_bias, *avoided))
 
     def _reader(self, request: GenerateRequest, prompt: Prompt) -> AnswerReader | None:
-        """Return what reads thinking and tool calls; None where the whole answer is text."""
+        """Return what reads thinking and tool calls; None where the whole answer is text.
+
+        Raises:
+            UsageError: The request asks for thinking or for tool calls in a way that the model does not support.
+        """
         markers = self._markers
         thinks = request.think not in (None, "off")
         calls = bool(request.tools) and request.tool_choice.mode != "none"
@@ -157,18 +164,20 @@ class Preparer:
         if request.guidance is not None:
             if thinks or calls:
                 asked = "think first" if thinks else "call tools"
-                raise UsageError(f"an answer that follows a format cannot {asked}", hint="leave one of both out")
+                raise UsageError(f"an answer that follows a format cannot {asked}", hint="leave one of the two out")
             return None
         if not calls and markers.thinking is None:
             return None
         return AnswerReader(markers, calls=calls, thinking=self._has_opened_thinking(prompt.tokens))
 
     def _has_opened_thinking(self, tokens: Sequence[int]) -> bool:
+        """Say whether a prompt ends with the marker that begins the thinking, so that the answer begins within it."""
         if self._markers.thinking is None:
             return False
         marker, tail = self._markers.thinking[0], tokens[-_TAIL_TOKENS:]
         token = self._vocabulary.token_of(marker)
-        if token is not None and token not in tail:  # the user's words may spell the marker, but they are quoted
+        # A user may write the text of the marker. It is quoted, so it does not become the marker's token.
+        if token is not None and token not in tail:
             return False
         text = self._vocabulary.bytes_of(tail, visible=self._visible)
         return text.decode(errors="replace").rstrip().endswith(marker)

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Identity = tuple[Hashable, ...]
-"""One item a position. Two positions with equal items, behind equal positions, have equal keys and values."""
+"""One item for each position. As long as the items of two prompts are equal from the start, so are their KV caches."""
 
 NARROWEST = 2
-"""Tokens of a prompt that are computed anew at least: a forward of a single token may round differently."""
+"""How many tokens of a prompt are always computed anew: a forward of a single token may round differently."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedImage:
-    """What a vision encoder made of one image, and the positions of the prompt that show it.
+    """What a vision encoder made of one image, and the positions of the prompt that show the image.
 
     Attributes:
         start: The first of the positions.
         length: How many positions there are.
-        digest: Tells images apart: a digest of the pixels and of all else that decides the features.
-        features: The encoder's output by its name, as the model's graph takes it.
+        digest: A digest of the pixels and of everything else that the features depend on. It tells images apart.
+        features: The encoder's outputs by their names, as the model's graph takes them.
     """
 
     start: int
@@ -39,10 +39,11 @@ class Prompt:
     """A prompt, ready to be prefilled.
 
     Attributes:
-        tokens: Token ids. Under an image they are placeholders.
+        tokens: Token ids. At the positions of an image they are placeholders.
         images: The images, in order.
-        identity: What each position shows: its token id, or under an image the image's digest with the place in it.
-            All placeholders look alike, so whoever shares a KV cache between prompts compares identities.
+        identity: What each position shows: its token id, or for an image its digest and the place within it. Two images
+            have the same placeholders. So prompts that share a KV cache are compared by their identities, not by their
+            tokens.
     """
 
     tokens: tuple[int, ...]
@@ -62,7 +63,7 @@ class Prompt:
         return len(self.tokens)
 
     def beginning(self, length: int) -> Prompt:
-        """Return the first `length` positions; an image that reaches beyond them is cut."""
+        """Return a prompt of the first `length` positions. An image that reaches beyond them is cut."""
         images = (
             PlacedImage(image.start, min(image.length, length - image.start), image.digest, image.features)
             for image in self.images
@@ -71,11 +72,16 @@ class Prompt:
         return Prompt(self.tokens[:length], tuple(images))
 
     def followed_by(self, tokens: Sequence[int]) -> Prompt:
-        """Return a prompt with more text behind it."""
+        """Return a prompt with more tokens behind it."""
         return Prompt((*self.tokens, *tokens), self.images) if tokens else self
 
 
 def shareable(identity: Identity, prefilled: Identity) -> int:
-    """Return how many positions at its beginning a prompt may take over from another that was prefilled."""
+    """Return how many of its first positions a prompt may take over from another prompt that was prefilled.
+
+    Args:
+        identity: The identity of the prompt.
+        prefilled: The identity of the other prompt.
+    """
     most = min(len(identity) - NARROWEST, len(prefilled))
     return next((at for at in range(most) if identity[at] != prefilled[at]), max(most, 0))

@@ -1,10 +1,15 @@
-"""Notice a model that says the same again and again inside one string."""
+"""Notice when a model repeats itself within one string."""
 
 from __future__ import annotations
 
 LONGEST_PERIOD = 24
+"""Most tokens of what is repeated."""
+
 LEAST_ROUNDS = 3
+"""How many times in a row it must stand there."""
+
 LEAST_TOKENS = 12
+"""How many tokens all its repeats must have together."""
 
 
 class Repetition:
@@ -15,14 +20,14 @@ class Repetition:
         self._tokens: list[int] = []
 
     def loops(self, token: int, string: int) -> bool:
-        """Take a sampled token and say whether the string now ends in a loop.
+        """Take a sampled token, and say whether the string now ends with a loop.
 
-        A loop is a run of up to 24 tokens, three times in a row or more, and twelve tokens long at
-        least: text that a person would write does not do that.
+        In a loop, the same one to 24 tokens stand there at least three times in a row, and for at least twelve tokens
+        in all. A person would not write such a text.
 
         Args:
             token: The token.
-            string: Which string of the document it belongs to.
+            string: The number of the string in its document.
         """
         if string != self._string:
             self._string, self._tokens = string, []
@@ -30,6 +35,7 @@ class Repetition:
         return any(self._repeats(period) for period in range(1, LONGEST_PERIOD + 1))
 
     def _repeats(self, period: int) -> bool:
+        """Say whether the string ends with repeats of its last `period` tokens."""
         rounds = max(LEAST_ROUNDS, -(-LEAST_TOKENS // period))
         tail = self._tokens[-period * rounds :]
         return len(tail) == period * rounds and tail[period:] == tail[:-period]

@@ -1,4 +1,4 @@
-"""Pick a token from logits: greedy, or drawn after temperature and truncation."""
+"""Pick a token by its logits: the likeliest one, or one that is drawn after temperature and truncation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from olpipe.generation import SamplingParams
 class Sampler:
     """Picks the tokens of one sequence: penalties, mask, temperature, top-k, typical, top-p, min-p, in this order.
 
-    Under a grammar the raw pick is tried first and the mask computed only when it is illegal. That is
-    exact when nothing is truncated: greedy needs the best legal token, and for plain temperature
-    accepting a legal pick p(t) and otherwise drawing from the masked distribution p(t) / Z gives
-    p(t) + (1 - Z) p(t) / Z = p(t) / Z. Where something is truncated the mask has to come first.
+    The mask is slow. So under a grammar a token is picked without it first, and the mask is computed only when this
+    token is illegal. Where nothing is truncated, this is exact:
+
+    - Greedy: when the best of all tokens is legal, it is the best legal token.
+    - Temperature: let p(t) be the probability of a token, and Z the sum over all legal tokens. A legal token is drawn
+      with p(t). In all other cases, which have the probability 1 - Z, it is drawn from the masked distribution with
+      p(t) / Z. Together this is p(t) + (1 - Z) p(t) / Z = p(t) / Z, as it should be.
+
+    Where something is truncated, illegal tokens would take up places among the likeliest. So the mask comes first.
     """
 
     def __init__(self, params: SamplingParams) -> None:
@@ -34,8 +39,8 @@ class Sampler:
         """Return the next token.
 
         Args:
-            logits: (vocab_size,) float32; may be overwritten.
-            constraint: What the token must satisfy; not changed.
+            logits: (vocab_size,) float32. They may be overwritten.
+            constraint: What the token must satisfy; None for a free text. It is not changed.
         """
         self._penalties.apply(logits, content=constraint is None or constraint.in_string)
         token = self._pick(logits, constraint)
@@ -44,6 +49,7 @@ class Sampler:
         return token
 
     def _pick(self, logits: Logits, constraint: Constraint | None) -> int:
+        """Pick a token that the grammar allows, with the mask only where it is needed."""
         if constraint is None:
             return self._draw(logits)
         if not self._truncates:
@@ -54,20 +60,24 @@ class Sampler:
         return self._draw(logits)
 
     def _draw(self, logits: Logits) -> int:
+        """Return the likeliest token, or draw one."""
         if self._greedy:
             return int(logits.argmax())
+        # 1. Top-k and temperature give probabilities, (k,) with top-k, else (vocab_size,).
         top = self._top_k(logits)
         scores = (logits if top is None else logits[top]).astype(np.float64) / self._params.temperature
         probabilities = np.exp(scores - scores.max())
         probabilities /= probabilities.sum()
+        # 2. Each truncation takes what the one before it left.
         if self._params.typical_p < 1:
             probabilities = typical(probabilities, self._params.typical_p)
         if self._params.top_p < 1:
             probabilities = nucleus(probabilities, self._params.top_p)
         if self._params.min_p > 0:
             probabilities = near_best(probabilities, self._params.min_p)
+        # 3. A random number falls into the share of one entry. Entries of probability 0 have the same sum as the entry
+        #    before them, and `right` skips them. The `min` is for a number that rounding brings to the very end.
         cumulative = np.cumsum(probabilities)
-        # The last of equal sums belongs to an entry of probability 0: `right` passes those over.
         index = int(np.searchsorted(cumulative, self._random.random() * cumulative[-1], side="right"))
         index = min(index, int(np.flatnonzero(probabilities)[-1]))
         return index if top is None else int(top[index])

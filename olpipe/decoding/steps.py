@@ -1,4 +1,4 @@
-"""Which tokens come next in one answer: picked ones, forced ones, and those that close a document in time."""
+"""Decide which tokens come next in an answer: picked ones, forced ones, and those that close a document in time."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from olpipe.errors import GenerationError
 from olpipe.generation import FinishReason, TokenLogprobs
 
 ENDING_MARGIN = 16
-"""How many tokens before the budget's end, beyond the last known ending, a new ending is looked for."""
+"""A new ending is looked for when the budget has no more than this many tokens beyond the last known ending."""
 
 
 @dataclass(slots=True)
 class Step:
-    """Tokens taken since the last forward.
+    """The tokens that are taken after one forward.
 
     Attributes:
-        scorer: Says how likely the tokens were, where somebody asked.
-        tokens: The sampled token, if there is one, then the forced ones.
-        sampled: How many of the tokens the model picked: 0 or 1.
-        finish_reason: Set on the last step only.
-        logprobs: One for each token where somebody asked, else none.
+        scorer: Says how likely the tokens were; None where the request does not ask for it.
+        tokens: The sampled token, if there is one, then all other tokens.
+        sampled: How many of the tokens were sampled: 0 or 1.
+        finish_reason: Why the answer ends here; None before the last step.
+        logprobs: One for each token where the request asks for it, else none.
     """
 
     scorer: Scorer | None
@@ -40,7 +40,7 @@ class Step:
 
     @property
     def forced(self) -> int:
-        """How many of the tokens the grammar left no choice about."""
+        """How many of the tokens were not sampled."""
         return len(self.tokens) - self.sampled
 
     def sample(self, token: int, likelihoods: Likelihoods | None) -> None:
@@ -57,7 +57,7 @@ class Step:
             self.logprobs += self.scorer.forced(tokens)
 
     def put_in(self, tokens: Sequence[int]) -> None:
-        """Add tokens that end what would go on otherwise."""
+        """Add tokens that end a string or a text, although the model would go on."""
         self.tokens += tokens
         if self.scorer is not None:
             self.logprobs += self.scorer.put_in(tokens)
@@ -69,33 +69,33 @@ class Step:
 
 
 class Steps(Protocol):
-    """The steps of one answer: `begin` once, then `next` with the logits behind each step's tokens."""
+    """The steps of one answer. `begin` is called once, then `next` with the logits after each step's tokens."""
 
     def begin(self) -> Step:
-        """Return what the answer begins with whatever the model says; often nothing."""
+        """Return what every answer to the request begins with; often nothing."""
 
     def next(self, logits: Logits) -> Step:
-        """Return the next step; the logits may be overwritten."""
+        """Return the next step. The logits, (vocab_size,) float32, may be overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picker:
-    """Begins steps with the sampler's picks.
+    """Makes steps, and puts the sampler's tokens into them.
 
     Attributes:
         sampler: Picks tokens.
-        scorer: Says how likely the tokens were, where somebody asked.
+        scorer: Says how likely the tokens were; None where the request does not ask for it.
     """
 
     sampler: Sampler
     scorer: Scorer | None
 
     def nothing(self) -> Step:
-        """Begin a step without a token of the model's."""
+        """Make a step without a token."""
         return Step(self.scorer)
 
     def pick(self, logits: Logits, constraint: Constraint | None) -> Step:
-        """Begin a step with the token that the sampler picks; the constraint is not changed."""
+        """Make a step with the token that the sampler picks. The constraint is not changed."""
         likelihoods = self.scorer.read(logits, constraint) if self.scorer is not None else None
         step = self.nothing()
         step.sample(self.sampler.pick(logits, constraint), likelihoods)
@@ -103,7 +103,7 @@ class Picker:
 
 
 class FreeSteps:
-    """The steps of a text that nothing is asked of."""
+    """The steps of a text without a grammar."""
 
     def __init__(self, vocabulary: Vocabulary, picker: Picker, limit: int) -> None:
         """Set up for a text of at most `limit` tokens."""
@@ -112,7 +112,7 @@ class FreeSteps:
         self._left = limit
 
     def begin(self) -> Step:
-        """Return nothing; the text ends here where its budget is nothing."""
+        """Return a step without tokens. It is the last one where the budget is 0."""
         step = self._picker.nothing()
         return step if self._left > 0 else step.ended(FinishReason.LENGTH)
 
@@ -127,14 +127,14 @@ class FreeSteps:
 
 @dataclass(slots=True)
 class _Budget:
-    """What is left of a guided text's budget, and what an ending costs.
+    """The budget of a guided text, and the ending that must fit into it.
 
     Attributes:
         limit: Most tokens.
-        used: Tokens so far.
-        reserve: The length of the last ending that was found. Looking for an ending costs more than a token, so it is
-            looked for again only when the budget's end comes within reach of the last one.
-        way_back: The ending that fitted one step ago, if one was looked for then.
+        used: How many tokens were taken so far.
+        reserve: The length of the last ending that was found. To look for an ending costs more than a token. So it is
+            done again only when the last known ending, with a margin, would reach the end of the budget.
+        way_back: The ending that was found one step ago; None where none was looked for.
     """
 
     limit: int
@@ -145,27 +145,30 @@ class _Budget:
     def ending(self, constraint: Constraint, vocabulary: Vocabulary) -> tuple[list[int], bool] | None:
         """Return the ending to take now, or None while there is room to go on.
 
-        The second value says whether the ending replaces the tokens just taken. That is so where no ending fits behind
-        them (they begin a long object, say), while one fitted before them.
+        The second value says whether the ending replaces the tokens of the present step. It does so where an ending
+        fitted before these tokens, and none fits behind them: they may begin a long object, for example.
         """
+        # 1. While the end of the budget is far away, no ending is looked for.
         way_back, self.way_back = self.way_back, None
         if self.used + self.reserve + ENDING_MARGIN < self.limit:
             return None
+        # 2. Behind the tokens of this step no ending fits, but before them one did.
         ending = shortest_ending(constraint, vocabulary)
         if way_back is not None and (ending is None or self.used + len(ending) > self.limit):
             return way_back, True
         if ending is None:
             return None
+        # 3. The text ends now where its ending would use up the whole budget, else it may go on.
         self.reserve = len(ending)
         self.way_back = ending
         return (ending, False) if self.used + len(ending) >= self.limit else None
 
 
 class GuidedSteps:
-    """The steps of a text that a grammar holds.
+    """The steps of a text that is held to a grammar.
 
-    A step picks one token and takes what the grammar then forces, so that both ride in one forward. A document
-    that the grammar completes, or that the budget ends, never runs its last tokens through the model.
+    A step has one picked token and all tokens that the grammar forces after it, so that one forward runs them all. When
+    the grammar completes the text, or the budget ends it, the last tokens never run through the model.
     """
 
     def __init__(
@@ -176,9 +179,9 @@ class GuidedSteps:
         Args:
             vocabulary: The model's tokens.
             picker: Picks tokens.
-            constraint: What the text is held to.
-            max_tokens: Budget of sampled plus forced tokens. Its shortest legal ending may pass it.
-            room: Tokens that the KV cache has room for behind the prompt.
+            constraint: The grammar, at the beginning of the text.
+            max_tokens: The budget of sampled and forced tokens. Only the shortest legal ending may pass it.
+            room: How many tokens the KV cache has room for behind the prompt.
         """
         self._vocabulary = vocabulary
         self._picker = picker
@@ -197,21 +200,21 @@ class GuidedSteps:
     def next(self, logits: Logits) -> Step:
         """Pick a legal token, and take what it forces."""
         constraint = self._constraint
-        # 1. The model's token. One that ends the answer is no part of it.
+        # 1. The picked token. A token that ends the answer is not part of the answer.
         step = self._picker.pick(logits, constraint)
         (token,) = step.tokens
         constraint.consume(token)
         if token in self._vocabulary.end_tokens:
             return self._picker.nothing().ended(FinishReason.STOP)
-        # 2. Leave a string that goes round in circles.
+        # 2. A string that repeats itself is closed.
         if constraint.in_string and self._repetition.loops(token, constraint.strings):
             step.put_in(leave_string(constraint, self._vocabulary))
-        # 3. What the grammar leaves no choice about.
+        # 3. The tokens that the grammar leaves no choice about.
         step.force(constraint.take_forced())
         return self._settle(step)
 
     def _settle(self, step: Step) -> Step:
-        """End the text if it is whole, or if the budget asks for its ending now."""
+        """Make a step the last one if the text is complete, or if the budget asks for its ending now."""
         self._budget.used += len(step.tokens)
         if self._constraint.complete:
             return step.ended(FinishReason.STOP)
@@ -222,5 +225,7 @@ class GuidedSteps:
             step.put_in(closing)
             return step.ended(FinishReason.LENGTH)
         if self._budget.used >= self._room:
-            raise GenerationError("the context ended before the document could", hint="raise OLLAMA_CONTEXT_LENGTH")
+            raise GenerationError(
+                "the context is full, and the document is not complete", hint="raise OLLAMA_CONTEXT_LENGTH"
+            )
         return step

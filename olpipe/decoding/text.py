@@ -1,4 +1,4 @@
-"""Turn tokens into text that can be shown: complete UTF-8 only, and nothing past a stop text."""
+"""Turn tokens into text that can be shown: complete characters only, and nothing from a stop text on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from olpipe.decoding.vocabulary import Vocabulary
 class TextStream:
     """The text of one sequence, piece by piece.
 
-    A piece that could be the beginning of a stop text is held back until it is known not to be.
+    Text that may be the beginning of a stop text is held back until more is known.
+
+    Attributes:
+        stopped: Whether a stop text was met.
     """
 
     def __init__(self, vocabulary: Vocabulary, *, stop: Sequence[str] = (), visible: Collection[int] = ()) -> None:
@@ -20,7 +23,7 @@ class TextStream:
         Args:
             vocabulary: The model's tokens.
             stop: Texts that end the stream.
-            visible: Special tokens that show as their spelling. All others show as nothing.
+            visible: Special tokens that become text. All other special tokens become nothing.
         """
         self._vocabulary = vocabulary
         self._visible = visible
@@ -30,16 +33,17 @@ class TextStream:
         self.stopped = False
 
     def feed(self, tokens: Sequence[int]) -> str:
-        """Take tokens and return what became showable; empty once a stop text was met."""
+        """Take tokens, and return the text that can be shown now; empty once a stop text was met."""
         return self._take(self._decoder.decode(self._vocabulary.bytes_of(tokens, visible=self._visible)))
 
     def finish(self) -> str:
-        """Return what was held back; a torn character at the end becomes U+FFFD."""
+        """Return what was held back. An incomplete character at the end becomes U+FFFD."""
         text = self._take(self._decoder.decode(b"", final=True))
         rest, self._held = self._held, ""
         return text if self.stopped else text + rest
 
     def _take(self, text: str) -> str:
+        """Take text, and return what can be shown now."""
         if self.stopped:
             return ""
         text = self._held + text
@@ -53,6 +57,6 @@ class TextStream:
 
 
 def overlap(text: str, marker: str) -> int:
-    """Return the length of the longest end of a text that a marker begins with, short of the whole marker."""
+    """Return how many characters at the end of a text may begin a marker. A whole marker does not count."""
     longest = min(len(text), len(marker) - 1)
     return next((size for size in range(longest, 0, -1) if text.endswith(marker[:size])), 0)

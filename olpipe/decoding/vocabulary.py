@@ -1,4 +1,4 @@
-"""A model's tokens as bytes, built once per model and shared by all its requests."""
+"""A model's tokens: their ids, their bytes, and their texts. All requests of a model share one vocabulary."""
 
 from __future__ import annotations
 
@@ -15,58 +15,70 @@ import llguidance
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
 STRUCTURE = '"]},:[{'
-# One of each class first: a pattern that takes one digit mostly takes any, and 1111-11-11 is a date.
+"""The characters of JSON's own structure."""
+
+# Common characters, one of each kind first: a pattern that takes one digit mostly takes any, and 1111-11-11 is a date.
 FILLERS = "1aA-.@:/ _+,0tfnTZWDMYHSPbcdeghijklmopqrsuvwxyzBCEFGIJKLNOQRUVX23456789"
 
-# A noncharacter, so no text that is meant to be exchanged contains it.
+# Marks a place in a text. Unicode reserves it for a program's own use, so no text from elsewhere should contain it.
 _QUOTE = "\ufdd0"
 
 
 class Vocabulary:
-    """Tokens of one model: bytes, text, and what the grammar engine needs to know of them.
+    """The tokens of one model.
 
     Attributes:
-        size: Width of the logits; may exceed the tokenizer's own count (padding).
-        end_tokens: Ids that end an answer.
+        size: How many logits the model gives. It may be more than the tokenizer has tokens, because of padding.
+        end_tokens: The ids of tokens that end an answer.
+        tokenizer: The tokens as the grammar engine takes them.
     """
 
     def __init__(self, tokenizer_json: str, *, size: int, end_tokens: Sequence[int]) -> None:
-        """Build from the text of a `tokenizer.json`.
+        """Read a tokenizer.
+
+        Args:
+            tokenizer_json: The text of a `tokenizer.json`.
+            size: How many logits the model gives.
+            end_tokens: The ids of tokens that end an answer.
 
         Raises:
-            ModelUnsupported: The tokenizer's merges cannot be reproduced byte by byte.
+            ModelUnsupported: The grammar engine cannot tokenise as this tokenizer does.
         """
+        # 1. The added tokens, which have a spelling of their own. Most are special: they mark turns, images and so on.
         self.size = size
         self.end_tokens = frozenset(end_tokens)
         added = json.loads(tokenizer_json).get("added_tokens", ())
         self._spelling_of: dict[int, str] = {token["id"]: token["content"] for token in added}
-        # llguidance takes every `<…>` for special. Some are text: Gemma has `<table>` and other tags of HTML.
+        # The grammar engine takes every `<…>` for a special token. Some are text: Gemma has `<table>` and other HTML
+        # tags.
         self._plain = frozenset(token["id"] for token in added if not token.get("special", True))
-        # Gemma has tokens of spaces and line breaks only. They end no turn.
+        # 2. The spellings that `quote` must look for. Gemma has tokens of white space only, which cannot end a turn.
         spellings = sorted((one for one in self._spelling_of.values() if one.strip()), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, spellings)) or "(?!)")
         self._beginnings = frozenset(one[:size] for one in spellings for size in range(1, len(one)))
         self._longest_beginning = max(map(len, self._beginnings), default=0)
+        # 3. The grammar engine's tokenizer.
         self.tokenizer: Any = llguidance.LLTokenizer(
             tokenizer_json, n_vocab=size, eos_token=list(end_tokens), slices=llguidance.LLTokenizer.json_slices()
         )
         if not self.tokenizer.is_canonical:
             raise ModelUnsupported(
-                "the model's tokenizer has no canonical tokenisation", hint="convert the model again from its source"
+                "the grammar engine cannot reproduce the model's tokenizer",
+                hint="convert the model again from its source",
             )
 
     @classmethod
     def read(cls, package: Path, *, size: int | None = None, end_tokens: Sequence[int] | None = None) -> Self:
-        """Read the files that model makers write, `tokenizer.json` and `tokenizer_config.json`.
+        """Read `tokenizer.json` and `tokenizer_config.json`, as model makers write them.
 
         Args:
-            package: The folder that they lie in.
-            size: Width of the logits; None takes as many as the tokenizer has tokens.
-            end_tokens: Ids that end an answer; None takes the `eos_token` of the configuration.
+            package: The folder with the files.
+            size: How many logits the model gives; None takes as many as the tokenizer has tokens.
+            end_tokens: The ids of tokens that end an answer; None takes the `eos_token` of the configuration.
 
         Raises:
             ModelCorrupt: A file is missing or damaged.
-            ModelUnsupported: The tokenizer's merges cannot be reproduced byte by byte.
+            ModelUnsupported: The grammar engine cannot tokenise as this tokenizer does.
         """
         try:
             text = (package / "tokenizer.json").read_text(encoding="utf-8")
@@ -82,19 +94,21 @@ class Vocabulary:
             raise ModelCorrupt(f"the tokenizer in `{package}` cannot be read: {reason}") from error
 
     def encode(self, text: str) -> list[int]:
-        """Tokenise text. A special token that it spells out becomes that token, unless `quote` marked it."""
+        """Return the tokens of a text. The spelling of a special token becomes that token, unless `quote` marked it."""
         pieces = (self.tokenizer.tokenize_str(piece, parse_special=True) for piece in text.split(_QUOTE))
         return [token for piece in pieces for token in piece]
 
     def quote(self, text: str) -> str:
         """Mark what looks like a special token, so that `encode` takes it for plain text.
 
-        Without this, the text of a user could end a turn, begin another one or add an image's place. Nor may what
-        stands behind the text complete a token that the text begins.
+        Without this, the text of a user could end a turn, begin another one, or add the place of an image. A text may
+        also end with the first part of a spelling, which the text behind it would complete. So this is marked, too.
         """
         text = text.replace(_QUOTE, "")
+        # 1. Whether the text ends with the first part of a spelling. Letters and digits alone are too common to count.
         ends = (text[-size:] for size in range(1, min(len(text), self._longest_beginning) + 1))
         opened = any(end in self._beginnings and not end.isalnum() for end in ends)
+        # 2. Each whole spelling is cut behind its first character.
         quoted = self._special.sub(lambda match: match[0][0] + _QUOTE + match[0][1:], text)
         return quoted + _QUOTE if opened else quoted
 
@@ -103,7 +117,7 @@ class Vocabulary:
 
         Args:
             tokens: Token ids.
-            visible: Special tokens that give the bytes of their spelling. All others give none.
+            visible: Special tokens that give the bytes of their spelling. All other special tokens give none.
         """
         return b"".join(self._bytes(token, visible) for token in tokens)
 
@@ -115,18 +129,18 @@ class Vocabulary:
         return bytes(self.tokenizer.decode_bytes([token]))
 
     def special_in(self, texts: Iterable[str]) -> frozenset[int]:
-        """Return the special tokens whose spelling occurs in some text."""
+        """Return the added tokens whose spelling is in one of the texts."""
         joined = "\n".join(texts)
         return frozenset(token for token, spelling in self._spelling_of.items() if spelling in joined)
 
     def token_of(self, spelling: str) -> int | None:
-        """Return the added token of that spelling, or None where there is none."""
+        """Return the added token that has a spelling, or None where there is none."""
         return next((token for token, known in self._spelling_of.items() if known == spelling), None)
 
     def spellings(self, words: Iterable[str]) -> frozenset[int]:
         """Return the tokens that are one of these words: after a space, or with a capital at the start of a text.
 
-        A word of several tokens has none: its parts are parts of other words, too.
+        A word that takes several tokens is left out, because its tokens are parts of other words, too.
         """
         forms = (form for word in words for form in (f" {word}", f" {word.capitalize()}", word.capitalize()))
         encoded = (self.tokenizer.tokenize_str(form) for form in forms)
@@ -134,9 +148,9 @@ class Vocabulary:
 
     @cached_property
     def enders(self) -> dict[int, str]:
-        """Tokens that can be part of a short legal ending, with their text.
+        """The tokens that a short ending is looked for with, and their texts.
 
-        JSON structure, longest first, then single common characters.
+        First come one to three characters of JSON structure, the longest first, then single common characters.
         """
         structure = ("".join(run) for length in (3, 2, 1) for run in product(STRUCTURE, repeat=length))
         encoded = ((self.encode(text), text) for text in (*structure, *FILLERS))

@@ -1,6 +1,6 @@
-"""Text models in the layout of ONNX Runtime GenAI, which our own converter writes too.
+"""Text models in the layout of ONNX Runtime GenAI, which olpipe's own converter writes, too.
 
-A folder with `genai_config.json`, a graph, `tokenizer.json` and `tokenizer_config.json`.
+Such a model is a folder with `genai_config.json`, a graph, `tokenizer.json` and `tokenizer_config.json`.
 Source: https://onnxruntime.ai/docs/genai/reference/config.html
 """
 
@@ -30,7 +30,7 @@ class TextPackage:
     Attributes:
         folder: Where they are.
         decoder: File name of the graph.
-        context_length: Tokens of prompt plus answer.
+        context_length: Most tokens of prompt plus answer.
         vocab_size: Width of the logits.
         end_tokens: Ids of the tokens that end an answer.
         template: The chat template.
@@ -48,7 +48,7 @@ class TextPackage:
         """Read a package.
 
         Raises:
-            ModelCorrupt: It does not say what a model needs.
+            ModelCorrupt: The configuration or the chat template cannot be read, or lacks what a model needs.
         """
         from olpipe.families.chat_template import TemplateFiles
 
@@ -71,8 +71,8 @@ class TextPackage:
         """Read the tokenizer.
 
         Raises:
-            ModelCorrupt: There is none.
-            ModelUnsupported: Its merges cannot be reproduced byte by byte.
+            ModelCorrupt: There is none, or it is damaged.
+            ModelUnsupported: Its tokenisation cannot be reproduced byte by byte.
         """
         from olpipe.decoding.vocabulary import Vocabulary
 
@@ -87,8 +87,8 @@ def read_model(folder: Path) -> Mapping[str, Any]:
     """Return the table `model` of a package's `genai_config.json`.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is not JSON, or has no such table.
+        OSError: The file cannot be read.
+        ValueError: The file is not JSON, or has no such table.
     """
     config = orjson.loads((folder / CONFIG_NAME).read_bytes())
     model = config.get("model") if isinstance(config, dict) else None

@@ -12,26 +12,26 @@ from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import ModelBundle
 
 Find = Callable[[ProgressCallback], ModelBundle]
-"""Finds a model, or brings it here. What the callback raises ends it."""
+"""Finds a model, or brings it here. An exception that the callback raises ends the search."""
 
 Found = Callable[[ModelBundle, Ticket], None]
 """Sends a ticket to the model that was found."""
 
 
 class Arrival:
-    """Finds one model in a thread of its own, for all that ask for it meanwhile.
+    """Finds one model in a thread of its own, for all requests that ask for it meanwhile.
 
-    When the last of them gives up, so does the search: what was fetched so far is kept for the next time.
+    When the last of them is cancelled, the search ends, too. What was fetched so far is kept for the next time.
     """
 
     def __init__(self, model: str, find: Find, progress: ProgressCallback, ended: Callable[[], None]) -> None:
-        """Search nothing yet.
+        """Prepare a search. The first ticket that joins starts it.
 
         Args:
             model: The name that is looked for.
             find: Finds it.
             progress: Told how far that is.
-            ended: Told when nobody can join any more.
+            ended: Called when no ticket can join any more.
         """
         self._find = find
         self._progress = progress
@@ -55,7 +55,7 @@ class Arrival:
         return True
 
     def close(self) -> None:
-        """Give all tickets up, and wait a moment for the search to end."""
+        """Cancel all tickets, and wait a moment for the search to end."""
         with self._lock:
             searching = self._state == "searching"
             self._state = "over"
@@ -65,7 +65,7 @@ class Arrival:
             self._thread.join(CLOSING_S)
 
     def _search(self) -> None:
-        """Search as long as anybody waits, then tell all who do."""
+        """Search as long as any ticket waits, then tell the waiting tickets what was found."""
         while True:
             bundle: ModelBundle | None = None
             failure: ErrorValue | None = None
@@ -73,11 +73,11 @@ class Arrival:
                 bundle = self._find(self._report)
             except Abandoned:
                 pass
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - it travels to whoever asked
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is sent to whoever asked
                 failure = ErrorValue.of(error)
             with self._lock:
                 if bundle is None and failure is None and self._waiters and self._state == "searching":
-                    continue  # somebody has come since nobody waited
+                    continue  # the search was abandoned, but a new ticket came since: search again
                 self._state = "over"
                 waiting = self._waiters.take_all()
             break

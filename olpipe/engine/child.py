@@ -1,7 +1,7 @@
 """A runner's process, `python -m olpipe.engine.child`: frames in on stdin, frames out on stdout.
 
-It ends when its stdin closes, so it never outlives the process that started it: gracefully if the
-runner comes to an end of its step soon, by force if not.
+It ends when its stdin closes, so it never outlives the process that started it. It first waits for the runner to
+finish its step; if that takes too long, it ends all the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     """Serve one model until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, which the terminal sends to both
     commands, answers = _take_pipes()
     load = _receive(commands)
     if not isinstance(load, Load):
@@ -40,7 +40,7 @@ def main() -> None:
     def send(answer: Answer) -> None:
         frames.write(answers, codec.encode(answer))
 
-    worker = Worker(send)
+    worker = Worker(send, f"the backend `{load.backend}`")
     threading.Thread(target=_listen, args=(commands, worker), name="listen", daemon=True).start()
     try:
         _serve(load, worker, send)
@@ -48,7 +48,7 @@ def main() -> None:
         logger.debug("the parent is gone")
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # native libraries are known to hang or crash while the interpreter is taken down
+    os._exit(0)  # native libraries are known to hang or crash while the interpreter shuts down
 
 
 def _serve(load: Load, worker: Worker, send: Callable[[Answer], None]) -> None:
@@ -70,12 +70,17 @@ def _serve(load: Load, worker: Worker, send: Callable[[Answer], None]) -> None:
 def _load(load: Load) -> Runner:
     from olpipe.plugins import Plugins
 
-    backend = Plugins.load(load.settings).backends.get(load.backend)
-    return backend.load(load.bundle, load.options)
+    backends = Plugins.load(load.settings).backends
+    backend = backends.get(load.backend)
+    with backends.blaming(load.backend):
+        runner = backend.load(load.bundle, load.options)
+        if not isinstance(runner, Runner):
+            raise TypeError(f"`load` gave a {type(runner).__name__} where a `Runner` is expected")
+        return runner
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for frames alone: what native code prints goes to stderr."""
+    """Return stdin and stdout for frames only. What anything prints from now on goes to stderr."""
     commands, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -90,13 +95,13 @@ def _receive(commands: BinaryIO) -> Packet | None:
 
 
 def _listen(commands: BinaryIO, worker: Worker) -> None:
-    """Post what comes in; when the pipe closes, end this process, whatever it is doing."""
+    """Post the packets that come in. When the pipe closes, end this process, whatever it is doing."""
     try:
         while (packet := _receive(commands)) is not None:
             if isinstance(packet, Submit | Embed | Cancel):
                 worker.post(packet)
     except frames.FrameError as error:
-        logger.error("the parent does not make sense: %s", error)
+        logger.error("the parent sent something that cannot be read: %s", error)
     worker.post(Close())
     time.sleep(GRACE_S)
     os._exit(1)

@@ -1,9 +1,9 @@
-"""Packets to frames and back, by the annotations of their dataclasses.
+"""Turn packets into frames and back, as the annotations of their dataclasses say.
 
-A field that is added to a request travels without a change here. Nothing is ever built but what the annotations of
-the packets in `protocol` reach, and every value is checked against its annotation. Arrays travel as attachments,
-everything else as JSON. Where an annotation allows several classes, each value says which one it is: two parts of a
-message with the same fields are never taken for each other.
+A new field of a request needs no change here. Only classes that the annotations of the packets in `protocol` lead to
+are ever made, and every value is checked against its annotation. Arrays travel as attachments, everything else as
+JSON. Where an annotation allows several classes, each value says which one it is. So two parts of a message that have
+the same fields are never confused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from olpipe.engine.frames import Frame, FrameError
 from olpipe.engine.protocol import Packet
 
 TAG = "$"
-"""The key under which a value says its class. No field can have this name."""
+"""The key under which a value names its class. No field can have this name."""
 
 _PLAIN = (str, int, float, bool)
 _UNIONS = (Union, types.UnionType)
@@ -42,7 +42,7 @@ def encode(packet: Packet) -> Frame:
     attachments: list[bytes] = []
 
     def other(value: object) -> object:
-        """Say how to write what orjson does not know itself."""
+        """Return what to write for a value that orjson does not know."""
         if is_dataclass(value) and not isinstance(value, type):
             return _written(value)
         if isinstance(value, Path):
@@ -77,7 +77,7 @@ def decode(frame: Frame) -> Packet:
 
 
 def _written(value: Any) -> dict[str, Any]:
-    """Return a dataclass's fields, with its class's name where the reader could not know it."""
+    """Return a dataclass's fields, with the name of its class where the reader could not know it otherwise."""
     kind: Any = type(value)
     tagged = {TAG: kind.__name__} if kind in _tagged() else {}
     return tagged | {name: getattr(value, name) for name in _names(kind)}
@@ -90,14 +90,17 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
-    """Return the annotations of a dataclass's fields. Modules of values import numpy for type checkers only."""
+    """Return the annotations of a dataclass's fields.
+
+    The modules of the values import numpy only for type checkers, so its names are given here.
+    """
     hints = get_type_hints(kind, localns={"np": np, "npt": np.typing})
     return {name: hints[name] for name in _names(kind)}
 
 
 @cache
 def _tagged() -> frozenset[type]:
-    """Return every class that some annotation allows beside other classes."""
+    """Return every class that some annotation allows beside other classes: their values have to name their class."""
     found: set[type] = set()
     seen: set[Any] = set()
     waiting: list[Any] = [Packet]
@@ -115,7 +118,7 @@ def _tagged() -> frozenset[type]:
 
 @cache
 def _reader(kind: Any) -> Reader:
-    """Return what builds a value of a kind from its JSON, or raises where the JSON is of another kind."""
+    """Return a function that makes a value of a kind from its JSON, or raises where the JSON is of another kind."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda value, attachments: value
@@ -141,7 +144,7 @@ def _reader(kind: Any) -> Reader:
 
 
 def _read_plain(kind: Any) -> Reader:
-    # a caller may write 1 where 1.0 is meant; a truth value is never a number
+    # A caller may write 1 for 1.0. The type is compared, because `True` would pass as an instance of int
     accepted = (float, int) if kind is float else (kind,)
 
     def read(value: Any, attachments: Attachments) -> Any:
@@ -171,7 +174,10 @@ def _read_dataclass(kind: Any) -> Reader:
 
 
 def _read_union(members: tuple[Any, ...]) -> Reader:
-    """Return the reader of a union: of classes, each value says which it is, or of one kind and None."""
+    """Return the reader of a union: either of several classes, where each value names its class, or of a kind and None.
+
+    Both may be combined.
+    """
     others = [member for member in members if member is not types.NoneType]
     optional = len(others) < len(members)
     tagged = {member.__name__: _reader(member) for member in others} if len(others) > 1 else {}
@@ -206,7 +212,7 @@ def _read_choice(choices: Mapping[Any, Any]) -> Reader:
 
 
 def _read_array(dtype: type[np.generic]) -> Reader:
-    """Return the reader of an array, which lies on the attachment that holds its values: nothing is copied."""
+    """Return the reader of an array. The array uses the memory of its attachment: nothing is copied."""
     expected = np.dtype(dtype)
 
     def read(value: Any, attachments: Attachments) -> Any:

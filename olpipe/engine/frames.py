@@ -3,8 +3,8 @@
     magic  header length  attachment count  attachment lengths   header  attachments
     4      u32            u32               u64 each             …       …
 
-All numbers are little-endian. Both directions hold to the same bounds, so that a corrupted length
-is an error and never an attempt to read the rest of the machine's memory.
+All numbers are little-endian. Writer and reader check the same bounds. So a corrupted length is an error, and nobody
+tries to read gigabytes because of it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message on its way."""
+    """A header and its attachments, as they go through a pipe."""
 
     header: bytes
     attachments: Sequence[bytes] = ()
 
     def check(self) -> None:
-        """Hold the frame to the bounds.
+        """Check the frame against the bounds.
 
         Raises:
-            FrameError: It is too large.
+            FrameError: The frame is too large.
         """
         _check([len(data) for data in self.attachments], len(self.header))
 
@@ -57,7 +57,7 @@ def read(pipe: BinaryIO) -> Frame | None:
     """Read one frame; None when the pipe was closed between two frames.
 
     Raises:
-        FrameError: What came is no frame, is out of bounds, or ends in the middle.
+        FrameError: What came is not a frame, is out of bounds, or ends in the middle.
     """
     first = pipe.read(_PREFIX.size)
     if not first:

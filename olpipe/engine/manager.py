@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from olpipe.store.library import Library
 
 LONGEST_NAP_S = 3600.0
-"""The engine looks at which models have to go at least this often."""
+"""The engine checks at least this often which models have to be unloaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class LoadedModel:
         info: What it can do; None while it is loaded for the first time.
         pid: Its process's id; None while there is no process.
         size_bytes: Memory that its process takes.
-        is_loading: Whether its process is being brought up.
-        active: Requests that are not answered.
-        waiting: Those of them that have not begun.
-        expires_in_s: How long it stays if nobody asks anything; infinity while it is at work, or for ever.
+        is_loading: Whether its process is being started.
+        active: How many requests are not answered.
+        waiting: How many of these have not begun.
+        expires_in_s: How long it stays if nobody asks anything; infinity while it is at work, or if it stays for ever.
     """
 
     name: ModelName
@@ -107,15 +107,16 @@ class Engine:
     ) -> Stream:
         """Send a grounded request to its model and return at once.
 
-        The model is fetched, built and loaded behind the stream where that is needed. What goes wrong comes out of the
-        stream, and cancelling the stream works at every moment.
+        Where that is needed, the model is fetched, built and loaded in the background. The stream raises whatever goes
+        wrong, and it can be cancelled at every moment.
 
         Args:
             request: What is asked.
-            client: Who asks. Clients whose requests wait for the same model are served in turns, so that
-                one who sends many at once does not shut out another.
-            keep_alive_s: How long the model stays loaded afterwards; None as the settings say, below 0 for ever.
-            options: How the model is loaded, where it differs from the settings.
+            client: Who asks. Clients whose requests wait for the same model are served in turns, so that one client
+                with many requests does not shut out another.
+            keep_alive_s: How long the model stays loaded afterwards. None takes the settings' value; below 0 means for
+                ever.
+            options: How the model is loaded, where that differs from the settings.
         """
         ticket = Ticket(request, client)
         self._send(request.model, ticket, keep_alive_s, options)
@@ -129,7 +130,7 @@ class Engine:
         keep_alive_s: float | None = None,
         options: LoadOptions | None = None,
     ) -> Reply[Embeddings]:
-        """Send texts to a model that turns them into vectors and return at once; as `submit`."""
+        """Send texts to a model that turns them into vectors, and return at once, as `submit` does."""
         ticket = Ticket(request, client)
         self._send(request.model, ticket, keep_alive_s, options)
         return ticket.reply()
@@ -166,7 +167,7 @@ class Engine:
         return sorted(found, key=lambda model: model.expires_in_s, reverse=True)
 
     def unload(self, model: str) -> bool:
-        """Let a model go: at once if it is idle, else as soon as it has answered what it was asked.
+        """Unload a model: at once if it is idle, else as soon as it has answered what it was asked.
 
         Returns:
             Whether it was loaded.
@@ -183,7 +184,7 @@ class Engine:
         return bool(named)
 
     def close(self) -> None:
-        """End all processes; streams still open end as cancelled."""
+        """End all processes. Streams that are still open end as cancelled."""
         with self._lock:
             self._closed = True
             arrivals, residents = list(self._arrivals.values()), list(self._residents.values())
@@ -242,7 +243,7 @@ class Engine:
             return
         while (arrival := self._arrival(model)) is not None:
             if arrival.join(ticket, found):
-                return  # else that one is over: the next begins anew
+                return  # else this search has just ended: try again with a new one
         ticket.cancel()
 
     def _arrival(self, model: str) -> Arrival | None:
@@ -260,7 +261,7 @@ class Engine:
             self._arrivals.pop(model, None)
 
     def _known(self, model: str) -> ModelBundle | None:
-        """Return a bundle that was found before, unless its name means another model by now."""
+        """Return a bundle that was found before, unless its name stands for another model by now."""
         bundle = self._bundles.get(model)
         if bundle is None or self._digest(bundle.name) == bundle.digest:
             return bundle
@@ -274,7 +275,7 @@ class Engine:
         return None
 
     def _digest(self, name: ModelName) -> str:
-        """Return the digest that a name means now; empty where it means none."""
+        """Return the digest of the model that has a name now; empty where none has it."""
         try:
             return self._library.digest(name)
         except (ModelNotFound, StoreError):
@@ -291,7 +292,7 @@ class Engine:
         )
 
     def _resident(self, bundle: ModelBundle, options: LoadOptions) -> Resident | None:
-        """Return a model that is, or can be, loaded in one way; None where the engine is closed."""
+        """Return the resident for a model and the way it is loaded; None where the engine is closed."""
         with self._lock:
             if self._closed:
                 return None
@@ -316,14 +317,14 @@ class Engine:
         return self._places.take(resident, wanted)
 
     def build(self, load: Load, progress: ProgressCallback) -> Load:
-        """Choose the backend where nobody did, and make what loading needs."""
+        """Choose the backend where none was asked for, and make what loading needs."""
         bundle = self._laid_out(load.bundle)
         backend = backend_for(bundle, self._plugins.backends, load.options.backend)
         build(bundle, backend, progress)
         return replace(load, backend=backend.name, bundle=bundle)
 
     def _laid_out(self, bundle: ModelBundle) -> ModelBundle:
-        """Return a bundle with its files in place, which may have been removed and pulled again."""
+        """Return a bundle with its files laid out: they may have been removed, and pulled again since."""
         try:
             found = self._library.get(bundle.name)
         except (ModelNotFound, StoreError):
@@ -331,16 +332,16 @@ class Engine:
         return found if found.digest == bundle.digest else bundle
 
     def notice(self) -> None:
-        """Have a look at which models have to go. It takes no lock."""
+        """Check soon which models have to be unloaded. It takes no lock."""
         self._mail.put(None)
 
     def _watch_over(self) -> None:
-        """Let models go whose time is up."""
+        """Unload models whose time is up."""
         while not self._closed:
             soonest = min((resident.expires_in_s() for resident in self._all_residents()), default=math.inf)
             try:
                 self._mail.get(timeout=min(max(soonest, 0.0), LONGEST_NAP_S))
-                while True:  # many notices are one
+                while True:  # one look is enough for all notices so far
                     self._mail.get_nowait()
             except Empty:
                 pass
@@ -366,4 +367,4 @@ def _describe(resident: Resident) -> LoadedModel:
 
 
 def _silent(progress: Progress) -> None:
-    """Tell nobody."""
+    """Ignore progress."""

@@ -1,4 +1,4 @@
-"""Places for loaded models: how many there are, who gets the next one, and who leaves for it."""
+"""Places for loaded models: how many there are, which model gets the next one, and which model has to leave for it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from olpipe.engine.resident import POLL_S, Abandoned, Resident
 from olpipe.settings import Settings
 
 USUAL_MAX_LOADED = 3
-"""Models that are loaded side by side where the settings do not say how many."""
+"""How many models are loaded side by side where the settings do not say."""
 
 
 class Places:
-    """Gives out places to models that want to be loaded. Who asks first is served first."""
+    """Gives places to models that want to be loaded. The one that asks first is served first."""
 
     def __init__(self, settings: Settings, residents: Callable[[], list[Resident]]) -> None:
-        """Give out no place yet.
+        """Make places that are all free.
 
         Args:
             settings: How many places there are, and how many threads a model gets.
@@ -30,13 +30,13 @@ class Places:
         self._line: list[Resident] = []
 
     def take(self, resident: Resident, wanted: Callable[[], bool]) -> int:
-        """Wait until a model may be loaded, letting go of others; returns the threads that it gets.
+        """Wait until a model may be loaded, unloading others where that is needed; return the threads that it gets.
 
-        The first in the line lets an idle model go. Where none is idle, one of those at work takes no more requests
-        until the place is taken: so it comes to its end, however many ask for it.
+        The first model in the line unloads an idle one. Where none is idle, one of the busy models takes no more
+        requests until the place is taken: so it becomes idle, however many requests there are for it.
 
         Raises:
-            Abandoned: `wanted` no longer holds.
+            Abandoned: `wanted` no longer returns True.
         """
         self._line.append(resident)
         asked: Resident | None = None
@@ -68,7 +68,7 @@ class Places:
         return not others or machine.available_bytes() >= resident.load.bundle.size_bytes
 
     def _threads(self, resident: Resident, others: int) -> int:
-        """Return how many threads a model gets: those it was asked to have, or its share of the machine's."""
+        """Return how many threads a model gets: as many as were asked for, or its share of the machine's threads."""
         if resident.load.options.threads:
             return resident.load.options.threads
         total = machine.threads(machine.cores())
@@ -76,16 +76,16 @@ class Places:
 
 
 def _one_left(others: list[Resident]) -> bool:
-    """Let the idle model go that has the shortest stay; False where none is idle."""
+    """Unload the idle model whose time is up first; return False where none is idle."""
     idle = [one for one in others if one.is_idle]
     return bool(idle) and min(idle, key=Resident.expires_in_s).leave()
 
 
 def _ask(others: list[Resident], asked: Resident | None) -> Resident:
-    """Return the model that is asked to give way: still the same one, or the one with the shortest stay."""
+    """Return the model that is asked to give way: the same one as before, or the one with the shortest keep-alive."""
     if asked is not None and asked.occupied:
         return asked
-    if asked is not None:  # it left, and that was not enough
+    if asked is not None:  # it was unloaded, and that was not enough
         asked.give_way(asked=False)
     chosen = min(others, key=lambda one: one.keep_alive_s)
     chosen.give_way(asked=True)

@@ -1,4 +1,4 @@
-"""One runner's process as the parent sees it: start, submit, notice its death, close."""
+"""One runner's process as the parent sees it: start it, send requests, notice its death, close it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ POLITE_S = 5.0
 
 POLL_S = 0.01
 
-# -P keeps the working folder off the module path: photos may lie beside a file that is called like a module
+# -P keeps the working folder off the module path: among the photos may be a file that is called like a module
 COMMAND = (sys.executable, "-P", "-m", "olpipe.engine.child")
 
 
@@ -66,10 +66,10 @@ class RunnerProcess:
 
         Args:
             load: What to load, and how.
-            orphaned: Gets what waited for its turn when the process died, in the order in which it came; it must
-                return at once. Without it such requests fail, as those do that had begun.
-            answered: Told after every request that came to its end. It must return at once and take no lock, for
-                a garbage collection may call it.
+            orphaned: Called with the requests that had not begun when the process died, oldest first. It must return
+                at once. Without it, these requests fail like those that had begun.
+            answered: Called whenever a request has ended. It must return at once and take no lock, because a garbage
+                collection may call it.
         """
         self._orphaned = orphaned
         self._answered = answered
@@ -79,11 +79,11 @@ class RunnerProcess:
         self.crash: ErrorValue | None = None
         """How the process died, once it has."""
         self.served = False
-        """Whether it has seen any request to its end."""
+        """Whether it has finished any request."""
         self.used_at_s = time.monotonic()
-        """When it was last of use: asked something, or done with something."""
+        """When it was last used: when it last got a request, or sent part of an answer."""
         self._closing = False
-        self._listens = False  # not while it loads
+        self._listens = False  # until the model is loaded
         self._loaded: SimpleQueue[RunnerInfo | OlpipeError] = SimpleQueue()
         self._open: dict[int, Ticket] = {}
         self._outbox: SimpleQueue[frames.Frame | None] = SimpleQueue()
@@ -105,7 +105,7 @@ class RunnerProcess:
 
     @property
     def open(self) -> int:
-        """How many requests it has, waiting ones included."""
+        """How many requests it has, those that have not begun included."""
         return len(self._open)
 
     @property
@@ -114,7 +114,7 @@ class RunnerProcess:
         return sum(not ticket.begun for ticket in list(self._open.values()))
 
     def wait_loaded(self, timeout_s: float | None = None) -> RunnerInfo | None:
-        """Wait until the model is loaded. It says so once.
+        """Wait until the model is loaded. Only one call gets the result.
 
         Args:
             timeout_s: How long to wait; None waits as long as it takes.
@@ -159,7 +159,7 @@ class RunnerProcess:
                 frame = codec.encode(Embed(sequence_id, request, ticket.client))
             else:
                 frame = codec.encode(Submit(sequence_id, request, ticket.client))
-            codec.decode(frame)  # what the process could not read would end it, and all that it answers
+            codec.decode(frame)  # checked here: a frame that it cannot read ends the process and all its answers
         except frames.FrameError as error:
             raise UsageError(f"the request cannot be sent: {error}", hint="send less text or smaller images") from error
         with self._lock:
@@ -183,7 +183,7 @@ class RunnerProcess:
         self._closing = True
         self._outbox.put(None)
         if not self._listens:
-            self._process.terminate()  # there is nothing that it would have to finish
+            self._process.terminate()  # while it loads, it has nothing to finish
         for end in (self._process.terminate, self._process.kill):
             try:
                 self._process.wait(POLITE_S)
@@ -195,7 +195,7 @@ class RunnerProcess:
             thread.join(POLITE_S)
 
     def _withdraw(self, sequence_id: int) -> None:
-        # no lock here: a garbage collection may call this in a thread that holds it, and `pop` is atomic
+        # No lock: a garbage collection may call this in a thread that holds it, and `pop` is atomic anyway
         self.used_at_s = time.monotonic()
         if self._open.pop(sequence_id, None) is not None:
             self._outbox.put(codec.encode(Cancel(sequence_id)))
@@ -209,7 +209,7 @@ class RunnerProcess:
                 frames.write(pipe, frame)
         except OSError:
             logger.debug("the process of `%s` takes no more", self._model)
-        with suppress(OSError):  # what is still in the buffer of a dead process's pipe
+        with suppress(OSError):  # closing flushes the buffer, which fails when the process is dead
             pipe.close()
 
     def _read_stderr(self) -> None:
@@ -220,15 +220,15 @@ class RunnerProcess:
                 logger.debug("%s: %s", self._model, text)
 
     def _read(self) -> None:
-        """Route answers until the pipe closes; then fail whatever is still open."""
+        """Deliver answers until the pipe closes; then end whatever is still open."""
         problem: ValueError | None = None
         try:
             with cast(BinaryIO, self._process.stdout) as pipe:
                 while (frame := frames.read(pipe)) is not None:
                     self._route(cast(Answer, codec.decode(frame)))
-        except ValueError as error:  # no frame, no message, or no error of ours
+        except ValueError as error:  # not a frame, not a packet, or not an error of olpipe
             problem = error
-        finally:  # whatever it was, nobody waits for ever
+        finally:  # whatever happened, nobody must wait for ever
             self._outbox.put(None)
             self._end(problem)
 
@@ -250,9 +250,9 @@ class RunnerProcess:
             self._deliver(answer.sequence_id, answer.chunk)
 
     def _deliver(self, sequence_id: int, item: Chunk | Embeddings | OlpipeError) -> None:
-        """Hand over to whoever reads; what comes after a cancel has nobody waiting for it."""
+        """Hand an item to whoever reads the answer. What comes after a cancel is dropped."""
         last = not isinstance(item, Chunk) or item.finish_reason is not None
-        self.used_at_s = time.monotonic()  # before it looks idle
+        self.used_at_s = time.monotonic()  # set before the request is gone and the process looks idle
         ticket = self._open.pop(sequence_id, None) if last else self._open.get(sequence_id)
         self.served = self.served or last
         if ticket is None:
@@ -273,7 +273,7 @@ class RunnerProcess:
         """Fail what had begun, and hand back what had not."""
         crash = ErrorValue.of(self._autopsy(problem))
         with self._lock:
-            closing = self._closing  # whoever learns of the crash may close at once
+            closing = self._closing  # read before anybody learns of the crash, and closes the process for it
             self.crash = crash
             tickets, self._open = list(self._open.values()), {}
         orphans = []
@@ -297,7 +297,7 @@ class RunnerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        self._threads[1].join(POLITE_S)  # so that its last words are here
+        self._threads[1].join(POLITE_S)  # the thread that reads stderr: its last words must be here
         if problem is not None:
             how = f"broke off: {problem}"
         else:

@@ -106,10 +106,10 @@ class ErrorValue:
     hint: str | None = None
 
     @classmethod
-    def of(cls, error: BaseException) -> Self:
-        """Describe an error; one that was not raised on purpose becomes a `GenerationError`."""
+    def of(cls, error: BaseException, whose: str = "olpipe") -> Self:
+        """Describe an error; one that was not raised on purpose becomes a `GenerationError` that says who failed."""
         if not isinstance(error, errors.OlpipeError):
-            message = f"the runner failed: {type(error).__name__}: {error}"
+            message = f"{whose} failed: {type(error).__name__}: {errors.first_line(error)}"
             return cls("GenerationError", message, "run again with OLPIPE_DEBUG=1 to see where")
         known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
         return cls(known.__name__, error.message, error.hint)
@@ -124,7 +124,7 @@ class ErrorValue:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request, or the load, failed; the last word about it."""
+    """A request, or the load, failed. Nothing more follows about it."""
 
     sequence_id: int
     error: ErrorValue

@@ -1,8 +1,8 @@
 """One model in memory: its process, what waits for it, and how long it stays.
 
-No lock is held while something is built, loaded or waited for. A thread of its own brings the process up, whenever
-there are requests and no process that would take them: at first, after a crash, when the process has grown too large,
-and after the model had to make room for another.
+No lock is held while something is built, loaded or waited for. A thread of its own starts the process, whenever there
+are requests and no process that would take them: at first, after a crash, when the process has grown too large, and
+after the model had to make room for another one.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ from olpipe.model import RunnerInfo
 logger = logging.getLogger(__name__)
 
 MOST_CRASHES = 3
-"""After so many deaths in a row, with no request seen to its end between them, a model is given up for a while."""
+"""After this many crashes in a row, without one finished request between them, a model is given up for a while."""
 
 GIVEN_UP_S = 60.0
-"""How long a model is given up. Then it is tried once more, and given up again if its process dies."""
+"""How long a model is given up. Then it is tried once more, and given up again if its process crashes."""
 
 GROWTH_BYTES = 1 << 30
-"""Without a limit of its own, a process may take twice what it took once its model was loaded, and this."""
+"""A process without a limit of its own may take twice the memory that it took after loading, plus this."""
 
 POLL_S = 0.05
-"""How often a thread that waits looks whether anybody still wants it to."""
+"""How often a waiting thread checks whether its result is still wanted."""
 
 
 CLOSING_S = 5.0
-"""How long closing waits for a thread that builds, loads or pulls; such a thread looks every `POLL_S` where it can."""
+"""How long closing waits for a thread that builds, loads or pulls. Where it can, the thread looks every `POLL_S`."""
 
 
 class Abandoned(BaseException):
-    """Nobody waits any more for what is being done. It is no `Exception`, so that plugins let it through."""
+    """Nobody waits any more for what is being done.
+
+    It is not an `Exception`, so that a plugin's `except Exception` lets it through.
+    """
 
 
 class Host(Protocol):
@@ -57,10 +60,10 @@ class Host(Protocol):
         """
 
     def build(self, load: Load, progress: ProgressCallback) -> Load:
-        """Choose the backend where nobody did, and make what loading needs; returns what the process is told."""
+        """Choose the backend where none was asked for, and make what loading needs; return what the process is told."""
 
     def notice(self) -> None:
-        """Look at which models have to go. It may be called from anywhere, and takes no lock."""
+        """Check soon which models have to be unloaded. It may be called from anywhere, and takes no lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Resident:
     """
 
     def __init__(self, load: Load, host: Host, limits: Limits, progress: ProgressCallback) -> None:
-        """Load nothing yet."""
+        """Remember how to load the model, without loading it."""
         self.load = load
         self.occupied = False
         self.keep_alive_s = math.inf
@@ -109,7 +112,7 @@ class Resident:
     # --- requests -------------------------------------------------------------------------------
 
     def submit(self, ticket: Ticket, keep_alive_s: float) -> None:
-        """Answer a request, or its ticket is told why not."""
+        """Answer a request, or tell its ticket why not."""
         with self._lock:
             if ticket.request is not None and self._is_full():
                 message = f"`{self.load.bundle.name}` is busy: {self._limits.max_queue} requests wait for it"
@@ -142,7 +145,7 @@ class Resident:
             return True
 
     def _wait(self, ticket: Ticket) -> None:
-        """Let a ticket wait, and see to it that there will be a process."""
+        """Let a ticket wait, and have a process started if that is needed."""
         if self._closed:
             ticket.cancel()
             return
@@ -150,7 +153,7 @@ class Resident:
         self._attend()
 
     def _attend(self) -> None:
-        """Have a process brought up if something waits for one and nothing stands against it."""
+        """Have a process started if something waits for one and nothing forbids it."""
         if self._bringing or self._leaving or self._gives_way or self._closed or not self._waiters:
             return
         self._bringing = True
@@ -158,7 +161,7 @@ class Resident:
         self._bringer = threading.Thread(target=self._bring, name=name, daemon=True)
         self._bringer.start()
 
-    # --- what it is at --------------------------------------------------------------------------
+    # --- what it is doing -----------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
@@ -180,7 +183,7 @@ class Resident:
 
     @property
     def is_loading(self) -> bool:
-        """Whether its process is being brought up."""
+        """Whether its process is being started."""
         return self._bringing
 
     @property
@@ -189,7 +192,7 @@ class Resident:
         return self._process is not None and not self._bringing and not self.active
 
     def expires_in_s(self) -> float:
-        """Return how long it will stay if nobody asks anything; infinity while it is at work, or for ever."""
+        """Return how long it stays if nobody asks anything; infinity while it is at work, or if it stays for ever."""
         process = self._process
         if process is None or not self.is_idle:
             return math.inf
@@ -198,9 +201,10 @@ class Resident:
     # --- leaving --------------------------------------------------------------------------------
 
     def leave(self) -> bool:
-        """End the process if it has nothing to answer; False where it has.
+        """End the process if it has nothing to answer; return False where it has.
 
-        Requests that wait for it keep it, unless it was asked to give way: then they wait for its next place.
+        Waiting requests keep the process, unless the model was asked to give way. In that case they wait until the
+        model gets a place again.
         """
         with self._lock:
             process = self._process
@@ -216,7 +220,7 @@ class Resident:
         return True
 
     def give_way(self, *, asked: bool) -> None:
-        """Take no more requests, so that the process can go when it has answered those it has; or take them again."""
+        """Stop giving requests to the process, so that it can end soon; or give it requests again."""
         with self._lock:
             if self._gives_way == asked:
                 return
@@ -240,20 +244,20 @@ class Resident:
     # --- the process ----------------------------------------------------------------------------
 
     def _bring(self) -> None:
-        """Bring a process up, and hand over what waits. Whatever goes wrong is told to all that wait."""
+        """Start a process, and hand over what waits. Whatever goes wrong is told to everything that waits."""
         try:
             self._retire()
             process, info = self._start()
         except Abandoned:
             self._settle()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it travels to whoever asked
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is sent to whoever asked
             self._fail(ErrorValue.of(error))
         else:
             self._serve(process, info)
         self._host.notice()
 
     def _serve(self, process: RunnerProcess, info: RunnerInfo) -> None:
-        """Hand over what waits, even to a process that shall give way: it was loaded for these."""
+        """Hand over what waits, even where the model is asked to give way: these requests are why it was loaded."""
         with self._lock:
             self._process, self.info = process, info
             self._bringing = False
@@ -261,7 +265,7 @@ class Resident:
             self._hand_over(loaded=True)
 
     def _hand_over(self, *, loaded: bool = False) -> None:
-        """Give everything that waits to the process, or let it wait on."""
+        """Give everything that waits to the process; what the process does not take goes on waiting."""
         for ticket in self._waiters.take_all():
             if loaded:
                 ticket.loaded()
@@ -269,13 +273,13 @@ class Resident:
                 self._wait(ticket)
 
     def _settle(self) -> None:
-        """End an attempt that nobody wanted any more; whoever has come since is served by the next one."""
+        """End an attempt that nobody wants any more. If a ticket came since, a new attempt begins."""
         with self._lock:
             self._bringing = self.occupied = False
             self._attend()
 
     def _fail(self, failure: ErrorValue) -> None:
-        """End an attempt that failed. Requests whose name means another model by now are sent to that one."""
+        """End an attempt that failed. Requests whose name stands for another model by now are sent to that one."""
         with self._lock:
             self._bringing = self.occupied = False
             waiting = self._waiters.take_all()
@@ -284,7 +288,7 @@ class Resident:
                 ticket.end(failure.to_error())
 
     def _retire(self) -> None:
-        """Let go of a process that died, or that has grown: it answers what it was asked first."""
+        """End a process that crashed, or that has grown too large. The latter first answers what it was asked."""
         process = self._process
         if process is None:
             return
@@ -296,13 +300,16 @@ class Resident:
 
     def _start(self) -> tuple[RunnerProcess, RunnerInfo]:
         """Build and load the model."""
+        # 1. Refuse a model that keeps crashing
         given_up = self._crashes >= MOST_CRASHES and time.monotonic() - self._crashed_at_s < GIVEN_UP_S
         if self._crash is not None and given_up:
             raise BackendCrashed(f"{self._crash.message}, {self._crashes} times in a row", hint=self._crash.hint)
+        # 2. Wait for a place, then build the model
         threads = self._host.make_room(self, self._is_wanted)
         load = replace(self.load, options=replace(self.load.options, threads=threads))
         load = self._host.build(load, self._report)
         self._check_wanted()
+        # 3. Start the process, and wait until it has loaded the model
         process = RunnerProcess(load, orphaned=self._take_over, answered=self._host.notice)
         self._all.add(process)
         try:
@@ -315,6 +322,7 @@ class Resident:
         except BaseException:
             self._end(process)
             raise
+        # 4. Note how far it may grow
         size = machine.resident_bytes(process.pid) or 0
         self._most_bytes = self._limits.memory_bytes or 2 * size + GROWTH_BYTES
         return process, info
@@ -331,7 +339,7 @@ class Resident:
         self._progress(progress)
 
     def _take_over(self, tickets: list[Ticket]) -> None:
-        """Have requests answered by the next process that the last one had not begun."""
+        """Let requests that the last process had not begun wait for the next one."""
         with self._lock:
             for ticket in tickets:
                 self._wait(ticket)
@@ -346,7 +354,7 @@ class Resident:
         return True
 
     def _bury(self, process: RunnerProcess) -> None:
-        """End a process that is not needed, and remember how it died if it had died already."""
+        """End a process that is not needed any more. If it had crashed, remember how."""
         crash = process.crash
         self._end(process)
         if crash is not None:

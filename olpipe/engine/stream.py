@@ -12,7 +12,7 @@ from olpipe.generation import Chunk, Completion, FinishReason, Timings, Usage
 T = TypeVar("T")
 
 Delivery = SimpleQueue[Any]
-"""What the engine's threads put in and the caller's thread takes out: chunks, one other value, or an error."""
+"""The engine's threads put in chunks, another value, or an error; the caller's thread takes them out."""
 
 CANCELLED = Chunk(finish_reason=FinishReason.CANCELLED, usage=Usage(), timings=Timings())
 
@@ -31,7 +31,7 @@ class Stream:
         self._end: Completion | OlpipeError | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Yield what is left of the answer.
+        """Yield the chunks that have not been yielded yet.
 
         Raises:
             OlpipeError: What went wrong while the model was fetched, built and loaded, or with this request.
@@ -43,7 +43,11 @@ class Stream:
             self.cancel()
 
     def completion(self) -> Completion:
-        """Wait for the end and return the whole answer, what was iterated over included; raises as the iteration."""
+        """Wait for the end and return the whole answer, with the chunks that were yielded before.
+
+        Raises:
+            OlpipeError: As in the iteration.
+        """
         for _ in self:
             pass
         if isinstance(self._end, OlpipeError):
@@ -97,7 +101,7 @@ class Reply(Generic[T]):
         return cast(T, self._result)
 
     def cancel(self) -> None:
-        """Give the reply up, unless it has come."""
+        """Give the reply up, unless it has come already."""
         if self._result is None:
             self._cancel()
 

@@ -19,20 +19,20 @@ class Ticket:
     """What the engine knows of a request until it is answered.
 
     Attributes:
-        number: The order in which requests came.
-        request: What is asked. None for somebody who only wants the model loaded.
+        number: Grows from request to request: tickets with lower numbers came first.
+        request: What is asked. None where somebody only wants the model loaded.
         client: Who asks.
-        begun: Whether a runner has begun it. It is never sent again then.
+        begun: Whether a runner has begun it. Then it is never sent again.
         delivery: Where its answer goes.
-        withdraw: Takes it back from whoever has it; None while nobody has.
-        send_again: Sends it on its way again if its name no longer means the model with a digest, and says whether it
-            does; None where it goes to one process and nowhere else.
+        withdraw: Takes it back from whoever has it; None while nobody has it.
+        send_again: Takes the ticket and a model's digest. If the request's name no longer stands for that model, it
+            sends the ticket to the new one and returns True. None where the ticket can go to one process only.
         cancelled: Whether nobody wants the answer any more.
         load_ns: How long it waited for its model to be loaded.
     """
 
     def __init__(self, request: GenerateRequest | EmbedRequest | None, client: str = "") -> None:
-        """Make a ticket that nobody has."""
+        """Make a ticket that nobody has yet."""
         self.number = next(_numbers)
         self.request = request
         self.client = client
@@ -54,19 +54,20 @@ class Ticket:
         return Reply(self.delivery, self.cancel)
 
     def loaded(self) -> None:
-        """Note that its model is loaded now, after it had to wait for that."""
+        """Note that its model is loaded now, and how long the ticket waited for that."""
         self.load_ns = time.monotonic_ns() - self._made_ns
 
     def end(self, item: object) -> None:
-        """Deliver the last of the answer. Only the first end counts, so that nobody has to know of the others."""
+        """Deliver the end of the answer. Only the first call counts, so callers need not know of each other."""
         if next(self._ends) == 0:  # no lock is needed: counting is atomic
             self.delivery.put(item)
 
     def cancel(self) -> None:
-        """Give the request up, wherever it is; may be called twice.
+        """Give the request up, wherever it is. This may be called twice.
 
-        No lock here: a garbage collection may call this in a thread that holds one. Whoever takes the ticket sets
-        `withdraw` first and looks at `cancelled` then, and this does it the other way round.
+        It takes no lock, because a garbage collection may call it in a thread that holds one. Whoever takes the ticket
+        first sets `withdraw` and then looks at `cancelled`. This does the opposite, so one of the two always notices
+        the other.
         """
         self.cancelled = True
         self.end(CANCELLED)
@@ -97,7 +98,7 @@ class Waiters:
         return [ticket for ticket in waiting if self._pop(ticket)]
 
     def _pop(self, ticket: Ticket) -> bool:
-        """Take one ticket out; False when it has left. No lock is needed: taking out of a dictionary is atomic."""
+        """Take one ticket out; False when it has left already. No lock is needed: `dict.pop` is atomic."""
         if self._tickets.pop(ticket, ticket) is not None:
             return False
         ticket.withdraw = None

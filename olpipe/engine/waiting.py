@@ -10,7 +10,7 @@ from olpipe.engine.protocol import Embed, Submit
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request, and when it came."""
+    """A request, and when it came in, in nanoseconds of the monotonic clock."""
 
     command: Submit | Embed
     arrived_ns: int
@@ -19,17 +19,17 @@ class Waiting:
 class WaitingRoom:
     """Each client's requests keep their order; clients take turns.
 
-    Whoever sends a thousand requests at once delays another client's next one by a single request.
+    A client that sends a thousand requests at once delays another client's next request by only one.
     """
 
     def __init__(self) -> None:
-        self._clients: dict[str, deque[Waiting]] = {}  # whose turn is next comes first; never an empty queue
+        self._clients: dict[str, deque[Waiting]] = {}  # the client whose turn is next comes first; no queue is empty
 
     def __bool__(self) -> bool:
         return bool(self._clients)
 
     def add(self, waiting: Waiting) -> None:
-        """Let a request wait behind its client's others; a client who had none is the last to have a turn."""
+        """Let a request wait behind its client's other ones. A client that had none is the last to have its turn."""
         self._clients.setdefault(waiting.command.client, deque()).append(waiting)
 
     def take(self) -> Waiting:

@@ -1,7 +1,7 @@
-"""The loop around a runner: admit requests, clients in turns, prepare, step, route chunks, cancel.
+"""The loop around a runner: admit requests from clients in turns, prepare, step, send chunks, cancel.
 
-Two threads work here. One prepares requests, one does everything else: a long prompt is prepared while others are
-answered. It is the same in a runner's process and, for tests, in threads of this one.
+Two threads work here. One prepares requests, and one does everything else: so a long prompt is prepared while others
+are answered. The loop is the same in a runner's process and, for tests, in threads of the test's process.
 """
 
 from __future__ import annotations
@@ -40,9 +40,15 @@ class _Ready:
 class Worker:
     """Feeds one runner; `post` may be called from any thread."""
 
-    def __init__(self, send: Callable[[Answer], None]) -> None:
-        """Make a worker that answers through `send`, which it calls from the thread of `run` only."""
+    def __init__(self, send: Callable[[Answer], None], whose: str = "the runner") -> None:
+        """Make a worker.
+
+        Args:
+            send: Takes the answers. It is called from the thread of `run` only.
+            whose: Begins the message about an error of the runner's own code: "the backend `onnx`".
+        """
         self._send = send
+        self._whose = whose
         self._inbox: SimpleQueue[Waiting | Cancel | _Ready | Close] = SimpleQueue()
         self._waiting = WaitingRoom()
         self._to_prepare: SimpleQueue[tuple[int, GenerateRequest] | None] = SimpleQueue()
@@ -73,16 +79,16 @@ class Worker:
         while (item := self._to_prepare.get()) is not None:
             sequence_id, request = item
             if sequence_id not in self._preparing:
-                continue  # it was cancelled, and holds nobody up
+                continue  # it was cancelled, so it is not worth preparing
             prepared: Prepared | Exception
             try:
                 prepared = runner.prepare(request)
-            except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+            except Exception as error:  # noqa: BLE001 - it is sent to whoever asked
                 prepared = error
             self._inbox.put(_Ready(sequence_id, prepared))
 
     def _take_commands(self, runner: Runner) -> bool:
-        """Empty the inbox, waiting for the first command when there is nothing else to do."""
+        """Empty the inbox; return False on `Close`. Wait for a first command where there is nothing else to do."""
         idle = len(self._queue_ns) == len(self._preparing) and not (self._waiting and self._has_slot(runner))
         while True:
             try:
@@ -105,7 +111,7 @@ class Worker:
     def _admit(self, runner: Runner) -> None:
         """Let waiting requests in while there are free slots, and make at most one request's embeddings.
 
-        Texts are embedded between two steps, so that neither cancels nor answers wait for more than one request.
+        Texts are embedded between two steps. Cancels and other answers wait for that, so only one request has its turn.
         """
         while self._waiting and self._has_slot(runner):
             waiting = self._waiting.take()
@@ -116,7 +122,7 @@ class Worker:
                 if isinstance(request, EmbedRequest):
                     self._embed(runner, sequence_id, request, time.monotonic_ns() - waiting.arrived_ns)
                     return
-            except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+            except Exception as error:  # noqa: BLE001 - it is sent to whoever asked
                 self._refuse(sequence_id, error)
                 continue
             self._queue_ns[sequence_id] = time.monotonic_ns() - waiting.arrived_ns
@@ -129,7 +135,7 @@ class Worker:
         self._send(Embedded(sequence_id, replace(embeddings, timings=timings)))
 
     def _start(self, runner: Runner, ready: _Ready) -> None:
-        """Start a request that was prepared; one that was cancelled meanwhile is dropped."""
+        """Start a request that was prepared. If it was cancelled meanwhile, drop it."""
         self._preparing.discard(ready.sequence_id)
         if ready.sequence_id not in self._queue_ns:
             return
@@ -137,15 +143,21 @@ class Worker:
             if isinstance(ready.prepared, Exception):
                 raise ready.prepared
             runner.start(ready.sequence_id, ready.prepared)
-        except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+        except Exception as error:  # noqa: BLE001 - it is sent to whoever asked
             del self._queue_ns[ready.sequence_id]
             self._refuse(ready.sequence_id, error)
 
     def _step(self, runner: Runner) -> None:
-        """Advance what runs by one step; when that fails, fail just these, or the one that has the trouble."""
+        """Advance all running sequences by one step.
+
+        An exception fails all of them, and nothing that waits. An error in place of a chunk fails one sequence.
+        """
         try:
             chunks = runner.step()
-        except Exception as error:  # noqa: BLE001 - it travels to whoever asked
+            strangers = {sequence_id for sequence_id, _ in chunks} - (self._queue_ns.keys() - self._preparing)
+            if strangers:  # nobody would ever hear of it, and those that were given might wait for ever
+                raise ValueError(f"it answered sequence {min(strangers)}, which it was not given")
+        except Exception as error:  # noqa: BLE001 - it is sent to whoever asked
             for sequence_id in self._queue_ns.keys() - self._preparing:
                 self._stop(runner, sequence_id)
                 self._refuse(sequence_id, error)
@@ -160,7 +172,7 @@ class Worker:
                 self._send(Answered(sequence_id, self._finished(sequence_id, chunk)))
 
     def _finished(self, sequence_id: int, chunk: Chunk) -> Chunk:
-        """Add the time in the queue to a last chunk, and free the slot."""
+        """If a chunk is the last one of its sequence, add the time in the queue to it, and free the slot."""
         if chunk.finish_reason is None:
             return chunk
         timings = chunk.timings or Timings()
@@ -185,11 +197,11 @@ class Worker:
     def _refuse(self, sequence_id: int, error: Exception) -> None:
         if not isinstance(error, OlpipeError):
             logger.error("sequence %d failed", sequence_id, exc_info=error)
-        self._send(Refused(sequence_id, ErrorValue.of(error)))
+        self._send(Refused(sequence_id, ErrorValue.of(error, self._whose)))
 
 
 def _check(request: GenerateRequest | EmbedRequest, info: RunnerInfo) -> None:
-    """Refuse what the runner says it does not do, so that no runner can leave it out in silence."""
+    """Refuse what the runner's `info` says that it does not do, so that no runner can ignore it."""
     if isinstance(request, EmbedRequest):
         if not info.embeds:
             raise UsageError(f"`{request.model}` makes no embeddings")

@@ -1,6 +1,7 @@
-"""A model's chat template: the Jinja text that turns a conversation into what the model was trained to read.
+"""A model's chat template: the Jinja text that turns a conversation into the text that the model was trained to read.
 
-It is rendered as the model makers' own reference does it, so that every backend renders alike.
+It is rendered as the library transformers does it, which model makers take as their reference. So all backends render
+alike.
 Source: https://github.com/huggingface/transformers/blob/main/src/transformers/utils/chat_template_utils.py
 """
 
@@ -19,9 +20,9 @@ from olpipe.families.turns import Turn
 from olpipe.generation import Thinking
 
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% if not loop.last %}{{ '\n\n' }}{% endif %}{% endfor %}"
-"""The template of a model that brings none: the texts alone, as a model that was never trained to chat reads them."""
+"""The template of a model that has none. It gives the texts alone, for a model that was never trained to chat."""
 
-# What Python raises when a template's code goes wrong. Jinja's own errors come on top.
+# What Python may raise while it runs a template's code. Jinja has errors of its own beside these.
 _FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -33,19 +34,19 @@ _FAULTS = (
     TypeError,
     ValueError,
 )
-_NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
-_MOST_OF_A_MESSAGE = 300
+_NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")  # they mark places in texts, and no person should see them
+_MOST_OF_A_MESSAGE = 300  # characters of another library's message in an error
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateFiles:
-    """What a package's files say of its chat template.
+    """What the files of a package say about its chat template.
 
     Attributes:
         source: The template's text.
-        special_tokens: Texts of tokens with a role, by the names that templates know: `bos_token`, `eos_token`, …
-        adds_begin: Whether a text without a template gets `bos_token` before it.
-        tool_source: The text of a template for conversations with tools; empty where `source` is for all.
+        special_tokens: The texts of tokens with a role, by the names that templates use: `bos_token`, `eos_token`, …
+        adds_begin: Whether `bos_token` is put before a text that has no template.
+        tool_source: The text of a template for conversations with tools; empty where `source` is for all conversations.
     """
 
     source: str
@@ -55,7 +56,7 @@ class TemplateFiles:
 
     @classmethod
     def read(cls, package: Path) -> TemplateFiles:
-        """Read the files that model makers write: `tokenizer_config.json`, `chat_template.jinja` and the like.
+        """Read the files as model makers write them: `tokenizer_config.json`, `chat_template.jinja` and others.
 
         Raises:
             ModelCorrupt: The files are damaged.
@@ -77,7 +78,7 @@ class ChatTemplate:
     """A compiled template. It renders one conversation at a time.
 
     Attributes:
-        shape: What it expects of a conversation.
+        shape: In which form it expects a conversation.
     """
 
     def __init__(
@@ -91,11 +92,11 @@ class ChatTemplate:
 
         Args:
             source: The Jinja text.
-            special_tokens: Texts that it may name: `bos_token`, `eos_token`, …
-            now: Tells the time to a template that writes the date.
+            special_tokens: The texts of tokens with a role, by the names that the template uses.
+            now: Returns the time, for a template that writes the date.
 
         Raises:
-            ModelCorrupt: It is not Jinja.
+            ModelCorrupt: The text is not a valid template.
         """
         from jinja2 import TemplateError
 
@@ -120,25 +121,26 @@ class ChatTemplate:
 
         Args:
             turns: The conversation, as `turns_of` makes it.
-            tools: What the model may call, as `described` makes it.
-            think: Whether it thinks first; None leaves that to the template.
+            tools: The tools that the model may call, as `described` makes them.
+            think: Whether the model thinks first; None leaves that to the template.
 
         Raises:
             UsageError: The template does not take such a conversation.
-            ModelCorrupt: The template does what it must not do.
+            ModelCorrupt: The template does something that the sandbox forbids.
         """
         from jinja2 import TemplateError
         from jinja2.exceptions import SecurityError
 
         from olpipe.families.sandbox import Refused
 
-        # 1. The reference always gives these, so templates may ask whether they are none.
+        # 1. These names are always there, as in the reference. Templates may ask whether they are none.
         variables: dict[str, Any] = {"tools": list(tools) or None, "documents": None, "add_generation_prompt": True}
-        # 2. Some templates know the wish to think by the one name, some by the other.
+        # 2. Templates disagree on the name that tells them whether to think. So both names are given.
         if think is not None:
             variables |= {"enable_thinking": think != "off", "thinking": think != "off"}
             if think not in ("off", "on"):
                 variables["reasoning_effort"] = think
+        # 3. What the template raises becomes an error that says who is to blame: the conversation or the template.
         try:
             return self._sandbox.render_limited(
                 self._template, {**self._special_tokens, "messages": turns, **variables}
@@ -146,21 +148,24 @@ class ChatTemplate:
         except Refused as error:
             raise UsageError(f"the model's chat template refuses this conversation: {_in_one_line(error)}") from error
         except SecurityError as error:
-            raise ModelCorrupt(f"the model's chat template does what is not allowed: {_in_one_line(error)}") from error
+            raise ModelCorrupt(f"the model's chat template does something forbidden: {_in_one_line(error)}") from error
         except (TemplateError, *_FAULTS) as error:
             raise UsageError(f"the model's chat template fails on this conversation: {_in_one_line(error)}") from error
 
 
 def _in_one_line(error: BaseException) -> str:
+    """Return an error's message on one line, shortened, or the name of its class where it has none."""
     text = " ".join(_NONCHARACTERS.sub("", str(error)).split()) or type(error).__name__
     return text if len(text) <= _MOST_OF_A_MESSAGE else f"{text[:_MOST_OF_A_MESSAGE]} …"
 
 
 def _text(path: Path) -> str:
+    """Return the text of a file; empty where there is no file."""
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _json(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file; empty where there is no file."""
     value = json.loads(_text(path) or "{}")
     if not isinstance(value, dict):
         raise ValueError(f"`{path.name}` is not a JSON object")
@@ -168,7 +173,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the special tokens of a configuration. Each stands as a text by itself, or in a table with flags."""
+    """Return the special tokens of a configuration. Each is given as a text, or as an object with the text in it."""
     extra = config.get("extra_special_tokens")
     named = {name: value for name, value in config.items() if name.endswith("_token")}
     named |= extra if isinstance(extra, dict) else {}
@@ -177,7 +182,7 @@ def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _sources(package: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """Return templates by their names. The newer a way to write them down is, the more it counts."""
+    """Return templates by their names. There are older and newer places for them, and newer places take precedence."""
     named = _named(config.get("chat_template"))
     named |= _named(_json(package / "chat_template.json").get("chat_template"))
     if source := _text(package / "chat_template.jinja"):
@@ -187,10 +192,10 @@ def _sources(package: Path, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _named(value: Any) -> dict[str, str]:
-    """Return the templates of a configuration's entry: one text, or several with names."""
+    """Return the templates of a configuration's entry by their names. One text alone is called `default`."""
     if isinstance(value, list):
         value = {entry["name"]: entry["template"] for entry in value}
     named = value if isinstance(value, dict) else {"default": value or ""}
     if not all(isinstance(source, str) for source in named.values()):
-        raise ValueError("`chat_template` is neither a text nor texts with names")
+        raise ValueError("`chat_template` is neither a text nor a list of texts with names")
     return {name: source for name, source in named.items() if source}

@@ -1,10 +1,10 @@
-"""Prompts that ask a model for the text between two others, as editors of code do."""
+"""Make prompts that ask a model for the text between two other texts. Code editors do this."""
 
 from __future__ import annotations
 
 from olpipe.decoding.vocabulary import Vocabulary
 
-# Each prompt is: first token, text before the gap, second token, text behind the gap, third token.
+# A prompt consists of: first token, text before the gap, second token, text behind the gap, third token.
 # Sources: the vocabularies of Qwen2.5-Coder and CodeGemma, of StarCoder2 and Granite, of DeepSeek-Coder, of CodeLlama.
 _GAP_TOKENS = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
@@ -22,7 +22,7 @@ class Gaps:
 
         Args:
             vocabulary: The model's tokens.
-            begin: What every text of the model begins with.
+            begin: The text that every prompt of the model begins with; often empty.
         """
         self._vocabulary = vocabulary
         self._begin = begin
@@ -35,9 +35,13 @@ class Gaps:
         return self._tokens is not None
 
     def ask(self, before: str, behind: str) -> tuple[int, ...]:
-        """Return the tokens of a prompt that asks for the text between two others; only where they are `known`."""
+        """Return the tokens of a prompt that asks for the text between two others.
+
+        Raises:
+            ValueError: The model was not trained to fill gaps: ask `known` first.
+        """
         if self._tokens is None:
-            raise ValueError("the vocabulary has no tokens around a gap")
+            raise ValueError("the vocabulary has no tokens to mark a gap with")
         encode, quote = self._vocabulary.encode, self._vocabulary.quote
         first, second, third = (token for token in self._tokens if token is not None)
         return (*encode(self._begin), first, *encode(quote(before)), second, *encode(quote(behind)), third)

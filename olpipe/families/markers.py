@@ -1,4 +1,4 @@
-"""How families of models mark thinking and tool calls, told by their chat templates."""
+"""Find out from a chat template how a model marks thinking and tool calls."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from olpipe.decoding.reading import Markers, Span
 
 _THINKING: tuple[Span, ...] = (("<think>", "</think>"), ("[THINK]", "[/THINK]"))
 _CALLS: Span = ("<tool_call>", "</tool_call>")
-# Others write the names and values of arguments between the same markers, as XML.
+# How a template writes a call as JSON. Some models write calls as XML between the same markers, which is not read.
 _CALLS_ARE_JSON = re.compile(r'\barguments\\?["\']: ')
 
 
 def markers_of(*templates: str) -> Markers:
-    """Return the markers of the model that chat templates belong to.
+    """Return the markers of a model.
 
-    A template that writes the end of a span was made for a model that was trained on it.
+    A template that contains the end marker of a span was made for a model that was trained with this span.
+
+    Args:
+        templates: All chat templates of the model.
     """
     text = "\n".join(templates)
     thinking = next((span for span in _THINKING if span[1] in text), None)

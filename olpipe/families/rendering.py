@@ -1,4 +1,4 @@
-"""From a request's messages to the prompt that a model reads: the chat template's text, images at their places."""
+"""Turn the messages of a request into the prompt of a model: tokens of text, and images at their places."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class ImageSpan:
 
     Attributes:
         tokens: Markers and placeholders, in order.
-        start: The first of the placeholders among them.
+        start: The index of the first placeholder.
         length: How many placeholders there are.
-        digest: Tells images apart: a digest of the pixels and of all else that decides the features.
-        features: The vision encoder's output by its name, as the model's graph takes it.
+        digest: A digest of the pixels and of everything else that the features depend on. It tells images apart.
+        features: The vision encoder's outputs by their names, as the model's graph takes them.
     """
 
     tokens: tuple[int, ...]
@@ -44,10 +44,10 @@ class ImageSpan:
 
 
 class ChatRenderer:
-    """Renders the requests of one model. Call it with a request, from one thread at a time.
+    """Renders the requests of one model. It is called with a request, from one thread at a time.
 
     Attributes:
-        markers: How the model marks thinking and tool calls, told by its chat template.
+        markers: How the model marks thinking and tool calls.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class ChatRenderer:
         Args:
             vocabulary: Its tokens.
             files: Its chat template.
-            system: The system message of conversations that have none.
+            system: The system message for conversations that have none.
             show_image: Turns an image into tokens and features; None for a model that does not see.
-            image_text: What the chat template writes for an image, such as `<|image_pad|>`; the tokens of
+            image_text: What the chat template writes for an image, such as `<|image_pad|>`. The tokens of
                 `show_image` take its place. Empty for a template that takes the content of messages as texts.
 
         Raises:
             ModelCorrupt: The chat template is not valid.
-            ValueError: `image_text` is missing, or has no special token: users could write it as well.
+            ValueError: `image_text` is missing, or it has no special token. Then a user could write it, too.
         """
         self.markers = markers_of(files.source, files.tool_source)
         self._vocabulary = vocabulary
@@ -87,15 +87,15 @@ class ChatRenderer:
         if image_text and not vocabulary.special_in([image_text]):
             raise ValueError(f"`{image_text}` has no special token")
         if show_image is not None and not image_text and not self._template.shape.takes_texts:
-            raise ValueError("the chat template takes parts only: say what it writes for an image")
+            raise ValueError("the chat template takes parts only: give what it writes for an image as `image_text`")
 
     def __call__(self, request: GenerateRequest) -> Prompt:
         """Return the prompt of a request.
 
         Raises:
-            UsageError: The request asks for something that the model does not take: images, text to fill in, or a
-                conversation that its chat template refuses.
-            ModelCorrupt: The chat template does what it must not do.
+            UsageError: The model does not take such a request: it has images, a gap to fill in, or a conversation that
+                the chat template refuses.
+            ModelCorrupt: The chat template does something that the sandbox forbids.
         """
         images = [image for message in request.messages for image in message.images]
         if images and self._show_image is None:
@@ -105,44 +105,49 @@ class ChatRenderer:
         return self._place(self._raw(request.messages) if request.raw else self._chat(request), images)
 
     def _chat(self, request: GenerateRequest) -> str:
-        # 1. What is asked.
+        """Return the text of a conversation, with `IMAGE` at the place of each image."""
+        # 1. The conversation, the tools, and whether to think. With guidance, the answer begins at once.
         messages = list(request.messages)
         if self._system and all(message.role != "system" for message in messages):
             messages.insert(0, Message.of("system", self._system))
         tools = request.tools if request.tool_choice.mode != "none" else ()
         think = "off" if request.think is None and request.guidance is not None else request.think
-        # 2. The same as the template expects it.
+        # 2. The same in the form that the template expects. The texts of others are quoted.
         template = self._tool_template if tools else self._template
         turns = turns_of(messages, self._shape(template), self._quote)
         text = template.render(turns, tools=[described(tool, self._quote) for tool in tools], think=think)
-        # 3. The texts of others were quoted. Where an image's text stands now, the template wrote it.
+        # 3. Each text for an image that is left was written by the template: quoted texts cannot contain one.
         return text.replace(self._image_text, IMAGE) if self._image_text else text
 
     def _shape(self, template: ChatTemplate) -> TemplateShape:
-        """Return what to give a template: images within texts, where nobody knows what it writes for an image."""
+        """Return in which form to give a conversation to a template.
+
+        Where it is not known what the template writes for an image, it gets texts with `IMAGE` in them, if it takes
+        texts.
+        """
         shape = template.shape
         return shape if self._image_text or not shape.takes_texts else replace(shape, takes_parts=False)
 
     def _raw(self, messages: Sequence[Message]) -> str:
-        """Return the text as it is: who sends a raw prompt writes its special tokens."""
+        """Return the text of a raw prompt as it is. Its author writes the special tokens."""
         text = "".join(joined(message.parts, _without_places) for message in messages)
         return text if text.startswith(self._begin) else self._begin + text
 
     def _fill_in(self, request: GenerateRequest, suffix: str) -> Prompt:
-        """Return a prompt that asks for what stands between two texts."""
+        """Return a prompt that asks for the text between two texts."""
         if not self._gaps.known:
             raise UsageError(f"model `{request.model}` does not fill in text between a prompt and a suffix")
         if any(message.images for message in request.messages):
-            raise UsageError("there are no images in a text that has a gap", hint="leave out the images or the suffix")
+            raise UsageError("a text with a gap cannot have images", hint="leave out the images or the suffix")
         before = "".join(message.text for message in request.messages)
         return Prompt(self._gaps.ask(before, suffix))
 
     def _quote(self, text: str) -> str:
-        """Mark what a text must not be taken for: a special token, or an image's place."""
+        """Mark the text of others, so that nothing in it counts as a special token or as the place of an image."""
         return self._vocabulary.quote(_without_places(text))
 
     def _place(self, text: str, images: Sequence[DecodedImage]) -> Prompt:
-        """Tokenise a rendered text, with the tokens of each image at its place."""
+        """Return the prompt of a rendered text, with the tokens of each image at its place."""
         pieces = text.split(IMAGE)
         if len(pieces) != len(images) + 1:
             raise UsageError("the model's chat template leaves out images", hint="put them into the last message")

@@ -1,7 +1,7 @@
-"""What a chat template expects of a conversation, told by its syntax tree.
+"""Find out from the syntax tree of a chat template in which form it expects a conversation.
 
-Templates disagree on two things. A message's `content` is a text to some of them, a list of parts to others, and either
-to many. The arguments of a tool call are an object to most, but some add them to a text.
+Templates disagree on two things. Some take the `content` of a message as a text, some as a list of parts, and many take
+both. Most take the arguments of a tool call as an object, but some add them to a text.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 from jinja2 import nodes
 
-_PICKING = frozenset({"selectattr", "rejectattr"})
-_PART_KEYS = frozenset({"text", "type"})
+_PICKING = frozenset({"selectattr", "rejectattr"})  # filters of a list
+_PART_KEYS = frozenset({"text", "type"})  # what a part has, and a text does not
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateShape:
-    """What a template can read.
+    """The form in which a template expects a conversation.
 
     Attributes:
-        takes_texts: Whether a message's content may be a text.
-        takes_parts: Whether it may be a list of parts.
-        joins_arguments: Whether the arguments of a tool call have to be a text.
+        takes_texts: Whether the content of a message may be a text.
+        takes_parts: Whether the content of a message may be a list of parts.
+        joins_arguments: Whether the arguments of a tool call must be a text.
     """
 
     takes_texts: bool = True
@@ -30,32 +30,39 @@ class TemplateShape:
 
     @classmethod
     def of(cls, tree: nodes.Template) -> TemplateShape:
-        """Read a syntax tree."""
+        """Find out from a syntax tree."""
         content = _Content(tree)
         lookups = [_lookup(node) for node in tree.find_all((nodes.Getattr, nodes.Getitem))]
+        # 1. Parts, if the template loops over the content, filters it as a list, or looks for the keys of a part.
         parts = (
             any(content.is_meant(loop.iter) for loop in tree.find_all(nodes.For))
             or any(each.name in _PICKING and content.is_meant(each.node) for each in tree.find_all(nodes.Filter))
             or any(key in _PART_KEYS and content.is_item(subject) for subject, key in lookups)
         )
+        # 2. Texts, if the template asks whether the content is a string. One that does neither takes texts.
         texts = any(test.name == "string" and content.is_meant(test.node) for test in tree.find_all(nodes.Test))
+        # 3. Whether the template adds the arguments of a tool call to a text.
         terms = (term for each in tree.find_all(nodes.Add) for term in (each.left, each.right))
         joins = any(_lookup(term)[1] == "arguments" for term in terms)
         return cls(texts or not parts, parts, joins)
 
     def wants_parts(self, *, images: bool) -> bool:
-        """Return whether a message is given as parts; a template that takes both gets a text where that is all."""
+        """Say whether to give a message as parts. A template that takes both gets parts only where there are images."""
         return self.takes_parts and (images or not self.takes_texts)
 
 
 class _Content:
-    """Knows which expressions of a template mean a message's content: the key itself, and names that it is given."""
+    """Knows which expressions of a template mean the content of a message.
+
+    These are lookups of the key `content`, variables that such an expression is assigned to, and parameters of macros
+    that it is given to.
+    """
 
     def __init__(self, tree: nodes.Template) -> None:
         self._names: set[str] = set()
         macros = {macro.name: macro for macro in tree.find_all(nodes.Macro)}
         known = -1
-        while known < len(self._names):  # a name may be given to another name
+        while known < len(self._names):  # a variable may be assigned to another one, so this goes on until none is new
             known = len(self._names)
             for given in tree.find_all(nodes.Assign):
                 if isinstance(given.target, nodes.Name) and self.is_meant(given.node):
@@ -68,7 +75,7 @@ class _Content:
                     self._names |= {name for name, value in named if self.is_meant(value)}
 
     def is_meant(self, node: nodes.Node | None) -> bool:
-        """Return whether an expression is a message's content, perhaps filtered."""
+        """Say whether an expression means the content of a message, perhaps filtered."""
         if isinstance(node, nodes.Name):
             return node.name in self._names
         if isinstance(node, nodes.Filter):
@@ -81,13 +88,13 @@ class _Content:
         return _lookup(node)[1] == "content"
 
     def is_item(self, node: nodes.Node | None) -> bool:
-        """Return whether an expression is one item of a message's content, picked by its number."""
+        """Say whether an expression means one item of a message's content, picked by its index."""
         subject, key = _lookup(node)
         return type(key) is int and self.is_meant(subject)
 
 
 def _lookup(node: nodes.Node | None) -> tuple[nodes.Node | None, object]:
-    """Return what an expression looks into, and the key or attribute where that is spelled out."""
+    """Return the object that an expression looks into, and the key or attribute; both are None if it is no lookup."""
     if isinstance(node, nodes.Getattr):
         return node.node, node.attr
     if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):

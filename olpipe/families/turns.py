@@ -1,4 +1,4 @@
-"""Messages and tools as chat templates expect them: plain values under the names that the reference gives them."""
+"""Turn messages and tools into what chat templates expect: plain values, under the names of the reference."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from olpipe.families.template_shape import TemplateShape
 
 IMAGE = "\ufdd1"
-"""Stands in a text where an image was. A noncharacter: no text that is meant to be exchanged has it."""
+"""Marks the place of an image in a text. Unicode reserves it for a program's own use, so other texts do not have it."""
 
 Turn = dict[str, Any]
 """A message as templates expect it: `role`, `content` and, where there are any, thinking and tool calls."""
 
 Quote = Callable[[str], str]
-"""Marks what a text must not be taken for. Every text that is not the model's own passes through it."""
+"""Marks a text, so that nothing in it counts as a special token. Every text that the template did not write gets it."""
 
 
 def turns_of(messages: Sequence[Message], shape: TemplateShape, quote: Quote) -> list[Turn]:
-    """Return messages as a template of some shape expects them.
+    """Return messages in the form that a template expects.
+
+    Args:
+        messages: The conversation.
+        shape: The form.
+        quote: Applied to every text.
 
     Raises:
         UsageError: The arguments of a tool call are not a JSON object.
@@ -50,7 +55,7 @@ def joined(parts: Sequence[Part], quote: Quote) -> str:
 
 
 def _apart(message: Message) -> Iterator[Sequence[Part]]:
-    """Yield the parts of each turn: a template expects one result of a tool in a turn."""
+    """Yield the parts of each turn of a message. A message may have several results of tools, but a turn only one."""
     results = [at for at, part in enumerate(message.parts) if isinstance(part, ToolResultPart)]
     bounds = [0, *results[1:], len(message.parts)]
     for start, end in pairwise(bounds):
@@ -78,9 +83,9 @@ def _content(parts: Sequence[Part], shape: TemplateShape, quote: Quote) -> str |
 
 
 def _items(parts: Sequence[Part]) -> list[str | None]:
-    """Return what is shown: texts, and None for each image.
+    """Return the texts of parts, and None for each image.
 
-    Two texts side by side are two paragraphs. An image needs no break around it.
+    Texts side by side become one text with a line break between them. There is no line break around an image.
     """
     items: list[str | None] = []
     for part in parts:
@@ -102,7 +107,15 @@ def _called(call: ToolCallPart, shape: TemplateShape, quote: Quote) -> dict[str,
 
 
 def _object(text: str, what: str) -> dict[str, Any]:
-    """Read the text of a JSON object; an empty text is an empty one."""
+    """Return the JSON object of a text. An empty text gives an empty object.
+
+    Args:
+        text: The text.
+        what: What it is, for the error message.
+
+    Raises:
+        UsageError: It is not a JSON object.
+    """
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -113,7 +126,7 @@ def _object(text: str, what: str) -> dict[str, Any]:
 
 
 def _quoted(value: Any, quote: Quote) -> Any:
-    """Quote all texts of a JSON value. Keys are written to the prompt as well."""
+    """Quote all texts of a JSON value, its keys included: the template writes them, too."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, list):

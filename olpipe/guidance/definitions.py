@@ -1,4 +1,8 @@
-"""All that a schema says, as definitions that name each other, and how deep each must nest."""
+"""Take a whole schema apart into definitions that refer to each other, and find how deep each must nest.
+
+A definition is what a combination of schemas allows at a place. Its parts, such as properties and items, are
+definitions again. In a recursive schema they lead back to it.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +19,18 @@ from olpipe.guidance.shapes import ArrayShape, ObjectShape, Places, Scalar, Shap
 from olpipe.guidance.shaping import shapes
 
 Key = tuple[int, ...]
+"""What tells a combination of schemas from others."""
 
 
 @dataclass(slots=True)
 class Definition:
-    """What applies to one place.
+    """What a combination of schemas allows.
 
     Attributes:
         places: The schemas that apply together.
-        shapes: The alternatives they leave.
-        reason: Why there are none.
-        height: Levels of recursion that its smallest value has; infinite when there is no value.
+        shapes: The alternatives that they leave.
+        reason: Why there are none, where there are none.
+        height: How often its smallest value recurs; infinite when it has no finite value.
         group: Definitions with the same number refer to each other in a circle.
     """
 
@@ -40,19 +45,20 @@ class Definitions:
     """The definitions of one schema, made from the root down.
 
     Attributes:
-        top: What applies to the whole document.
-        uses: How often each combination of schemas applies to a part.
+        top: The definition of the whole document.
+        uses: How many parts each combination of schemas applies to, by its key.
     """
 
     def __init__(self, schema: object) -> None:
         """Make all definitions.
 
         Raises:
-            SchemaError: There are too many, or a keyword cannot be held.
+            SchemaError: There are too many, or a keyword cannot be enforced.
         """
         self._expander = Expander()
         self._all: dict[Key, Definition] = {}
         self.uses: Counter[Key] = Counter()
+        # 1. The definitions, from the root down.
         root = (Document(schema).root(),)
         waiting: list[Places] = [root]
         while waiting:
@@ -67,11 +73,12 @@ class Definitions:
             self.uses.update(map(key, parts))
             waiting += parts
         self.top = self._all[key(root)]
+        # 2. Which of them recur, and how often each must.
         self._group(key(root))
         self._measure()
 
     def of(self, places: Places) -> Definition:
-        """Return what schemas that apply together say."""
+        """Return the definition of schemas that apply together."""
         return self._all[key(places)]
 
     def _define(self, places: Places) -> Definition:
@@ -82,11 +89,15 @@ class Definitions:
         return Definition(places, found, reason)
 
     def _group(self, root: Key) -> None:
-        """Number the circles of definitions that refer to each other (Tarjan's algorithm, without recursion)."""
-        order: dict[Key, int] = {}
-        lowest: dict[Key, int] = {}
-        open_: list[Key] = []
-        path: list[tuple[Key, Iterator[Key]]] = []
+        """Give definitions that refer to each other in a circle the same number.
+
+        This is Tarjan's algorithm for strongly connected components. It keeps its own stack, because a schema may nest
+        deeper than Python's recursion allows.
+        """
+        order: dict[Key, int] = {}  # in which order definitions were entered
+        lowest: dict[Key, int] = {}  # the earliest definition that each leads back to, as far as is known
+        open_: list[Key] = []  # entered, but without a group
+        path: list[tuple[Key, Iterator[Key]]] = []  # from the root to the present one, with the children left to visit
 
         def enter(name: Key) -> None:
             order[name] = lowest[name] = len(order)
@@ -95,6 +106,7 @@ class Definitions:
 
         enter(root)
         while path:
+            # 1. Go on to the next child that was not entered yet.
             name, following = path[-1]
             for child in following:
                 if child not in order:
@@ -103,9 +115,11 @@ class Definitions:
                 if self._all[child].group < 0:
                     lowest[name] = min(lowest[name], order[child])
             else:
+                # 2. All children are done. The parent leads back to everything that this definition leads back to.
                 path.pop()
                 if path:
                     lowest[path[-1][0]] = min(lowest[path[-1][0]], lowest[name])
+                # 3. A definition that leads back to nothing before it closes a circle: all that is open from it on.
                 if lowest[name] == order[name]:
                     start = open_.index(name)
                     for member in open_[start:]:
@@ -113,7 +127,11 @@ class Definitions:
                     del open_[start:]
 
     def _measure(self) -> None:
-        """Find each definition's least height: what needs least is known first, and the rest follows."""
+        """Find the height of every definition.
+
+        The heights of definitions without parts are known at once. Each further round finds those of definitions whose
+        parts are known, until a round changes nothing.
+        """
         changed = True
         while changed:
             changed = False
@@ -124,12 +142,12 @@ class Definitions:
                     changed = True
 
     def child_height(self, child: Places, parent: Definition) -> float:
-        """Return the least height of a part of a value of `parent`."""
+        """Return the least height of a part of `parent`. A part in the same circle recurs once more."""
         definition = self._all[key(child)]
         return definition.height + (definition.group == parent.group)
 
     def shape_height(self, shape: Shape, parent: Definition) -> float:
-        """Return the least height of a value of one shape."""
+        """Return the least height of a value of one shape: that of the part that must recur most often."""
         needs = max((self.child_height(child, parent) for child in needed(shape)), default=0)
         if isinstance(shape, ObjectShape):
             return max(needs, self._height_of_least(shape, parent))
@@ -139,7 +157,7 @@ class Definitions:
         return needs
 
     def _height_of_least(self, shape: ObjectShape, parent: Definition) -> float:
-        """Return the least height of as many properties as an object must have beyond those it requires."""
+        """Return the least height of the properties that `minProperties` asks for beyond the required ones."""
         missing = shape.least - len(shape.required)
         if missing <= 0:
             return 0
@@ -150,7 +168,7 @@ class Definitions:
         return min((self.child_height(child, parent) for _, child in shape.maps), default=math.inf)
 
     def values(self, shape: ArrayShape) -> list[object] | None:
-        """Return all values of an array's items when they are few; None when they are many."""
+        """Return all values that an array's items may have; None where they are many, or where there is a prefix."""
         if shape.prefix:
             return None
         values: list[object] = []
@@ -162,12 +180,12 @@ class Definitions:
 
 
 def key(places: Iterable[Place]) -> Key:
-    """Return what tells a combination of schemas from others."""
+    """Return the key of a combination of schemas. Schemas that allow everything do not count."""
     return tuple(dict.fromkeys(place.settled().key for place in places if place.key is not True))
 
 
 def children(shape: Shape) -> Iterator[Places]:
-    """Yield the schemas of all parts of a value."""
+    """Yield the schemas of each part that a value of a shape may have."""
     if isinstance(shape, ArrayShape):
         yield from shape.prefix
         yield shape.rest
@@ -177,7 +195,7 @@ def children(shape: Shape) -> Iterator[Places]:
 
 
 def needed(shape: Shape) -> Iterator[Places]:
-    """Yield the schemas of those parts that every value has."""
+    """Yield the schemas of each part that every value of a shape has."""
     if isinstance(shape, ArrayShape):
         yield from shape.prefix[: shape.least]
         if shape.least > len(shape.prefix):

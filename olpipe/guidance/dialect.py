@@ -1,4 +1,4 @@
-"""JSON Schema's drafts: which one a schema is written in, and how to read the older as the newest."""
+"""The drafts of JSON Schema: which draft a schema is written in, and how to rewrite older drafts as the newest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _DRAFTS = {
 }
 _OLD = "http://json-schema.org/draft-"
 _NEWEST = "Draft202012Validator"
+# In these drafts, the other keywords beside `$ref` do not count.
 _REF_STANDS_ALONE = ("Draft4Validator", "Draft6Validator", "Draft7Validator")
 
 
 def draft(schema: Mapping[str, Any]) -> str:
-    """Return the name of the validator of the draft that a schema names; the newest when it names none or its own.
+    """Return the name of jsonschema's validator for the draft that a schema names.
+
+    A schema that names no draft, or one that nobody knows, counts as the newest draft.
 
     Raises:
         SchemaError: The draft is too old.
@@ -43,19 +46,27 @@ def validator_class(schema: Mapping[str, Any]) -> type[Validator]:
 
 
 def modern(schema: Mapping[str, Any], named: str) -> dict[str, Any]:
-    """Return one schema of a draft, not those within, in the keywords of 2020-12."""
+    """Return a schema in the keywords of 2020-12. The schemas within it stay as they are.
+
+    Args:
+        schema: The schema.
+        named: What `draft` returned for the whole document.
+    """
     if "$ref" in schema and named in _REF_STANDS_ALONE:
         return {"$ref": schema["$ref"]}
     result = dict(schema)
+    # 1. A list of `items` is called `prefixItems` now, and `additionalItems` are the `items` behind it.
     if named != _NEWEST and isinstance(result.get("items"), list):
         result["prefixItems"] = result.pop("items")
         if "additionalItems" in result:
             result["items"] = result["additionalItems"]
+    # 2. In draft 4, `exclusiveMinimum` says yes or no about `minimum`. Now it is the bound itself.
     for keyword, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(result.get(keyword), bool):
             exclusive = result.pop(keyword)
             if exclusive and bound in result:
                 result[keyword] = result.pop(bound)
+    # 3. `dependencies` were parted into those on names and those on schemas.
     if named in _REF_STANDS_ALONE and isinstance(result.get("dependencies"), Mapping):
         dependencies = result.pop("dependencies")
         names = {name: part for name, part in dependencies.items() if isinstance(part, list)}

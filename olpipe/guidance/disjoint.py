@@ -1,4 +1,4 @@
-"""Tell whether two schemas can have no value in common, by what they say on their faces."""
+"""Tell whether two schemas have no value in common, as far as a simple comparison of their keywords shows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 from olpipe.guidance.places import Place
 
 _DEEPEST = 4
+"""Levels of properties within properties that are compared."""
 
 
 def disjoint(first: Place, second: Place, depth: int = 0) -> bool:
-    """Say whether no value can satisfy both; False when it does not show."""
+    """Say whether no value can satisfy both schemas. False means that there may be such a value."""
     ours, theirs = _faces(first), _faces(second)
     return any(
         _apart(one, other, depth)
@@ -21,7 +22,7 @@ def disjoint(first: Place, second: Place, depth: int = 0) -> bool:
 
 
 def _faces(place: Place) -> list[Place]:
-    """Return the schemas that a value must satisfy all to satisfy one."""
+    """Return a schema and all schemas that it refers to or joins by `allOf`. A value must satisfy each of them."""
     found, waiting, seen = [], [place], set()
     while waiting:
         place = waiting.pop()
@@ -36,6 +37,7 @@ def _faces(place: Place) -> list[Place]:
 
 
 def _apart(one: Place, other: Place, depth: int) -> bool:
+    """Say whether the keywords of two schemas contradict each other: types, listed values, properties or bounds."""
     ours, theirs = one.schema, other.schema
     types = _types(ours), _types(theirs)
     if all(types) and not types[0] & types[1]:
@@ -51,6 +53,7 @@ def _apart(one: Place, other: Place, depth: int) -> bool:
 
 
 def _types(schema: dict[str, Any]) -> set[str]:
+    """Return the types that a schema names; empty where it names none."""
     types = schema.get("type", ())
     types = {types} if isinstance(types, str) else set(types)
     return types | {"integer"} if "number" in types else types
@@ -63,7 +66,10 @@ def _values(schema: dict[str, Any]) -> list[Any] | None:
 
 
 def _objects_apart(one: Place, other: Place, depth: int) -> bool:
-    """Say whether two objects differ in a property that one of them must have."""
+    """Say whether two objects differ in a property that one of them must have.
+
+    They do where the property's schemas have no value in common, or where one of the objects cannot have the property.
+    """
     ours, theirs = one.schema.get("properties", {}), other.schema.get("properties", {})
     for name in {*one.schema.get("required", ()), *other.schema.get("required", ())}:
         if name in ours and name in theirs:
@@ -79,10 +85,12 @@ def _objects_apart(one: Place, other: Place, depth: int) -> bool:
 
 
 def _closed(place: Place) -> bool:
+    """Say whether an object has only the properties that its schema names."""
     return place.schema.get("additionalProperties") is False and not place.schema.get("patternProperties")
 
 
 def _ranges_apart(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Say whether two ranges of numbers have no number in common."""
     return _below(ours, theirs) or _below(theirs, ours)
 
 

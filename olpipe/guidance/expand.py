@@ -1,7 +1,7 @@
-"""Take apart what combines schemas: each place becomes alternatives, each a plain list of conditions.
+"""Take apart the keywords that combine schemas: each place becomes a list of alternatives without such keywords.
 
-`anyOf`, `oneOf`, `if`, dependencies and `not` become alternatives; `allOf` and `$ref` join their parts to the
-conditions of one alternative. Alternatives that cannot hold are dropped as soon as that shows.
+`anyOf`, `oneOf`, `if`, dependencies and `not` become alternatives. `allOf` and `$ref` add their parts to the
+conditions of one alternative. An alternative that no value satisfies is dropped as soon as that is known.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "o
 
 @dataclass(slots=True)
 class Branch:
-    """One alternative of a place: every schema in it holds.
+    """One alternative of a place. A value must satisfy every schema in it.
 
     Attributes:
-        parts: The schemas whose own keywords apply, those that combine others aside.
-        types: Types that are left; `number` stands for those that are not integers too.
+        parts: The schemas that apply. Their combining keywords are taken apart already; only their other keywords
+            count.
+        types: The types that a value may still have. `integer` without `number` means whole numbers only.
         required: Names that an object must have.
         forbidden: Names that an object must not have.
-        excluded: Values that must not be.
-        pending: Schemas still to be taken apart, each with the keys of those it came from.
-        choices: Lists of alternatives still to be combined.
-        seen: Keys of all schemas taken apart.
+        excluded: Values that are not allowed.
+        pending: Schemas that are still to be taken apart, each with the keys of the schemas that led to it.
+        choices: Lists of alternatives that are still to be combined with this one.
+        seen: The keys of all schemas that were taken apart.
+        dead: Why no value satisfies this alternative; empty while one may.
     """
 
     parts: list[Place] = field(default_factory=list)
@@ -61,23 +63,28 @@ class Branch:
 
 
 class Expander:
-    """Takes places apart, within a bounded effort for a whole document."""
+    """Takes the places of one schema apart. The effort for the whole schema is bounded."""
 
     def __init__(self) -> None:
         self._effort = 0
 
     def branches(self, places: Iterable[Place]) -> tuple[list[Branch], str]:
-        """Return the alternatives of schemas that apply to one place, and why there are none.
+        """Return the alternatives of a place, and why there are none where there are none.
+
+        Args:
+            places: The schemas that apply to the place together.
 
         Raises:
-            SchemaError: There are too many, or a keyword cannot be held; names its path.
+            SchemaError: There are too many alternatives, or a keyword cannot be enforced. The message names its path.
         """
         first = Branch(pending=[(place, frozenset()) for place in places])
         where = first.pending[0][0].path if first.pending else "$"
         waiting, done, reason = [first], [], ""
         while waiting:
             branch = waiting.pop()
+            # 1. What leaves no choice.
             self._settle(branch)
+            # 2. One choice: the branch becomes one branch for each option. All other choices wait for the next round.
             if branch.dead:
                 reason = reason or branch.dead
             elif branch.choices:
@@ -90,7 +97,7 @@ class Expander:
         return done, reason
 
     def _settle(self, branch: Branch) -> None:
-        """Take apart everything of a branch that leaves no choice."""
+        """Take apart all pending schemas of a branch. Choices that they contain are noted, but not made."""
         while branch.pending and not branch.dead:
             self._effort += 1
             if self._effort > limits.MOST_EFFORT:
@@ -108,17 +115,18 @@ class Expander:
                 _narrow(branch, place)
                 later, branch.pending = branch.pending, []
                 _take(branch, place, above | {place.key})
-                branch.pending += later  # a part's own parts come before its neighbours, as they are written
+                branch.pending += later  # the parts of a part come before its neighbours: the order in the document
 
 
 def _chosen(branch: Branch, option: Sequence[Place]) -> Branch:
+    """Return a branch that has the schemas of one option, too."""
     branch = branch.copy()
     branch.pending += [(place, frozenset()) for place in option]
     return branch
 
 
 def _narrow(branch: Branch, place: Place) -> None:
-    """Note what shows early that a branch cannot hold."""
+    """Note the types and names of a schema: they show early when no value satisfies a branch."""
     schema = place.schema
     if "type" in schema:
         types = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
@@ -136,13 +144,15 @@ def _narrow(branch: Branch, place: Place) -> None:
 
 
 def _take(branch: Branch, place: Place, above: frozenset[int]) -> None:
-    """Queue what a schema is combined of, and keep the schema for its own keywords."""
+    """Queue the schemas that a schema combines, and keep the schema for its other keywords."""
     schema = place.schema
+    # 1. Parts that must hold, too.
     for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
         if keyword in schema:
             branch.pending.append((place.target(keyword), above))
     for number, part in enumerate(schema.get("allOf", ())):
         branch.pending.append((place.within(f"allOf[{number}]", part), above))
+    # 2. Parts of which one must hold.
     if "anyOf" in schema:
         options = [place.within(f"anyOf[{number}]", part) for number, part in enumerate(schema["anyOf"])]
         branch.choices.append(tuple([option] for option in options))
@@ -150,8 +160,10 @@ def _take(branch: Branch, place: Place, above: frozenset[int]) -> None:
         branch.choices.append(tuple(_one_of(place)))
     if "if" in schema and ("then" in schema or "else" in schema):
         branch.choices.append(tuple(_condition(place)))
+    # 3. A part that must not hold.
     if "not" in schema:
         _take_not(branch, place.within("not", schema["not"]))
+    # 4. Names that need other names or schemas.
     needs = schema.get("dependentRequired", {})
     if len(needs) > limits.MOST_DEPENDENCIES:
         branch.choices.append(_dependencies_at_once(place, needs))
@@ -165,22 +177,27 @@ def _take(branch: Branch, place: Place, above: frozenset[int]) -> None:
 
 
 def _one_of(place: Place) -> list[list[Place]]:
-    """Return the options of `oneOf`, each with the contrary of those it might overlap with.
+    """Return the options of `oneOf`, each with the opposite of the options that it might overlap with.
 
-    Where a grammar cannot hold the contrary, the overlap is left to the judge of the finished document.
+    Where a grammar cannot express the opposite, or where there would be too many alternatives, an overlap is found only
+    when the finished document is judged.
     """
     options = [place.within(f"oneOf[{number}]", part) for number, part in enumerate(place.schema["oneOf"])]
     alternatives = []
     for option in options:
         others = [other for other in options if other is not option and not disjoint(option, other)]
-        contraries = [_not(other) for other in others if negate(other)]
+        opposites = [_not(other) for other in others if negate(other)]
         if prod(len(negate(other)) for other in others) * len(options) > limits.MOST_ALTERNATIVES:
-            contraries = []
-        alternatives.append([option, *contraries])
+            opposites = []
+        alternatives.append([option, *opposites])
     return alternatives
 
 
 def _condition(place: Place) -> list[list[Place]]:
+    """Return the two ways to satisfy `if`: with its condition, or against it.
+
+    The second way is missing where a grammar cannot express the opposite of the condition.
+    """
     condition = place.within("if", place.schema["if"])
     then = place.within("then", place.schema.get("then", True))
     otherwise = place.within("else", place.schema.get("else", True))
@@ -191,11 +208,12 @@ def _condition(place: Place) -> list[list[Place]]:
 
 
 def _not(place: Place) -> Place:
-    """Return the schema that `place` does not hold; `negate` must know one."""
-    return place.derive("contrary", lambda: [("not", {"not": place.raw})])[0]
+    """Return a schema that says that `place` does not hold. `negate` must know its opposite."""
+    return place.derive("opposite", lambda: [("not", {"not": place.raw})])[0]
 
 
 def _take_not(branch: Branch, place: Place) -> None:
+    """Add to a branch that a schema does not hold: as excluded values, or as a choice between opposites."""
     schema = place.schema
     if schema is True or schema == {}:
         branch.dead = f"`{place.path}` allows nothing"
@@ -205,22 +223,25 @@ def _take_not(branch: Branch, place: Place) -> None:
     if set(schema) <= {"enum", "const"}:
         branch.excluded += (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ()))
         return
-    contraries = negate(place)
-    if not contraries:
+    opposites = negate(place)
+    if not opposites:
         words = ", ".join(f"`{keyword}`" for keyword in schema)
-        raise SchemaError(f"`{place.path}` cannot be decoded to: nothing holds the contrary of {words}")
-    branch.choices.append(tuple([contrary] for contrary in contraries))
+        raise SchemaError(f"`{place.path}` cannot be enforced: no grammar expresses the opposite of {words}")
+    branch.choices.append(tuple([opposite] for opposite in opposites))
 
 
 def _dependency(place: Place, keyword: str, name: str, together: dict[str, Any]) -> tuple[list[Place], ...]:
-    """Return the two ways to satisfy a dependency: with everything, or without the name."""
+    """Return the two ways to satisfy a dependency: the object has everything, or it does not have the name."""
     without = {"properties": {name: False}}
     made = place.derive(f"{keyword}.{name}", lambda: [(f"{keyword}.{name}", together), (f"{keyword}.{name}", without)])
     return [made[0]], [made[1]]
 
 
 def _dependencies_at_once(place: Place, needs: Mapping[str, list[str]]) -> tuple[list[Place], ...]:
-    """Return two ways that satisfy many dependencies: everything that any of them needs, or none of their names."""
+    """Return two ways to satisfy many dependencies: the object has all their names, or none of them.
+
+    There are more ways, but one choice for each dependency would make too many alternatives.
+    """
     step = "dependentRequired"
     everything = {"required": sorted({name for names in needs.values() for name in names})}
     nothing = {"properties": dict.fromkeys(needs, False)}

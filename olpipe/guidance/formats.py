@@ -1,7 +1,7 @@
 """Regular expressions for the formats of JSON Schema.
 
-Each describes a part of its format: values that mean something (no 31 February, no leap second, no year
-0000) and that every common checker accepts.
+Each expression allows only a part of its format: sensible values (no 31 February, no leap second, no year 0000) that
+every common checker accepts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FORMATS = {
     "regex": r"\^?(?:(?:[A-Za-z0-9 _/:@-]|\\[dws.]|\[(?:a-z|A-Z|0-9){1,3}\])[+*?]?){0,60}\$?",
     "uri-template": f"https?://{_HOST}(?:/(?:[A-Za-z0-9._~-]{{1,40}}|\\{{[a-z][a-z0-9_]{{0,20}}\\}})){{0,8}}",
 }
-"""Expression of the whole text, by name of the format; others are annotations, as the standard has it."""
+"""For each format an expression of the whole text. Other formats are annotations, as the standard says."""
 
 FORMATS |= {
     "idn-email": FORMATS["email"],

@@ -1,4 +1,4 @@
-"""Compile guidance into grammars, once per schema and model."""
+"""Compile guidance into grammars, once for each schema and model."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from olpipe.guidance.schema import valid_schema
 from olpipe.guidance.wire import wire_schema
 
 MOST_GRAMMARS = 64
-LONGEST_REASON = 200
+"""Compiled grammars that are kept."""
 
-# Fixed, compact separators: flexible white space is what makes constrained JSON slow and endless.
+LONGEST_REASON = 200
+"""Most characters of the grammar engine's own message in an error."""
+
+# No white space between the parts of JSON: a small model may write white space without end, and each of it costs time.
 _COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 
 
 class Grammars:
-    """Compiled grammars of one model, least recently used dropped first."""
+    """The compiled grammars of one model. Of too many, the one that was not used for the longest time is dropped."""
 
     def __init__(self, tokenizer: llguidance.LLTokenizer) -> None:
         self._tokenizer = tokenizer
         self._compiled: OrderedDict[tuple[str, str, tuple[str, ...]], llguidance.LLMatcher] = OrderedDict()
 
     def matcher(self, guidance: Guidance) -> llguidance.LLMatcher:
-        """Return a fresh matcher for a guidance.
+        """Return a new matcher, which follows one text from its beginning.
 
         Raises:
-            SchemaError: The grammar cannot be compiled, or no text satisfies it.
+            SchemaError: The guidance is too long, it cannot be compiled, or no text satisfies it.
         """
         key = _key(guidance)
         compiled = self._compiled.get(key)
@@ -49,29 +52,38 @@ class Grammars:
         return _key(guidance) in self._compiled
 
     def _compile(self, guidance: Guidance) -> llguidance.LLMatcher:
+        # 1. The grammar's own text.
         longest = limits.LONGEST_TEXT.get(guidance.kind, limits.LARGEST_SOURCE)
         if len(guidance.source) > longest:
             raise SchemaError(f"the {guidance.kind} has {len(guidance.source):,} characters, more than {longest:,}")
         try:
             grammar = _grammar(guidance)
         except ValueError as error:
-            raise SchemaError(f"the schema cannot be decoded to: {error}") from error
+            raise SchemaError(f"the schema or grammar cannot be enforced: {error}") from error
+        # 2. A matcher, within limits.
         bounds = llguidance.LLParserLimits(**limits.PARSER)
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, limits=bounds, log_level=0)
-        # A grammar may compile and yet have no first token: rules that only name each other, a huge expression.
+        # 3. A grammar may compile and still allow no first token: where rules only name each other, for example, or
+        #    where an expression is beyond the limits. So the first token is tried on a copy.
         probe = matcher.deep_copy()
         if not matcher.is_error() and any(probe.compute_bitmask()) and not probe.is_error():
             return matcher
         reason = (matcher.get_error() or probe.get_error() or "nothing satisfies it").splitlines()[0]
-        raise SchemaError(f"the schema cannot be decoded to: {reason[:LONGEST_REASON]}")
+        raise SchemaError(f"the schema or grammar cannot be enforced: {reason[:LONGEST_REASON]}")
 
 
 def _key(guidance: Guidance) -> tuple[str, str, tuple[str, ...]]:
-    """Return what decides a grammar: constants' names matter, their values do not."""
+    """Return what a grammar depends on. Of known values only the names count: they are left out of the grammar."""
     return (guidance.kind, guidance.source, tuple(name for name, _ in guidance.constants))
 
 
 def _grammar(guidance: Guidance) -> str:
+    """Return the text of a grammar, as the grammar engine reads it.
+
+    Raises:
+        SchemaError: The schema is not valid or cannot be enforced.
+        ValueError: The expression or the grammar is not well formed.
+    """
     grammar: str
     if guidance.kind == "regex":
         grammar = llguidance.LLMatcher.grammar_from_regex(guidance.source)

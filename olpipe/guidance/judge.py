@@ -1,4 +1,7 @@
-"""Jsonschema's validators, with formats, exact steps, and expressions that cannot take for ever."""
+"""Make the validator that judges documents: that of jsonschema, with two keywords judged in another way.
+
+`multipleOf` is judged by the number as it is written, and a `pattern` in bounded time.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def judge(schema: Mapping[str, Any]) -> Validator:
-    """Return the validator that decides whether a document fits a schema; nothing is ever fetched."""
+    """Return the validator that decides whether a document fits a schema, formats included. Nothing is ever fetched."""
     import jsonschema_specifications
 
     kind = _kind(draft(schema))
@@ -24,11 +27,16 @@ def judge(schema: Mapping[str, Any]) -> Validator:
 
 @cache
 def _kind(name: str) -> Any:
+    """Return the class of validators for a draft.
+
+    Args:
+        name: The name of jsonschema's own class.
+    """
     import jsonschema
     from jsonschema.exceptions import ValidationError
 
     def multiple_of(validator: Validator, step: float, value: Any, schema: Any) -> Iterator[ValidationError]:
-        # As it is written: 0.07 is a multiple of 0.01, though not of its float
+        # As a number is written: 0.07 is a multiple of 0.01, though not as a float. Exact floats count as well.
         if not validator.is_type(value, "number"):
             return
         exact = Fraction(str(step))

@@ -1,78 +1,81 @@
-"""What one schema, expression or grammar may cost. Beyond it the schema is refused, never the process slowed."""
+"""What one schema, expression or grammar may cost. A schema beyond a limit is refused: it cannot slow the process."""
 
 from __future__ import annotations
 
 LARGEST_SOURCE = 2**20
-"""Characters of a schema's text."""
+"""Most characters of a schema's text."""
 
 LONGEST_TEXT = {"regex": 20_000, "lark": 100_000}
-"""Characters of guidance of other kinds."""
+"""Most characters of guidance of other kinds."""
 
 DEEPEST_SCHEMA = 64
-"""Levels of schemas within schemas."""
+"""Most levels of schemas within schemas."""
 
 MOST_SUBSCHEMAS = 5_000
-"""Schemas within one schema: checking one against the rules of JSON Schema costs about 0.3 ms."""
+"""Most schemas within one schema. To check one against the rules of JSON Schema takes about 0.3 ms."""
 
 MOST_PROPERTIES = 2_000
-"""Named properties of one object: the grammar engine's effort grows with their square."""
+"""Most named properties of one object. The grammar engine's effort grows with the square of their number."""
 
 MOST_VALUES = 10_000
-"""Values of one `enum`."""
+"""Most values of one `enum`."""
 
 MOST_ALTERNATIVES = 256
-"""Alternatives that `anyOf`, `oneOf` and conditions make of one place, all combinations counted."""
+"""Most alternatives that `anyOf`, `oneOf` and conditions make of one place, all combinations counted."""
 
 MOST_DEPENDENCIES = 4
-"""Dependencies of one object that are combined one by one; more are satisfied all at once."""
+"""Most dependencies of one object that become a choice each. Where there are more, all of them become one choice."""
 
 LONGEST_REQUIRED = 20_000
-"""Characters or items that a string or an array may have to have: no context holds more."""
+"""The largest `minLength` or `minItems`. No model's context has room for more."""
 
 MOST_DEFINITIONS = 5_000
-"""Different combinations of schemas that apply to one place."""
+"""Most definitions of one schema, which are the different combinations of schemas that apply to a place."""
 
 MOST_EFFORT = 100_000
-"""Schemas looked at while alternatives are combined."""
+"""Most schemas that are looked at while alternatives are combined."""
 
 MOST_WIRE_NODES = 8_000
-"""Schemas of one wire schema."""
+"""Most schemas within one wire schema."""
 
 NESTINGS = (16, 8, 4, 2)
-"""How deep a recursive schema may recur in one document: the first of these that keeps the wire schema small."""
+"""How deep a recursive schema may recur in one document: the first of these whose wire schema is not too large."""
 
 MOST_ITEMS = 64
-"""Cap of an array that the schema does not bound itself."""
+"""Most items of an array for which the schema gives no bound."""
 
 MOST_CHARACTERS = 2_000
-"""Cap of a string that the schema does not bound itself."""
+"""Most characters of a string for which the schema gives no bound."""
 
 SHORTER_CAPS = (MOST_CHARACTERS, 200, 40)
-"""Caps that are tried for a string with a pattern, until the grammar engine manages."""
+"""The bounds to try for a string with a pattern, one after the other, until the grammar engine copes with one."""
 
 LARGEST_INTEGER = 2**53 - 1
-"""Bound of an integer that the schema does not bound itself: what every JSON reader keeps exact."""
+"""The bound of an integer for which the schema gives none. Every JSON reader keeps integers up to it exactly."""
 
 LARGEST_NUMBER = 10**9
-"""Bound of a number that the schema does not bound itself."""
+"""The bound of a number for which the schema gives none."""
 
 MOST_STEPS = 10**15
-"""How many steps from zero a number may be: beyond fifteen digits not every reader keeps it as it is written."""
+"""The largest number, counted in steps from zero. Not every JSON reader keeps more than fifteen digits as written."""
 
 DECIMALS = 6
-"""Digits after the point of a number that the schema does not make finer itself."""
+"""Digits after the point of a number for which the schema asks for no finer steps."""
 
 FEW_NUMBERS = 16
-"""Numbers of a range that are told apart when an array wants different items."""
+"""Most numbers of a range that is treated as a list of values where the items of an array must be different."""
 
 MOST_NUMBERS = 1_000
-"""Numbers that are written out because the grammar engine cannot count in their steps."""
+"""Most numbers of a range that is written as an `enum`, because the grammar engine cannot count in its steps."""
 
 LARGEST_STEP = 20_000
-"""Digits of a `multipleOf` less trailing zeros, as a number: beyond it the grammar engine takes seconds."""
+"""The largest `multipleOf`, taken as a whole number without its point and its trailing zeros.
+
+Beyond it the grammar engine takes seconds.
+"""
 
 MOST_ARRANGEMENTS = 100
-"""Ways to begin an array of different values that are written out."""
+"""Most ways to begin an array of different values. Where there are more, they are not written out."""
 
 PARSER = {
     "initial_lexer_fuel": 1_000_000,
@@ -81,4 +84,4 @@ PARSER = {
     "max_grammar_size": 200_000,
     "verbose_errors": False,
 }
-"""Limits of the grammar engine: about 20 ms to begin with, 15 ms and 2.5 ms for a token, and bounded memory."""
+"""Limits of the grammar engine: about 20 ms for the beginning, 15 ms and 2.5 ms for a token, and bounded memory."""

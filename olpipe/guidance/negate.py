@@ -1,7 +1,8 @@
-"""Say what must not be in terms of what must: `not` without `not`.
+"""Express `not` without `not`: by schemas that say the opposite.
 
-Each keyword of a schema can be broken on its own, and one broken keyword is enough. Keywords whose
-contrary a grammar cannot hold are left out, so what comes back allows a part of what `not` allows.
+A value does not satisfy a schema when it breaks one of its keywords. So there is one opposite for each keyword. Where a
+grammar cannot express the opposite of a keyword, it is left out. The opposites then allow only a part of what `not`
+allows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from olpipe.guidance.places import Place
 
 _TYPES = ("null", "boolean", "number", "string", "array", "object")
+# For each keyword: the type that it applies to, and what gives the opposite keyword with its value, or None.
 _OPPOSITES: dict[str, tuple[str, Callable[[Any], tuple[str, Any] | None]]] = {
     "minimum": ("number", lambda bound: ("exclusiveMaximum", bound)),
     "maximum": ("number", lambda bound: ("exclusiveMinimum", bound)),
@@ -27,13 +29,17 @@ _OPPOSITES: dict[str, tuple[str, Callable[[Any], tuple[str, Any] | None]]] = {
 
 
 def negate(place: Place) -> list[Place]:
-    """Return schemas of which one must hold for `place` not to hold; empty when a grammar can hold none."""
+    """Return the opposites of a schema: `place` does not hold where one of them holds.
+
+    The list is empty where a grammar can express none of them.
+    """
     if isinstance(place.schema, Mapping) and set(place.schema) == {"$ref"}:
         place = place.target("$ref")
     return place.derive("not", lambda: [("not", schema) for schema in _broken(place.schema)])
 
 
 def _broken(schema: Any) -> list[Any]:
+    """Return one schema for each keyword that can be broken. A `not` within these is taken apart in its turn."""
     if isinstance(schema, bool):
         return [] if schema else [True]
     made: list[Any] = []
@@ -60,7 +66,7 @@ def _broken(schema: Any) -> list[Any]:
 
 def _other_types(types: str | list[str]) -> list[str]:
     named = {types} if isinstance(types, str) else set(types)
-    if "integer" in named:  # a number that is not an integer is more than a grammar is asked for
+    if "integer" in named:  # no grammar is asked for numbers that are not integers
         named.add("number")
     return [kind for kind in _TYPES if kind not in named]
 

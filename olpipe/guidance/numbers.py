@@ -1,4 +1,4 @@
-"""Ranges and steps of numbers, brought to a form whose bounds are steps themselves."""
+"""Turn the conditions on a number into ranges that begin and end at a multiple of their step."""
 
 from __future__ import annotations
 
@@ -13,45 +13,62 @@ from olpipe.guidance.shapes import Scalar
 
 
 def number_scalars(schemas: Iterable[Mapping[str, Any]], *, integer: bool, excluded: Iterable[Any]) -> list[Scalar]:
-    """Return the ranges of the numbers that satisfy all schemas: none when there is no such number.
+    """Return the ranges of the numbers that satisfy all schemas; none when there is no such number.
+
+    Numbers are exact fractions here: as floats, 0.07 would be no multiple of 0.01.
 
     Args:
-        schemas: Each with bounds and `multipleOf`, or without.
-        integer: Whether only integers are meant.
-        excluded: Numbers that are not allowed; other values are ignored.
+        schemas: Each may have bounds and `multipleOf`.
+        integer: Whether only integers are allowed.
+        excluded: Numbers that are not allowed. Values of other types are ignored.
+
+    Raises:
+        SchemaError: The grammar engine cannot count in the step.
     """
     schemas = list(schemas)
+    # 1. The narrowest bounds, and a step that is a multiple of all steps.
     low, low_open = _bound(schemas, "minimum", "exclusiveMinimum", max)
     high, high_open = _bound(schemas, "maximum", "exclusiveMaximum", min)
     steps = [_exact(schema["multipleOf"]) for schema in schemas if "multipleOf" in schema]
     if integer:
         steps.append(Fraction(1))
     step = _common(steps) if steps else None
+    # 2. Bounds and a step where the schema gives none.
     largest = _largest(step, integer, [bound for bound in (low, high) if bound is not None])
     low, low_open = (-largest, False) if low is None or low < -largest else (low, low_open)
     high, high_open = (largest, False) if high is None or high > largest else (high, high_open)
     step = step or _step(low, high)
+    # 3. The first and the last multiple of the step in the range. An exclusive bound is not in it.
     first, last = math.ceil(low / step), math.floor(high / step)
     first += low_open and first * step == low
     last -= high_open and last * step == high
+    # 4. One range for each stretch between excluded numbers.
     gaps = sorted({_exact(value) / step for value in excluded if _is_number(value)})
     ranges = _split(first, last, [int(gap) for gap in gaps if gap.denominator == 1])
     return [_range(start * step, end * step, step) for start, end in ranges]
 
 
 def _is_number(value: Any) -> bool:
+    """Say whether a value is a number in JSON. In Python, `True` is one, too."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _exact(number: float) -> Fraction:
-    """Return the number as it is written, not as a float holds it."""
+    """Return a number as it is written: 0.1 is one tenth, though not as a float."""
     return Fraction(str(number))
 
 
 def _bound(
     schemas: list[Mapping[str, Any]], inclusive: str, exclusive: str, choose: Any
 ) -> tuple[Fraction | None, bool]:
-    """Return the narrowest bound and whether it is itself outside."""
+    """Return the narrowest bound, and whether it is exclusive.
+
+    Args:
+        schemas: The conditions.
+        inclusive: The keyword of an inclusive bound.
+        exclusive: The keyword of an exclusive bound.
+        choose: `max` for lower bounds, `min` for upper bounds.
+    """
     closed = [_exact(schema[inclusive]) for schema in schemas if inclusive in schema]
     open_ = [_exact(schema[exclusive]) for schema in schemas if exclusive in schema]
     if not closed and not open_:
@@ -61,7 +78,10 @@ def _bound(
 
 
 def _largest(step: Fraction | None, integer: bool, bounds: list[Fraction]) -> Fraction:
-    """Return the bound of what every reader of JSON keeps as it is written: about fifteen digits."""
+    """Return the largest number to allow where a schema gives no bound.
+
+    Every JSON reader keeps numbers up to it as they are written, which is about fifteen digits.
+    """
     if integer:
         return Fraction(limits.LARGEST_INTEGER)
     if step is not None:
@@ -71,7 +91,11 @@ def _largest(step: Fraction | None, integer: bool, bounds: list[Fraction]) -> Fr
 
 
 def _step(low: Fraction, high: Fraction) -> Fraction:
-    """Return a power of ten fine enough for a range that names no step, and coarse enough for its digits."""
+    """Return the step of a range for which the schema gives none: a power of ten.
+
+    The numbers of a range have up to `limits.DECIMALS` digits after the point. There are more for a narrow range or for
+    bounds that have more, and fewer where fifteen digits in all would not be enough.
+    """
     decimals = limits.DECIMALS
     while decimals < 15 and high > low and (high - low) * 10**decimals < 1000:
         decimals += 1
@@ -84,7 +108,7 @@ def _step(low: Fraction, high: Fraction) -> Fraction:
 
 
 def _common(steps: list[Fraction]) -> Fraction:
-    """Return the least common multiple."""
+    """Return the least common multiple of steps."""
     result = steps[0]
     for step in steps[1:]:
         result = Fraction(
@@ -95,7 +119,7 @@ def _common(steps: list[Fraction]) -> Fraction:
 
 
 def _split(first: int, last: int, gaps: list[int]) -> list[tuple[int, int]]:
-    """Return the ranges that are left of one when some numbers are taken out."""
+    """Return the ranges that are left of the range from `first` to `last` without some numbers, in ascending order."""
     ranges = []
     for gap in gaps:
         if first <= gap <= last:
@@ -106,6 +130,10 @@ def _split(first: int, last: int, gaps: list[int]) -> list[tuple[int, int]]:
 
 
 def _range(low: Fraction, high: Fraction, step: Fraction) -> Scalar:
+    """Return a range as a wire schema, and its values where there are few.
+
+    A range whose steps the grammar engine cannot count in is written as an `enum`.
+    """
     count = int((high - low) / step) + 1
     few = count <= limits.FEW_NUMBERS or (count <= limits.MOST_NUMBERS and not _is_simple(step))
     values = tuple(_written(low + index * step) for index in range(count)) if few else None
@@ -119,10 +147,11 @@ def _range(low: Fraction, high: Fraction, step: Fraction) -> Scalar:
 
 
 def _is_simple(step: Fraction) -> bool:
-    """Say whether the grammar engine can count in steps: its effort grows with their digits less trailing zeros."""
+    """Say whether the grammar engine can count in a step. Its effort grows with the step's digits."""
     digits = f"{step.numerator * 10**20 // step.denominator}".rstrip("0")
     return step * 10**20 % 1 == 0 and int(digits) <= limits.LARGEST_STEP
 
 
 def _written(number: Fraction) -> int | float:
+    """Return a number as JSON has it: a whole number without a point."""
     return number.numerator if number.denominator == 1 else float(number)

@@ -1,4 +1,4 @@
-"""What one alternative allows of objects: their names, and the schemas of each name's value."""
+"""Find what one alternative allows of objects: the names of their properties, and the schemas of each value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from olpipe.guidance.shapes import ObjectShape, Places
 
 
 def object_shapes(branch: Branch) -> Iterator[ObjectShape]:
-    """Yield what a branch allows of objects: one shape, or none."""
+    """Yield what a branch allows of objects: one shape, or none.
+
+    Raises:
+        SchemaError: A condition cannot be enforced, or is beyond a limit. The message names its path.
+    """
     parts = branch.parts
     if any(isinstance(value, dict) for value in branch.excluded):
-        raise SchemaError(f"`{parts[0].path}` excludes an object by its value, which no grammar holds")
+        raise SchemaError(f"`{parts[0].path}` excludes an object by its value, which no grammar can express")
+    # 1. How many properties there may be, and those that the schema names.
     least = max((int(place.schema.get("minProperties", 0)) for place in parts), default=0)
     bounds = [int(place.schema["maxProperties"]) for place in parts if "maxProperties" in place.schema]
     names = _names(branch)
@@ -32,7 +37,7 @@ def object_shapes(branch: Branch) -> Iterator[ObjectShape]:
         most=min(bounds) if bounds else None,
         forbidden=branch.forbidden,
     )
-    # Names beyond those the schema gives are made up only where it gives none, or too few.
+    # 2. The model makes up further names only where the schema names no property, or too few.
     if len(names) < least or not names:
         shape.maps = _maps(parts)
     if shape.most is None or shape.least <= shape.most:
@@ -40,7 +45,8 @@ def object_shapes(branch: Branch) -> Iterator[ObjectShape]:
 
 
 def _names(branch: Branch) -> list[str]:
-    """Return the names of properties, in the order in which the schema first says them."""
+    """Return the names of properties, in the order in which the schema first mentions them."""
+    # 1. All names that the conditions mention.
     names: dict[str, None] = {}
     for place in branch.parts:
         names |= dict.fromkeys(place.schema.get("properties", ()))
@@ -49,18 +55,20 @@ def _names(branch: Branch) -> list[str]:
         if isinstance(part.schema, dict) and ("enum" in part.schema or "const" in part.schema):
             listed = [part.schema["const"]] if "const" in part.schema else part.schema["enum"]
             names |= dict.fromkeys(name for name in listed if isinstance(name, str))
+    # 2. Those of them that are allowed.
     judges = [part for _, part in _name_schemas(branch.parts)]
     return [name for name in names if name not in branch.forbidden and all(judge.accepts(name) for judge in judges)]
 
 
 def _name_schemas(parts: Sequence[Place]) -> Iterator[tuple[Place, Place]]:
+    """Yield each schema with `propertyNames`, and the schema that it holds names to."""
     for place in parts:
         if "propertyNames" in place.schema:
             yield place, place.within("propertyNames", place.schema["propertyNames"])
 
 
 def value_places(parts: Sequence[Place], name: str) -> Places:
-    """Return the schemas that apply to the value of a name."""
+    """Return the schemas that apply to the value of the property with a name."""
     found: list[Place] = []
     evaluated = False
     for place in parts:
@@ -80,10 +88,11 @@ def value_places(parts: Sequence[Place], name: str) -> Places:
 
 
 def _check_name_pattern(pattern: str, place: Place) -> None:
+    """Refuse a pattern of names that cannot be enforced, or that a search may take forever with."""
     path = f"{place.path}.patternProperties"
     translate(pattern, path)
     if explosive(pattern):
-        raise SchemaError(f"`{path}` cannot be checked: `{pattern}` repeats within repeats")
+        raise SchemaError(f"`{path}` cannot be checked: `{pattern}` has repeats within repeats, or too many of them")
 
 
 def _unevaluated(parts: Sequence[Place]) -> Iterator[Place]:
@@ -93,19 +102,25 @@ def _unevaluated(parts: Sequence[Place]) -> Iterator[Place]:
 
 
 def _maps(parts: Sequence[Place]) -> list[tuple[str, Places]]:
-    """Return expressions of further names, of which no name satisfies two, with the schemas of their values."""
+    """Return expressions of the names that the model may make up, each with the schemas of their values.
+
+    No name satisfies two of the expressions, so it is clear which schemas apply. An empty expression stands for any
+    name.
+    """
     patterns = [
         (f"{place.path}.patternProperties", pattern)
         for place in parts
         for pattern in place.schema.get("patternProperties", ())
     ]
     name_patterns = [expression for _, part in _name_schemas(parts) for expression in _name_expressions(part)]
+    # 1. Without `patternProperties` there is one expression: that of `propertyNames`, or any name.
     open_names = all("patternProperties" not in place.schema for place in parts)
     if open_names and len(name_patterns) < 2:
         pattern = name_patterns[0] if name_patterns else ""
         return [(pattern, _further(parts, None))]
     if name_patterns:
-        raise SchemaError(f"`{parts[0].path}.propertyNames` and `patternProperties` together cannot be decoded to")
+        raise SchemaError(f"`{parts[0].path}.propertyNames` and `patternProperties` together cannot be enforced")
+    # 2. With `patternProperties`, these expressions. One that overlaps an earlier one is left out.
     for place in parts:
         for pattern in place.schema.get("patternProperties", ()):
             _check_name_pattern(pattern, place)
@@ -113,21 +128,27 @@ def _maps(parts: Sequence[Place]) -> list[tuple[str, Places]]:
     for path, pattern in patterns:
         expressions = translate(pattern, path)
         if len(expressions) > 1:
-            raise SchemaError(f"`{path}` cannot be decoded to: `{pattern}` looks ahead")
+            raise SchemaError(f"`{path}` cannot be enforced: `{pattern}` looks ahead")
         if all(not _overlap(expressions[0], other) for other, _ in maps):
             maps.append((expressions[0], _further(parts, expressions[0])))
     return maps
 
 
 def _overlap(first: str, second: str) -> bool:
+    """Say whether a name may satisfy both expressions."""
     try:
         return satisfiable((first, second), 0, limits.MOST_CHARACTERS)
-    except SchemaError:  # it cannot be told: to be on the safe side
+    except SchemaError:  # nobody can tell, so it counts as possible
         return True
 
 
 def _further(parts: Sequence[Place], expression: str | None) -> Places:
-    """Return every schema that could apply to the value of a further name that satisfies an expression."""
+    """Return every schema that may apply to the value of a name that the model makes up.
+
+    Args:
+        parts: The schemas of the object.
+        expression: What the name satisfies; None where there are no `patternProperties`.
+    """
     found: list[Place] = []
     for place in parts:
         schema = place.schema
@@ -148,18 +169,18 @@ def _name_expressions(part: Place) -> list[str]:
     """Return the expressions that `propertyNames` holds names to.
 
     Raises:
-        SchemaError: It says more than expressions and lengths.
+        SchemaError: It holds them to more than expressions, formats and lengths.
     """
     schema: Any = part.schema
     if schema is True:
         return []
     if schema is False:
-        return ["^[^\\s\\S]$"]
+        return ["^[^\\s\\S]$"]  # no name satisfies this expression
     if set(schema) & {"enum", "const"}:
-        return ["^[^\\s\\S]$"]  # all those names are named already
+        return ["^[^\\s\\S]$"]  # the listed names are properties already (see `_names`), and no others are allowed
     rest = set(schema) - {"type", "pattern", "minLength", "maxLength", "format", "title", "description", "$comment"}
     if rest:
-        raise SchemaError(f"`{part.path}.{min(rest)}` cannot be decoded to", hint="name properties by `pattern`")
+        raise SchemaError(f"`{part.path}.{min(rest)}` cannot be enforced", hint="describe the names by a `pattern`")
     expressions = translate(schema["pattern"], f"{part.path}.pattern") if "pattern" in schema else []
     if schema.get("format") in FORMATS:
         expressions.append(f"^(?:{FORMATS[schema['format']]})$")

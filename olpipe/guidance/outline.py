@@ -1,4 +1,4 @@
-"""Where a JSON text stands: inside a string or not, and how deep."""
+"""Follow a JSON text as it grows: whether its end is inside a string, and how deeply nested it is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Outline:
-    """The state after some JSON text; bytes beyond ASCII count as content.
+    """The state at the end of some JSON text. Bytes beyond ASCII count as content.
 
     Attributes:
-        depth: Objects and arrays that are open.
+        depth: How many objects and arrays are open.
         in_string: Whether a string is open.
-        escaped: Whether the last character was a backslash that awaits its partner.
-        strings: Strings that were closed, keys included.
+        escaped: Whether the last character was a backslash, which gives the next character another meaning.
+        strings: How many strings were closed, keys included.
     """
 
     depth: int = 0
@@ -23,7 +23,7 @@ class Outline:
 
     @property
     def open(self) -> int:
-        """How many things are still to be closed."""
+        """How many objects, arrays and strings are still to be closed."""
         return self.depth + self.in_string
 
     def copy(self) -> Outline:

@@ -1,8 +1,8 @@
-r"""Regular expressions of schemas, in words that Python's `re` and the grammar engine understand alike.
+r"""Rewrite the regular expressions of schemas, so that Python's `re` and the grammar engine read them alike.
 
-JSON Schema's expressions are those of ECMAScript, the judge of finished documents reads them as Python's,
-the grammar engine as Rust's. What is decoded has to satisfy all, so where they differ the narrowest wins:
-`\d` is 0 to 9, `[^\d]` no digit of any script.
+JSON Schema's expressions are those of ECMAScript. The judge of finished documents reads them as Python's, and the
+grammar engine reads them as Rust's. A document has to satisfy all three. So where they differ, the narrowest meaning is
+taken: `\d` is 0 to 9, and `[^\d]` is anything but a digit of any script.
 """
 
 from __future__ import annotations
@@ -18,44 +18,55 @@ from olpipe.errors import SchemaError
 from olpipe.guidance import limits
 
 MOST_REPEATS = 2
-"""Unbounded repeats of an expression that a backtracking search may still be trusted with."""
+"""Most unbounded repeats of an expression that Python's backtracking search is used for."""
 
 _QUANTIFIER = re.compile(r"\{(\d*)(,?)(\d*)\}")
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
-# What Python takes for neither a digit, a letter nor a space, as far as there is no doubt about it.
+# Characters that are certainly no digit, no letter or no space in any of the three languages.
 _NARROW = {"D": r" -/:-~\u00a0-\u065f", "W": r" -/:-@\[-\^`{-~", "S": r"!-~\u00a1-\u167f\u2010-\u2027\u3001-\uffef"}
-# What Python takes for a digit, a letter or a space, and perhaps more.
+# All characters that may be a digit, a letter or a space in any of the three languages.
 _WIDE = {"d": r"\p{Nd}", "w": r"\p{L}\p{N}_", "s": r"\s\x1c-\x1f\x85"}
 
 
 def translate(pattern: str, path: str) -> list[str]:
-    """Return expressions that a text must all contain for it to contain `pattern`.
+    """Return the expressions that take the place of a pattern: a text that contains all of them contains `pattern`.
+
+    Args:
+        pattern: A regular expression, as the schema gives it.
+        path: Where it stands in the schema.
 
     Raises:
-        SchemaError: It is not an expression, or asks for what no grammar holds; names the path.
+        SchemaError: It is not a regular expression, or no grammar can express it. The message names the path.
     """
+    # 1. Python judges the finished document, so Python has to know the expression.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise SchemaError(f"`{path}` is not a regular expression that can be checked: {error}") from error
+    # 2. Each look-ahead at the very start becomes an expression of its own.
     expressions = []
     while (end := _ahead(pattern)) is not None:
         expressions.append("^" + _rewrite(pattern[4:end]))
         pattern = f"^{pattern[end + 1 :]}"
+    # 3. All else that looks around or back is refused. Classes and harmless escapes are left out of the search.
     bare = re.sub(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[^bB1-9]", "", pattern, flags=re.DOTALL)
     if re.search(r"\(\?(?:[=!<]|P=)|\\[bB1-9]", bare):
         raise SchemaError(
-            f"`{path}` cannot be decoded to: it looks around or back",
-            hint="say it without `(?!`, `(?<`, `\\b` and `\\1`",
+            f"`{path}` cannot be enforced: it looks around or back",
+            hint="write it without `(?!`, `(?<`, `\\b` and `\\1`",
         )
     return [*expressions, _rewrite(pattern)]
 
 
 def contains(pattern: str, text: str) -> bool:
-    """Say whether a text contains an expression, in time that does not explode whatever the expression."""
+    """Say whether a text contains an expression, in bounded time for every expression.
+
+    Python searches by backtracking, which takes forever for some expressions. For these the grammar engine is asked,
+    which does not backtrack. It reads the text as a JSON string.
+    """
     if not explosive(pattern):
         return re.search(pattern, text) is not None
     matcher = _searcher(pattern).deep_copy()
@@ -64,31 +75,37 @@ def contains(pattern: str, text: str) -> bool:
 
 
 def explosive(pattern: str) -> bool:
-    """Say whether a backtracking search may take for ever: repeats in repeats, or many in a row.
+    """Say whether a backtracking search may take forever: repeats within repeats, or many repeats in a row.
 
-    Errs on the side of yes.
+    The answer may be yes for an expression that is harmless, but not the other way round.
     """
+    # 1. Each escape and each class becomes the character `c`, so that only groups and repeats are left.
     bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "c", pattern, flags=re.DOTALL)
     many = r"(?:[*+]|\{\d*,\}|\{\d*,?\d{2,}\})"
     if len(re.findall(many, bare)) > MOST_REPEATS:
         return True
+    # 2. The groups, from the inside out.
     while group := re.search(r"\([^()]*\)", bare):
         inside = group[0]
         follows = re.match(many, bare[group.end() :])
         if follows and ("|" in inside or re.search(f"{many}|r", inside)):
             return True
-        # A group that repeats within leaves a mark for the groups around it.
+        # The group becomes one character: `r` tells the groups around it that there are repeats or choices within.
         bare = bare[: group.start()] + ("r" if re.search(f"{many}|r|\\|", inside) else "c") + bare[group.end() :]
     return False
 
 
 @lru_cache(maxsize=256)
 def _searcher(pattern: str) -> Any:
+    """Return a matcher of the JSON strings that contain an expression."""
     return _compiled(string_schema(translate(pattern, "pattern"), 0, limits.LARGEST_SOURCE))
 
 
 def _ahead(pattern: str) -> int | None:
-    """Return where a look-ahead ends that the expression begins with, or None."""
+    """Return the index of the bracket that closes a look-ahead at the start of an expression; None where there is none.
+
+    A look-ahead that is only a part of a choice between expressions does not count.
+    """
     if not pattern.startswith("^(?="):
         return None
     depth, position = 0, 1
@@ -106,7 +123,7 @@ def _ahead(pattern: str) -> int | None:
 
 
 def _outside(pattern: str) -> str:
-    """Return an expression's text less escapes and what stands in brackets."""
+    """Return an expression without its escapes, classes and groups."""
     bare = re.sub(r"\\.|\[[^\]]*\]", "", pattern, flags=re.DOTALL)
     while bare != (bare := re.sub(r"\([^()]*\)", "", bare)):
         pass
@@ -114,7 +131,7 @@ def _outside(pattern: str) -> str:
 
 
 def _class_end(pattern: str, start: int) -> int:
-    """Return the position of the bracket that closes a character class."""
+    """Return the index of the bracket that closes the character class that begins at an index."""
     position = start + 1
     if pattern[position] == "^":
         position += 1
@@ -125,14 +142,14 @@ def _class_end(pattern: str, start: int) -> int:
 
 
 def _rewrite(pattern: str) -> str:
-    """Return the expression in the grammar engine's words."""
+    """Return an expression as the grammar engine writes it: escapes, classes and quantifiers differ."""
     parts: list[str] = []
     position = 0
     while position < len(pattern):
         character = pattern[position]
         if character == "\\":
             escape = _ESCAPE.match(pattern, position)
-            assert escape is not None  # a lone backslash is no expression
+            assert escape is not None  # Python refuses an expression that ends in a backslash
             parts.append(_escaped(escape[1]))
             position = escape.end()
         elif character == "[":
@@ -164,7 +181,11 @@ def _escaped(escape: str) -> str:
 
 
 def _class(inside: str) -> str:
-    """Return a character class."""
+    """Return a character class for the grammar engine.
+
+    Args:
+        inside: What stands between the brackets.
+    """
     negated = inside.startswith("^")
     inside = inside[negated:]
     if not negated and any(pair in inside for pair in (r"\s\S", r"\S\s", r"\d\D", r"\D\d", r"\w\W", r"\W\w")):
@@ -197,7 +218,14 @@ def _escaped_inside(escape: str, negated: bool) -> str:
 
 
 def all_but(texts: Iterable[str]) -> str:
-    """Return an expression of every text but these."""
+    """Return an expression of every text but these.
+
+    A text that begins with none of their first characters is allowed. For one that begins with such a character, the
+    rest must not be the rest of one of these texts, which is the same task again.
+
+    Raises:
+        SchemaError: There are too many texts, or they are too long.
+    """
     by_first: dict[str, list[str]] = {}
     texts = set(texts)
     for text in texts:
@@ -213,10 +241,10 @@ def all_but(texts: Iterable[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def satisfiable(patterns: Sequence[str], shortest: int, longest: int) -> bool:
-    """Say whether any text contains all expressions and has a length within the bounds.
+    """Say whether there is a text that contains all expressions and has a length within the bounds.
 
     Raises:
-        SchemaError: The grammar engine cannot tell within its limits, or does not know the expression.
+        SchemaError: The grammar engine finds no answer within its limits, or does not know an expression.
     """
     matcher = _compiled(string_schema(patterns, shortest, longest))
     if not matcher.is_error():
@@ -224,11 +252,11 @@ def satisfiable(patterns: Sequence[str], shortest: int, longest: int) -> bool:
     message = str(matcher.get_error())
     if "Unsatisfiable" in message:
         return False
-    raise SchemaError(f"the pattern `{patterns[0]}` cannot be decoded to: {' '.join(message.split())[:200]}")
+    raise SchemaError(f"the pattern `{patterns[0]}` cannot be enforced: {' '.join(message.split())[:200]}")
 
 
 def _compiled(schema: Mapping[str, object]) -> Any:
-    """Return a matcher of a wire schema over bytes."""
+    """Return a matcher of a wire schema whose tokens are single bytes."""
     import llguidance
 
     grammar = llguidance.LLMatcher.grammar_from_json_schema(dict(schema))
@@ -237,7 +265,7 @@ def _compiled(schema: Mapping[str, object]) -> Any:
 
 
 def string_schema(patterns: Sequence[str], shortest: int, longest: int) -> dict[str, object]:
-    """Return a wire schema of strings that contain all expressions."""
+    """Return a wire schema of strings that contain all expressions and have a length within the bounds."""
     schema: dict[str, object] = {"type": "string", "maxLength": longest}
     if shortest:
         schema["minLength"] = shortest

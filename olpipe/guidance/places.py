@@ -1,4 +1,4 @@
-"""Schemas at their places: where each stands in the document, what it refers to, and what it says."""
+"""Keep each schema together with its place: its path in the document, and what its references refer to."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class Place:
     """One schema within a document. Two places are equal when they are the same schema.
 
     Attributes:
-        path: Where it stands, as `$.properties.a`.
-        schema: The schema, in the keywords of the newest draft.
-        key: What tells it from other schemas.
+        path: Where it stands, such as `$.properties.a`.
+        raw: The schema as the document has it.
+        schema: The schema in the keywords of the newest draft; `True` or `False` where it allows all or nothing.
+        key: What tells it from other schemas: its identity in memory, or the same `True` or `False`.
     """
 
     __slots__ = ("_document", "_resolver", "key", "path", "raw", "schema")
@@ -39,11 +40,11 @@ class Place:
         document.hold(schema)
 
     def within(self, step: str, schema: Any) -> Place:
-        """Return a schema within this one."""
+        """Return a schema within this one, one step further down the path."""
         return Place(f"{self.path}.{step}", schema, self._document, self._resolver)
 
     def target(self, keyword: str) -> Place:
-        """Return the schema that `$ref` or one of its kind refers to.
+        """Return the schema that a keyword refers to: `$ref`, `$dynamicRef` or `$recursiveRef`.
 
         Raises:
             SchemaError: There is no such schema in the document.
@@ -56,13 +57,13 @@ class Place:
         except (Unresolvable, ValueError) as error:
             raise SchemaError(
                 f"`{self.path}.{keyword}` refers to `{reference}`, which is not in the schema",
-                hint="put it under `$defs`: nothing is fetched",
+                hint="put it under `$defs`, because nothing is fetched",
             ) from error
         path = "$" + reference[1:].replace("/", ".") if reference.startswith("#") else reference
         return Place(path, found.contents, self._document, found.resolver)
 
     def settled(self) -> Place:
-        """Return the schema that this one stands for when it is nothing but a reference."""
+        """Return the schema that this one stands for: where it is a reference only, what it refers to in the end."""
         known = self._document.settled.get(self.key)
         if known is None:
             place, seen = self, {self.key}
@@ -75,11 +76,13 @@ class Place:
         return known
 
     def derive(self, purpose: str, make: Callable[[], list[tuple[str, Any]]]) -> list[Place]:
-        """Return schemas made of this one, the same each time it is asked for the same purpose.
+        """Return schemas that are made from this one. They are made once for each purpose.
+
+        Places are told apart by identity, so a schema that is made twice would count as two schemas.
 
         Args:
-            purpose: Tells what is made from other things made of this schema.
-            make: Called the first time; returns the steps of the paths and the schemas.
+            purpose: A name for what is made.
+            make: Makes the schemas, each with its step of the path. It is called the first time only.
         """
         made = self._document.made.get((self.key, purpose))
         if made is None:
@@ -88,7 +91,7 @@ class Place:
         return made
 
     def accepts(self, value: Any) -> bool:
-        """Say whether jsonschema accepts a value, formats included."""
+        """Say whether the schema accepts a value, as the judge of finished documents sees it."""
         return bool(self._document.judge.evolve(schema=self.raw, _resolver=self._resolver).is_valid(value))
 
     def __eq__(self, other: object) -> bool:
@@ -99,11 +102,11 @@ class Place:
 
 
 class Document:
-    """A whole schema document: what references are resolved against.
+    """A whole schema, in which references are looked up.
 
     Attributes:
-        draft: Name of the validator of the draft it is written in.
-        made: Schemas derived from its schemas, by key and purpose.
+        draft: The name of jsonschema's validator for its draft.
+        made: Schemas that were made from its schemas, by key and purpose.
         settled: What its references stand for, by key.
     """
 
@@ -128,14 +131,14 @@ class Document:
         return Place("$", self._schema, self, registry.resolver(base_uri=identity))
 
     def resource(self, schema: Any) -> Resource[Any]:
-        """Return a schema as references see it."""
+        """Return a schema in the form that the library `referencing` looks references up in."""
         return self._specification.create_resource(schema)
 
     def hold(self, schema: Any) -> None:
-        """Keep a schema in memory: places are told apart by identity."""
+        """Keep a schema in memory. Places are told apart by identity, so no identity may be given out twice."""
         self._held[id(schema)] = schema
 
     @cached_property
     def judge(self) -> Any:
-        """The validator of the whole."""
+        """The validator of the whole document."""
         return judge(self._schema)

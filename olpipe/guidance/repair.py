@@ -1,4 +1,4 @@
-"""Put right in a finished document what a grammar could not hold: items that are there twice."""
+"""Remove repeated items from a finished document. A grammar cannot always keep items different."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 MOST_ROUNDS = 16
-"""How often a document is put right and judged again: an array within an array may show only then."""
+"""How often a document is judged again. Repeated items within an item may be found only in a later round."""
 
 
 def repaired(value: Any, validator: Validator) -> Any:
-    """Return a document less the repeated items that its schema wants to be unique.
+    """Return a document without the repeated items that `uniqueItems` forbids.
 
-    The first of equal items stays. What else is wrong, or would be by dropping an item, is left as it is.
+    The first of equal items stays. An array that would then have fewer items than `minItems` is left as it is, and so
+    is everything else that is wrong.
 
     Args:
-        value: The document; it is not changed.
-        validator: Of its schema.
+        value: The document. It is not changed.
+        validator: The validator of its schema.
     """
     for _ in range(MOST_ROUNDS):
+        # 1. The arrays with repeated items, by their paths.
         doubled = {tuple(error.absolute_path): error for error in _doubled(validator.iter_errors(value))}
         changed = False
         value = orjson.loads(orjson.dumps(value)) if doubled else value
+        # 2. Each of them, the innermost first: items may become equal when their own items are removed.
         for path, error in sorted(doubled.items(), key=lambda item: -len(item[0])):
             items = _at(value, path)
             first: dict[bytes, Any] = {}
@@ -43,7 +46,7 @@ def repaired(value: Any, validator: Validator) -> Any:
 
 
 def _doubled(errors: Iterator[ValidationError]) -> Iterator[ValidationError]:
-    """Yield the errors of `uniqueItems`, those within alternatives included."""
+    """Yield the errors of `uniqueItems`, those within the options of `anyOf` and `oneOf` included."""
     for error in errors:
         if error.validator == "uniqueItems":
             yield error
@@ -51,17 +54,19 @@ def _doubled(errors: Iterator[ValidationError]) -> Iterator[ValidationError]:
 
 
 def _at(value: Any, path: tuple[Any, ...]) -> Any:
+    """Return the part of a document at a path of names and indices."""
     for step in path:
         value = value[step]
     return value
 
 
 def _canonical(item: Any) -> bytes:
-    """Return what equal items have in common: numbers are equal by value, objects whatever their order."""
+    """Return a form that is the same for equal items: 1 equals 1.0, and the order of properties does not count."""
     return orjson.dumps(_plain(item), option=orjson.OPT_SORT_KEYS)
 
 
 def _plain(item: Any) -> Any:
+    """Return an item with every whole number as an integer."""
     if isinstance(item, float) and item.is_integer():
         return int(item)
     if isinstance(item, list):

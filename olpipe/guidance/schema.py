@@ -1,4 +1,4 @@
-"""Read JSON Schemas: their text, their size, and whether they are schemas at all."""
+"""Read JSON Schemas, and check that they are valid and not too large."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MAPS_OF_SCHEMAS = frozenset(
 
 
 def read_schema(source: str) -> dict[str, Any]:
-    """Read a schema's JSON text, keeping the order of its keys.
+    """Read a schema's JSON text. Its keys keep their order.
 
     Raises:
-        SchemaError: Not JSON, not an object, or too large.
+        SchemaError: The text is not a JSON object, or it is too large.
     """
     if len(source) > limits.LARGEST_SOURCE:
         raise SchemaError(f"the schema has {len(source):,} characters, more than {limits.LARGEST_SOURCE:,}")
@@ -39,7 +39,8 @@ def valid_schema(source: str) -> dict[str, Any]:
     """Read a schema and check it against the rules of its draft of JSON Schema.
 
     Raises:
-        SchemaError: Not JSON, not an object, too large, or not a valid JSON Schema; says where.
+        SchemaError: The text is not a JSON object, it is too large, or it is not a valid JSON Schema. The message says
+            where.
     """
     from jsonschema.exceptions import SchemaError as InvalidSchema
 
@@ -53,10 +54,10 @@ def valid_schema(source: str) -> dict[str, Any]:
 
 
 def check_schema(source: str) -> dict[str, Any]:
-    """Read a schema and check that it is one, and that documents can be decoded to it.
+    """Read a schema and check that it is valid and that it can be enforced.
 
     Raises:
-        SchemaError: It is not valid, no document satisfies it, or it asks for what cannot be held; says where.
+        SchemaError: It is not valid, no document satisfies it, or it cannot be enforced. The message says where.
     """
     schema = valid_schema(source)
     wire_schema(schema)
@@ -64,12 +65,12 @@ def check_schema(source: str) -> dict[str, Any]:
 
 
 def property_order(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the top-level properties in the order in which a document has them."""
+    """Return the names of the top-level properties, in the order in which a document has them."""
     return tuple(schema.get("properties", {}))
 
 
 def _check_size(schema: dict[str, Any]) -> None:
-    """Refuse a schema with too many levels or schemas; values of `const`, `enum` and annotations count too."""
+    """Refuse a schema with too many levels or too many parts. Objects in `const`, `enum` and annotations count, too."""
     waiting: list[tuple[Any, int]] = [(schema, 0)]
     count = 0
     while waiting:

@@ -1,4 +1,4 @@
-"""What one alternative of a place allows, for each type of value."""
+"""The shapes: what one alternative of a place allows of one type of value."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 from olpipe.guidance.places import Place
 
 Places = tuple[Place, ...]
+"""Schemas that apply together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """Values that are written out whole: a wire schema, and the values if they are few.
+    """Values that have no parts: texts, numbers, booleans, null, and whole values of an `enum`.
 
     Attributes:
-        wire: The wire schema.
-        values: All values it allows, when they are an enumeration.
+        wire: The wire schema of the values.
+        values: All values, where they are few enough to list, else None.
     """
 
     wire: Mapping[str, Any]
@@ -29,11 +30,11 @@ class ArrayShape:
     """An array.
 
     Attributes:
-        prefix: Schemas of the first items.
-        rest: Schemas of each later one.
-        least: Items it must have.
-        most: Items it may have.
-        unique: Whether no two may be equal.
+        prefix: The schemas of each of the first items.
+        rest: The schemas of every later item.
+        least: How many items it must have at least.
+        most: How many items it may have at most.
+        unique: Whether all items must be different.
     """
 
     prefix: list[Places]
@@ -48,11 +49,12 @@ class ObjectShape:
     """An object.
 
     Attributes:
-        properties: Schemas of each named property, in the order of generation.
+        properties: The schemas of each named property, in the order of generation.
         required: Names that it must have.
-        maps: Expression of further names, "" for any, and the schemas of their values.
-        least: Properties it must have.
-        most: Properties it may have.
+        maps: Expressions of the names that the model may make up, each with the schemas of their values. An empty
+            expression stands for any name.
+        least: How many properties it must have at least.
+        most: How many properties it may have at most; None for any number.
         forbidden: Names that it must not have.
     """
 

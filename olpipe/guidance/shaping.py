@@ -1,4 +1,4 @@
-"""From the plain conditions of one alternative to what it allows, type by type."""
+"""Turn one alternative, a list of plain conditions, into what it allows of each type of value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from olpipe.guidance.shapes import ArrayShape, Scalar, Shape
 
 
 def shapes(branch: Branch) -> Iterator[Shape]:
-    """Yield what a branch allows; nothing when it allows nothing."""
+    """Yield what a branch allows: a shape or several for each type, and none where it allows no value.
+
+    Raises:
+        SchemaError: A condition cannot be enforced, or is beyond a limit. The message names its path.
+    """
     values = _values(branch)
     if values is not None:
         if values:
@@ -41,7 +45,7 @@ def shapes(branch: Branch) -> Iterator[Shape]:
 
 
 def _values(branch: Branch) -> list[Any] | None:
-    """Return the values of an enumeration that all conditions accept, or None when there is none."""
+    """Return the values of an enumeration that satisfy all conditions, or None when no condition is an enumeration."""
     lists = [
         [place.schema["const"]] if "const" in place.schema else place.schema["enum"]
         for place in branch.parts
@@ -52,7 +56,7 @@ def _values(branch: Branch) -> list[Any] | None:
     fewest = min(lists, key=len)
     if len(fewest) > limits.MOST_VALUES:
         raise SchemaError(f"`{branch.parts[0].path}` lists more than {limits.MOST_VALUES} values")
-    # A condition that only lists values, and those of the fewest themselves, need not be judged.
+    # Where there is one enumeration, its values satisfy it. Only conditions that say more have to be checked.
     judges = [place for place in branch.parts if len(lists) > 1 or set(place.schema) - {"enum", "const"}]
     return [
         value
@@ -62,10 +66,13 @@ def _values(branch: Branch) -> list[Any] | None:
 
 
 def _same(value: Any, other: Any) -> bool:
+    """Say whether two values are equal in JSON. In Python, `True` equals 1."""
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _strings(branch: Branch) -> Iterator[Scalar]:
+    """Yield what a branch allows of strings: one shape, or none."""
+    # 1. What the conditions say together.
     patterns: list[str] = []
     least, most = 0, None
     for place in branch.parts:
@@ -78,9 +85,11 @@ def _strings(branch: Branch) -> Iterator[Scalar]:
         if schema.get("format") in FORMATS:
             patterns.append(f"^(?:{FORMATS[schema['format']]})$")
     _check_length(branch, "minLength", least)
+    # 2. Excluded texts: a pattern of all other texts.
     excluded = [value for value in branch.excluded if isinstance(value, str)]
     if excluded:
         patterns.append(f"^(?:{all_but(excluded)})$")
+    # 3. The longest length that the grammar engine can cope with.
     patterns = list(dict.fromkeys(patterns))
     longest = _longest(tuple(patterns), least, most)
     if longest is not None:
@@ -93,10 +102,10 @@ def _check_length(branch: Branch, keyword: str, least: float) -> None:
 
 
 def _longest(patterns: tuple[str, ...], least: int, most: int | None) -> int | None:
-    """Return the cap of a string, or None when there is no such string.
+    """Return the most characters that a string may have, or None when there is no such string.
 
-    The longer a string may be, the more effort the grammar engine needs for what it has to contain: where the
-    schema leaves the length open, shorter caps are tried too.
+    The longer a string may be, the more work a pattern is for the grammar engine. So where the schema gives no
+    `maxLength`, shorter bounds are tried as well.
     """
     caps = [max(cap, least) for cap in limits.SHORTER_CAPS] if most is None else [most]
     if most is not None and least > most:
@@ -111,6 +120,8 @@ def _longest(patterns: tuple[str, ...], least: int, most: int | None) -> int | N
 
 
 def _arrays(branch: Branch) -> Iterator[ArrayShape]:
+    """Yield what a branch allows of arrays: a shape for each place that `contains` may be satisfied at, or none."""
+    # 1. How many items there may be.
     schemas = [place.schema for place in branch.parts]
     length = max((len(schema.get("prefixItems", ())) for schema in schemas), default=0)
     least = max((schema.get("minItems", 0) for schema in schemas), default=0)
@@ -120,7 +131,8 @@ def _arrays(branch: Branch) -> Iterator[ArrayShape]:
     if any(schema.get("unevaluatedItems") is False for schema in schemas) and not any("items" in s for s in schemas):
         most = min(most, length)
     if any(isinstance(value, list) for value in branch.excluded):
-        raise SchemaError(f"`{branch.parts[0].path}` excludes an array by its value, which no grammar holds")
+        raise SchemaError(f"`{branch.parts[0].path}` excludes an array by its value, which no grammar can express")
+    # 2. What they are, and what the array must contain.
     prefix = [tuple(_items(branch.parts, index)) for index in range(length)]
     rest = tuple(_items(branch.parts, length))
     unique = any(schema.get("uniqueItems") is True for schema in schemas)
@@ -130,7 +142,7 @@ def _arrays(branch: Branch) -> Iterator[ArrayShape]:
 
 
 def _items(parts: Iterable[Place], index: int) -> Iterator[Place]:
-    """Yield the schemas that apply to the item at an index; beyond every prefix, to each further one."""
+    """Yield the schemas that apply to the item at an index. An index behind all prefixes stands for all items there."""
     for place in parts:
         prefix = place.schema.get("prefixItems", ())
         if index < len(prefix):
@@ -144,10 +156,11 @@ def _items(parts: Iterable[Place], index: int) -> Iterator[Place]:
 def _containing(
     parts: Iterable[Place], prefix: list[tuple[Place, ...]], rest: tuple[Place, ...], bounds: tuple[int, int]
 ) -> Iterator[tuple[list[tuple[Place, ...]], int, int]]:
-    """Yield beginnings and bounds of arrays that have what `contains` asks for.
+    """Yield arrays that contain what `contains` asks for, each as its first items, its `minItems` and its `maxItems`.
 
-    What must be contained stands side by side, at one of the places of the prefix or right after it.
+    The items that must be contained stand side by side. They begin at an item of the prefix, or right behind it.
     """
+    # 1. Which items must be contained, and how often.
     least, most = bounds
     wanted: list[Place] = []
     for place in parts:
@@ -162,6 +175,7 @@ def _containing(
     if not wanted:
         yield prefix, least, most
         return
+    # 2. Each index at which they may begin.
     for start in range(len(prefix) + 1):
         beginning = [*prefix, *(rest for _ in range(start + len(wanted) - len(prefix)))]
         for offset, contained in enumerate(wanted):

@@ -1,7 +1,7 @@
 """Put known values into a document while it is being generated.
 
-The model generates a document without the known properties; this puts them where the schema's order
-has them. The text is always that of one compact JSON object.
+The model generates a document without the known properties. They are added here, each at its place in the schema's
+order. The text is always that of one JSON object without white space between its parts.
 """
 
 from __future__ import annotations
@@ -13,37 +13,46 @@ from olpipe.guidance.outline import Outline
 
 
 class Splicer:
-    """Copies a compact JSON object from a stream of text, adding constants at the top level."""
+    """Copies a JSON object from a stream of text, and adds known values at its top level.
+
+    Attributes:
+        spliced: Everything that was added so far.
+    """
 
     def __init__(self, order: Sequence[str], constants: Mapping[str, str]) -> None:
         """Set up for one document.
 
         Args:
             order: The schema's properties, in the order in which the document has them.
-            constants: Compact JSON text by property; each must be in `order`.
+            constants: The known values as JSON text, by property. Each property must be in `order`.
         """
         self._rank = {name: rank for rank, name in enumerate(order)}
         self._waiting = sorted(constants.items(), key=lambda item: self._rank[item[0]])
         self._outline = Outline()
-        self._key: str | None = None  # of the member that begins, as far as it is known
+        self._key: str | None = None  # what is known of a property's name while it is read, else None
         self._members = 0
         self.spliced = ""
-        """Everything that was added so far."""
 
     def feed(self, text: str) -> str:
-        """Take generated text and return it with constants added where they are due."""
+        """Take generated text, and return it with the known values that come before or in it.
+
+        The name of a property is held back until it is complete: known values may come before it.
+        """
         return "".join(map(self._step, text))
 
     def _step(self, character: str) -> str:
         outside = not self._outline.in_string
         self._outline.advance(character)
+        # 1. A property of the top level may begin, or the object ends.
         if outside and self._outline.depth == 1 and character in "{,":
             self._key = ""
             return character
         if outside and self._outline.depth == 0 and character == "}":
             return self._splice_rest() + character
+        # 2. Everything but the name of a property is passed on as it is.
         if self._key is None:
             return character
+        # 3. The name is complete when its string is closed.
         self._key += character
         if self._outline.in_string:
             return ""
@@ -52,6 +61,7 @@ class Splicer:
         return self._splice_before(key) + key
 
     def _splice_before(self, key: str) -> str:
+        """Return the known values that come before a property in the schema's order, each with a comma behind it."""
         rank = self._rank.get(json.loads(key), len(self._rank))
         due = [member for member in self._waiting if self._rank[member[0]] < rank]
         self._waiting = self._waiting[len(due) :]
@@ -60,6 +70,7 @@ class Splicer:
         return added
 
     def _splice_rest(self) -> str:
+        """Return all known values that are left, with a comma before them where the object has properties already."""
         rest = ",".join(_member(*member) for member in self._waiting)
         if rest and self._members:
             rest = f",{rest}"

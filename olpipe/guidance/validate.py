@@ -1,4 +1,4 @@
-"""Judge a finished document by the schema as given, not by the one it was decoded to."""
+"""Judge a finished document by the schema as given, not by the wire schema that it was generated under."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def validate(source: str, text: str) -> Any:
-    """Return the document's value, with what a grammar cannot hold put right where that is possible.
+    """Return the value of a document, without the repeated items that `uniqueItems` forbids.
 
     Args:
         source: The schema's JSON text, as the user gave it.
@@ -25,7 +25,7 @@ def validate(source: str, text: str) -> Any:
 
     Raises:
         SchemaError: The schema itself is not valid.
-        InvalidOutput: The document is not JSON, or the schema refuses it; says where and why.
+        InvalidOutput: The document is not JSON, or the schema refuses it. The message says where and why.
     """
     value = repaired(_read(text), _validator(source))
     _refuse(value, _validator(source))
@@ -33,7 +33,7 @@ def validate(source: str, text: str) -> Any:
 
 
 def judge_as_it_is(source: str, text: str) -> None:
-    """Judge a document that can no longer be changed, with what `validate` raises."""
+    """Judge a document that can no longer be changed, such as one that was streamed. Raises what `validate` raises."""
     _refuse(_read(text), _validator(source))
 
 

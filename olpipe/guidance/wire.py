@@ -1,10 +1,11 @@
-"""From a JSON Schema as given to the wire schema that the decoder holds the model to.
+"""Turn a JSON Schema as given into the wire schema, the form that the grammar is made from.
 
-The wire schema allows a part of what the given one allows, in few words: one type, `enum`, `pattern`,
-bounds, `anyOf`, and objects and arrays of such. Every text, list and recursion in it is bounded, objects
-have just the properties that the schema names, in the order in which it names them, which is the order
-of generation. What it cannot say is left to `guidance.repair` (`uniqueItems`) or to the judge of the
-finished document (an overlap in `oneOf`).
+The wire schema allows a part of what the given schema allows, and it uses few keywords: one type, `enum`, `pattern`,
+bounds, `anyOf`, and objects and arrays of these. Every text, list and recursion in it is bounded. Objects have only
+the properties that the schema names, in the order in which it names them. That is the order of generation, too.
+
+Two keywords cannot always be expressed in it. Repeated items that `uniqueItems` forbids are removed from the finished
+document by `guidance.repair`. An overlap in `oneOf` is found when the finished document is judged.
 """
 
 from __future__ import annotations
@@ -20,17 +21,25 @@ from olpipe.guidance.definitions import Definition, Definitions, key, needed
 from olpipe.guidance.shapes import ArrayShape, ObjectShape, Places, Scalar, Shape
 
 _DEEPEST_INLINE = 12
+"""Schemas within schemas that are written in place. A deeper one is put under `$defs` and referred to."""
 
 
 def wire_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """Return the schema to decode to, less the top-level properties whose value is known.
+    """Return the wire schema of a schema.
+
+    Args:
+        schema: The schema as given.
+        without: Top-level properties to leave out, because their values are known without the model.
 
     Raises:
-        SchemaError: No document satisfies it, it asks for what cannot be held, or it is too large; says where.
+        SchemaError: No document satisfies the schema, it cannot be enforced, or it is too large. The message says
+            where.
     """
+    # 1. Take the schema apart. A definition of infinite height has no finite value.
     definitions = Definitions(schema)
     if definitions.top.height == math.inf:
         raise SchemaError(f"no document satisfies the schema: {_reason(definitions)}")
+    # 2. Write it with as much recursion as possible. Each further level multiplies the size of the wire schema.
     for levels in limits.NESTINGS:
         writer = _Writer(definitions, max(levels, int(definitions.top.height)), frozenset(without))
         try:
@@ -41,7 +50,11 @@ def wire_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> 
 
 
 def _reason(definitions: Definitions) -> str:
-    """Say what in an unsatisfiable schema allows nothing."""
+    """Say which part of an unsatisfiable schema allows no value.
+
+    The search begins at the root. From each definition it goes on to a part that every value must have, but that has
+    no value.
+    """
     definition, seen = definitions.top, set()
     while definition.shapes and id(definition) not in seen:
         seen.add(id(definition))
@@ -54,20 +67,24 @@ def _reason(definitions: Definitions) -> str:
 
 
 class _TooLarge(Exception):
-    """The wire schema has too many parts at this nesting."""
+    """The wire schema has too many parts with this much recursion."""
 
 
 class _Writer:
-    """Writes definitions as one wire schema."""
+    """Writes definitions as one wire schema.
+
+    In all methods, `levels` is how many more times a value may recur, and `depth` is how many schemas are around the
+    one that is written. A part is left out where its smallest value needs more levels than are left.
+    """
 
     def __init__(self, definitions: Definitions, levels: int, without: frozenset[str]) -> None:
         self._definitions = definitions
         self._levels = levels
         self._without = without
-        self._names: dict[tuple[tuple[int, ...], int], str] = {}
-        self._shared: dict[str, Any] = {}
+        self._names: dict[tuple[tuple[int, ...], int], str] = {}  # names under `$defs`, by schemas and levels left
+        self._shared: dict[str, Any] = {}  # what stands under `$defs`
         self._nodes = 0
-        self._waiting: list[tuple[str, Definition, int]] = []
+        self._waiting: list[tuple[str, Definition, int]] = []  # named, but not written yet
 
     def write(self) -> dict[str, Any]:
         """Return the wire schema."""
@@ -79,9 +96,13 @@ class _Writer:
         return wire | {"$defs": self._shared} if self._shared else wire
 
     def _reference(self, child: Places, parent: Definition, levels: int, depth: int) -> dict[str, Any]:
-        """Return the wire schema of a part, written where it is or referred to."""
+        """Return the wire schema of a part: the schema itself, or a reference to it.
+
+        A part is written in place where it has no parts of its own, or where it is used only once and does not lie too
+        deep. All other parts are written once, under `$defs`.
+        """
         definition = self._definitions.of(child)
-        levels -= definition.group == parent.group
+        levels -= definition.group == parent.group  # a part that leads back to its parent uses up a level
         if all(isinstance(shape, Scalar) for shape in definition.shapes) or (
             depth < _DEEPEST_INLINE and self._definitions.uses[key(child)] == 1
         ):
@@ -99,6 +120,7 @@ class _Writer:
             raise _TooLarge
 
     def _alternatives(self, definition: Definition, levels: int, depth: int, without: frozenset[str]) -> dict[str, Any]:
+        """Return the wire schema of a definition: `anyOf` of its shapes, or its only shape."""
         possible = [shape for shape in definition.shapes if self._definitions.shape_height(shape, definition) <= levels]
         written: list[dict[str, Any]] = []
         for shape in possible:
@@ -116,20 +138,24 @@ class _Writer:
         return [self._object(shape, parent, levels, depth, without)]
 
     def _fits(self, child: Places, parent: Definition, levels: int) -> bool:
+        """Say whether a part has a value that recurs no more often than the levels allow."""
         return self._definitions.child_height(child, parent) <= levels
 
     def _array(self, shape: ArrayShape, parent: Definition, levels: int, depth: int) -> list[dict[str, Any]]:
+        # 1. The array ends before the first item that needs more levels than are left.
         most = shape.most
         for index, child in enumerate([*shape.prefix, shape.rest]):
             if not self._fits(child, parent, levels):
                 most = min(most, index)
                 break
+        # 2. The items: those of the prefix one by one, then all further ones.
         wire: dict[str, Any] = {"type": "array"}
         prefix = [self._reference(child, parent, levels, depth) for child in shape.prefix[:most]]
         if prefix:
             wire["prefixItems"] = prefix
         rest = most > len(prefix)
         wire["items"] = self._reference(shape.rest, parent, levels, depth) if rest else False
+        # 3. Where the items must be different and few values are possible, the array is no longer than that.
         values = self._definitions.values(shape) if shape.unique else None
         if values is not None:
             most = min(most, len(values))
@@ -141,12 +167,14 @@ class _Writer:
     def _object(
         self, shape: ObjectShape, parent: Definition, levels: int, depth: int, without: frozenset[str]
     ) -> dict[str, Any]:
+        # 1. The names: those whose values fit, and of optional names only as many as the object may have.
         names = [name for name, child in shape.properties.items() if self._fits(child, parent, levels)]
         required = self._required(shape, names)
         if shape.most is not None:
             spare = shape.most - len(required)
             optional = [name for name in names if name not in required][:spare]
             names = [name for name in names if name in required or name in optional]
+        # 2. Their schemas, without the properties whose values are known.
         properties = {
             name: self._reference(shape.properties[name], parent, levels, depth)
             for name in names
@@ -156,20 +184,24 @@ class _Writer:
         required = [name for name in required if name not in without]
         if required:
             wire["required"] = required
+        # 3. Names that the model makes up, where the object may have more names than the schema gives.
         maps = [(expression, child) for expression, child in shape.maps if self._fits(child, parent, levels)]
         if maps and (shape.most is None or shape.most > len(names)):
             self._further(wire, shape, [(e, self._reference(child, parent, levels, depth)) for e, child in maps])
         return wire
 
     def _required(self, shape: ObjectShape, names: list[str]) -> list[str]:
-        """Return the names to require: as many as the object must have at least, the first ones first."""
+        """Return the names to require: those that are required, and the first others until `minProperties` is met."""
         missing = shape.least - len(shape.required)
         optional = [name for name in names if name not in shape.required]
         required = shape.required | set(optional[: max(0, missing)])
         return [name for name in names if name in required]
 
     def _further(self, wire: dict[str, Any], shape: ObjectShape, maps: list[tuple[str, dict[str, Any]]]) -> None:
-        """Allow names that the schema does not give."""
+        """Allow names that the schema does not give, each with the schema of its value.
+
+        An empty expression stands for any name. A forbidden name gets the schema `false`.
+        """
         for expression, child in maps:
             if expression:
                 wire.setdefault("patternProperties", {})[expression] = child
@@ -183,7 +215,12 @@ class _Writer:
 
 
 def _arrangements(wire: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]:
-    """Return arrays whose first items, as many as there must be, are different; none when values are too few."""
+    """Return alternatives of an array whose required items are all different; none when there are too few values.
+
+    All required items but the last are spelled out, in every order. The last one has any of the values that are left.
+    Where that would be too many alternatives, the array stays as it is, as do its items behind the required ones.
+    `guidance.repair` removes what is repeated there.
+    """
     least = wire.get("minItems", 0)
     if least > len(values):
         return []

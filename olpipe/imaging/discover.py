@@ -1,4 +1,4 @@
-"""Find the photos that folders, files and globs name: sorted, and never outside what was given."""
+"""Find the photos that folders, files and glob patterns name. None is outside of what was given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAMERA_RAW = (
 )
 DRAWINGS = ".ai .eps .exr .hdr .icns .ico .jxl .jxr .pict .psb .psd .svg .svgz .wdp .xcf"
 UNREAD_SUFFIXES = frozenset((CAMERA_RAW + " " + DRAWINGS).split())
-"""Images that people keep beside photos; one that no loader reads becomes a failure, not a gap."""
+"""Images that people keep beside photos. One that no loader reads becomes a failure, so that nobody misses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Discovery:
     Attributes:
         root: The deepest folder that holds everything given; names are relative to it.
         images: Every photo once, sorted by name.
-        links_skipped: Links not followed because they lead out of what was given, or to a folder.
+        links_skipped: How many links were not followed because they lead out of what was given, or to a folder.
     """
 
     root: Path
@@ -39,18 +39,17 @@ class Discovery:
 def discover(inputs: Sequence[str], suffixes: Collection[str], *, leave_out: Path | None = None) -> Discovery:
     """Find every photo in folders (recursively), files and globs.
 
-    Names are relative to the deepest folder that holds everything given: for one folder that is
-    the folder itself, and two photos never share a name. Hidden files and folders are left out
-    unless they were given themselves. Links to folders are not followed: inside a folder that was
-    given they are reached under their own name anyway.
+    Names are relative to the deepest folder that holds everything given; for one folder, that is the folder itself. So
+    two photos never have the same name. Hidden files and folders are left out, unless they were given themselves. Links
+    to folders are not followed: what is inside a folder that was given is found without them.
 
     Args:
         inputs: Folders, files and glob patterns (`**` for any depth) as the user wrote them.
         suffixes: Lower-case suffixes, with their dot, that loaders read.
-        leave_out: A folder to pass by, such as the output folder inside the input.
+        leave_out: A folder to leave out, such as the output folder inside the input.
 
     Raises:
-        UsageError: A path that is not there, a pattern that matches nothing, or no photo at all.
+        UsageError: A path is not there, a pattern matches nothing, or there is no photo at all.
     """
     wanted = frozenset(suffixes) | UNREAD_SUFFIXES
     walk = _Walk(wanted, leave_out)
@@ -67,7 +66,7 @@ def discover(inputs: Sequence[str], suffixes: Collection[str], *, leave_out: Pat
 
 
 class _Walk:
-    """Collects files by absolute path; the first mention of one counts."""
+    """Collects files by their absolute paths, so that each file counts once."""
 
     def __init__(self, wanted: frozenset[str], leave_out: Path | None) -> None:
         self.found: dict[str, os.stat_result] = {}
@@ -124,21 +123,21 @@ class _Walk:
     def _keep(self, path: str) -> None:
         try:
             self.found[path] = os.stat(path)
-        except OSError:  # a dangling link, say: reading it will say so in a failure row
+        except OSError:  # for example a link to nothing: reading it will fail later, and become a failure
             self.found[path] = os.lstat(path)
 
 
 def read(ref: ImageRef, *, most: int = -1) -> tuple[ImageRef, bytes]:
-    """Read a file, with the size and time it had just before: what changes later will be noticed.
+    """Read a file, and return it with the size and time that it has now. So a later change will be noticed.
 
     Args:
         ref: Where it was found.
-        most: Read only that many bytes; all when negative.
+        most: Read only this many bytes; all when negative.
 
     Raises:
         OSError: It cannot be opened or read, or is not a regular file.
     """
-    # O_NONBLOCK: opening a named pipe must not wait for a writer
+    # O_NONBLOCK, because opening a named pipe must not wait for a writer
     descriptor = os.open(ref.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -171,7 +170,7 @@ def _is_inside(link: str, folder: str) -> bool:
 def _common_folder(roots: Sequence[str]) -> str:
     try:
         return os.path.commonpath(roots)
-    except ValueError:  # different drives have nothing in common: names are absolute then
+    except ValueError:  # paths on different drives have no common folder: names are absolute then
         return ""
 
 

@@ -1,7 +1,7 @@
-"""What a plugin can provide; with `hookspecs`, all that a plugin's author has to read.
+"""What a plugin can provide. The author of a plugin has to read only this and `hookspecs`.
 
-Every class here is found by its `name` (or `scheme`), which must be unique among its kind. Import
-heavy libraries inside methods: plugins are loaded before it is known what the command will need.
+Every class here is found by its `name` (or `scheme`), which must be unique among its kind. Import heavy libraries
+inside methods: every command loads all plugins, and needs few of them.
 """
 
 from __future__ import annotations

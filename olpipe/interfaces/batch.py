@@ -16,7 +16,7 @@ from olpipe.record import Outcome
 
 @dataclass(frozen=True, slots=True)
 class TaskContext:
-    """What a recipe decided, as a task needs it.
+    """What a recipe says, as a task needs it.
 
     Attributes:
         model: The model's name.
@@ -24,7 +24,8 @@ class TaskContext:
         schema: JSON Schema of the answer; its key order is the generation order.
         sampling: How tokens are picked.
         examples: (question, answer) pairs shown before the photo.
-        perceivers: Whose evidence joins; None means those the model's manifest names.
+        perceivers: Names of the perceivers whose evidence joins the request; None means those that the model's
+            manifest names.
         language: The language of the record, as a BCP 47 tag.
         model_writes: Whether the model writes that language.
     """
@@ -40,23 +41,23 @@ class TaskContext:
 
 
 class Task(ABC):
-    """What is asked of every photo, and what its record makes of the answer."""
+    """Asks the model about a photo, and turns its answer into the values of a record."""
 
     name: str
     """How recipes call it."""
 
     version: str
-    """Part of every recipe's key: changes when the same answer would give another record."""
+    """Part of every recipe's key. Change it when the same answer would give another record."""
 
     sentences: tuple[str, ...] = ()
-    """Properties that it leaves empty where the model does not write the recipe's language."""
+    """Properties that the task leaves empty where the model does not write the recipe's language."""
 
     @abstractmethod
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
         """Return the request for one photo, with the photo in its last message.
 
-        The same photo and context give the same request. Model, sampling, perceivers and language are the context's;
-        its prompt and its examples stand in the messages. Guidance may be a JSON Schema, any JSON, a regular
+        The same photo and context give the same request. Model, sampling, perceivers and language are those of the
+        context, and the messages hold its prompt and its examples. Guidance may be a JSON Schema, any JSON, a regular
         expression, a Lark grammar, or nothing.
 
         Raises:
@@ -65,13 +66,13 @@ class Task(ABC):
 
     @abstractmethod
     def parse(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
-        """Return the values that stand in the record: plain JSON, with keys that are not the record's own.
+        """Return the values for the record: plain JSON, under keys that are not the record's own.
 
-        `olpipe.record.RESERVED` has the record's own keys.
+        `olpipe.record.RESERVED` lists the record's own keys.
 
         Args:
             value: The answer. Where the request asked for JSON, it is the document's value, which the schema accepts.
-                Else it is the answer's text. It is left as it is.
+                Else it is the answer's text. Do not change it.
             image: The photo.
 
         Raises:
@@ -84,7 +85,7 @@ class RunInfo:
     """The run that a sink writes for.
 
     Attributes:
-        root: The folder that photos are named after: `file` in a record is relative to it.
+        root: The folder that holds the photos: `file` in a record is a path relative to it.
         output: The output folder. A target that is a relative path lies below it.
         schema: JSON Schema of the answers.
         recipe: The recipe's name.
@@ -103,41 +104,42 @@ class RunInfo:
 
 
 class Sink(ABC):
-    """Somewhere that records go. It is called from one thread: `recover` first, then rows in order.
+    """A writer of records. One thread calls it: first `recover`, then `write` for each row, in order.
 
-    The ledger remembers the position that the last `flush` returned, and gives it back to `recover` in the next run.
-    Methods let the `OSError` of a full or unwritable disk through: the pipeline puts it into words.
+    The ledger remembers the position that the last `flush` returned, and the next run hands it to `recover`. Let the
+    `OSError` of a full or read-only disk through: the pipeline turns it into a message.
     """
 
     @abstractmethod
     def write(self, row: Mapping[str, Any]) -> None:
-        """Take one record's JSON; it need not be durable before `flush`.
+        """Take one record's JSON. It need not be durable before `flush`.
 
-        The row is left as it is: other sinks get the same one.
+        Do not change the row: other sinks get the same one.
         """
 
     @abstractmethod
     def flush(self) -> int:
         """Make everything written durable and return the position after it.
 
-        The position is a number of the sink's own. It is above 0 once a row was written, and grows with every row.
-        Where nothing was written, it stays.
+        The sink decides what the number means. It is above 0 once a row was written, and grows with every row. It stays
+        the same where nothing was written.
         """
 
     @abstractmethod
     def recover(self, position: int) -> bool:
-        """Drop whatever lies after a position that `flush` once returned; 0 starts over.
+        """Drop everything after a position that `flush` once returned. The position 0 means to start over.
 
-        What lies there was never committed, like a row that was torn by a power cut. The ledger has all rows and writes
-        them again. Starting over destroys nothing at once: what was there stays until the first `flush`.
+        What comes after the position was never committed, for example half a row that a power cut left. The ledger has
+        all rows and writes them again. Starting over destroys nothing at once: the old rows stay until the first
+        `flush`.
 
         Returns:
-            False when the sink no longer reaches that position; it is then asked to start over.
+            False when the target no longer reaches that position. The pipeline then calls `recover(0)`.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go; rows after the last `flush` may be lost, they will be written again."""
+        """Close the target. Rows after the last `flush` may be lost: they will be written again."""
 
 
 class SinkFactory(ABC):
@@ -150,12 +152,12 @@ class SinkFactory(ABC):
     """Where records go when no target is given, like `records.csv`."""
 
     def accepts(self, schema: Mapping[str, Any]) -> str | None:
-        """Return why records of this schema cannot go here, or None when they can. It raises for no schema."""
+        """Return why records of this schema cannot be written, or None when they can. Never raise an error."""
         return None
 
     @abstractmethod
     def open(self, target: str, run: RunInfo) -> Sink:
-        """Open or continue the sink at a target.
+        """Return a sink for a target, which may have been written to before.
 
         Args:
             target: What follows the colon, else `usual_target`. A relative path lies below `run.output`.
@@ -167,18 +169,18 @@ class SinkFactory(ABC):
 
 
 class Session(ABC):
-    """An open job: models loaded, ready for photos. `work` is called from several threads."""
+    """An open job: its models are loaded. Several threads may call `work`."""
 
     slots: int
-    """Photos worth having in flight at once, not counting those being decoded ahead."""
+    """How many photos the model can work on at once. An executor may keep a few more ready."""
 
     @abstractmethod
     def work(self, image: ImageFile) -> Outcome:
-        """Describe one photo; its own trouble is a `Failure`, the machine's a `MachineError`."""
+        """Describe one photo. Return a `Failure` if that cannot be done; raise `MachineError` if the machine failed."""
 
 
 class Job(ABC):
-    """What to do with every photo. Picklable, so that an executor can carry it elsewhere."""
+    """What to do with every photo. It can be pickled, so that an executor can send it to other processes."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[Session]:
@@ -186,18 +188,17 @@ class Job(ABC):
 
 
 class Executor(ABC):
-    """Carries a job over many photos."""
+    """Works through the photos of a run."""
 
     name: str
     """How `--executor` and recipes call it."""
 
     @abstractmethod
     def map(self, job: Job, images: Iterable[ImageFile]) -> Iterator[Outcome]:
-        """Yield one outcome for every image, none lost and none twice; reads ahead only as far as it needs.
+        """Yield exactly one outcome for every image.
 
-        `images` belongs to the caller's thread: it is advanced there only. The job is not opened
-        before there is an image.
+        Take images only in the thread that calls, and only a few ahead. Do not open the job before there is an image.
 
         Raises:
-            MachineError: The machine failed; outcomes not yet yielded are undone work, not failures.
+            MachineError: The machine failed. Photos without an outcome are not done yet; they did not fail.
         """

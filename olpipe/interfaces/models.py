@@ -29,8 +29,8 @@ class Prepared:
 class Runner(ABC):
     """A loaded model. It lives in a process of its own.
 
-    One thread calls `start`, `step`, `stop`, `embed` and `close`. Another one calls `prepare`, also while the first is
-    inside `step`: a long prompt is prepared while others are answered.
+    One thread calls `start`, `step`, `stop`, `embed` and `close`. Another thread calls `prepare`, even while the first
+    is inside `step`: so a long prompt is prepared while others are answered.
     """
 
     info: RunnerInfo
@@ -40,7 +40,7 @@ class Runner(ABC):
     def prepare(self, request: GenerateRequest) -> Prepared:
         """Turn a request into token ids and tensors.
 
-        The request is left as it is. What it asks for is done or refused, and never ignored: that holds for photos,
+        Do not change the request. Do what it asks for or refuse it, and never ignore it: that holds for photos,
         guidance, tools, thinking, a raw prompt, a suffix and probabilities.
 
         Raises:
@@ -52,7 +52,7 @@ class Runner(ABC):
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Register a sequence; the first `step` prefills it. At most `info.slots` are registered at once.
 
-        No answer depends on who else is at work, or on what was answered before.
+        No answer depends on the other sequences, or on what was answered before.
 
         Args:
             sequence_id: A number that no registered sequence has.
@@ -64,11 +64,11 @@ class Runner(ABC):
 
     @abstractmethod
     def step(self) -> Sequence[tuple[int, Chunk | OlpipeError]]:
-        """Advance every registered sequence a little and return what became showable.
+        """Advance every registered sequence a little and return what can be shown now.
 
-        A chunk with a finish reason is its sequence's last: the sequence is gone afterwards, and its slot is free. An
-        error in a chunk's place ends that sequence, too. An error that is raised ends them all. A step may return
-        nothing; without registered sequences it does.
+        A chunk with a finish reason is the last one of its sequence: the sequence is gone afterwards, and its slot is
+        free. An error in place of a chunk ends that sequence, too. An error that is raised ends all sequences. A step
+        may return nothing. It returns nothing where no sequence is registered.
 
         Returns:
             Pairs of a sequence's id and its chunk or error.
@@ -79,7 +79,7 @@ class Runner(ABC):
         """Forget a sequence, finished or not; an unknown one is ignored."""
 
     def embed(self, request: EmbedRequest) -> Embeddings:
-        """Turn texts into vectors. Called only where `info.embeds` says so.
+        """Turn texts into vectors. This is called only where `info.embeds` is true.
 
         A vector depends on its own text alone.
 
@@ -94,7 +94,7 @@ class Runner(ABC):
 
 
 class SingleSequenceRunner(Runner):
-    """The easy door: write `prepare` and `generate`, and answer one sequence at a time."""
+    """The easy way to write a runner that answers one sequence at a time: write only `prepare` and `generate`."""
 
     def __init__(self) -> None:
         self._running: tuple[int, Iterator[Chunk]] | None = None
@@ -146,17 +146,17 @@ class Backend(ABC):
     def refuses(self, bundle: ModelBundle) -> str | None:
         """Return why this backend cannot run a model, in a few words, or None when it can.
 
-        It opens the model's configuration and answers for what it can really run: a file's name alone makes no model.
-        It imports no runtime, reads no weights and makes no files. `bundle.cache` may be empty or missing. The reason
-        is one line, as in: it has no genai_config.json.
+        Look into the model's configuration: the names of files are not enough to tell. Import no runtime, read no
+        weights and write no files. `bundle.cache` may be empty or missing. The reason is one line, for example: it has
+        no genai_config.json.
         """
 
     def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
-        """Make in `bundle.cache` what `load` will need; returns at once when it is there.
+        """Make in `bundle.cache` what `load` will need. Return at once when it is there already.
 
-        What is half made by an interrupted call must never look finished: make it beside its final place, then rename
-        it. `progress` is told at least once before anything is finished. What it raises ends the call and comes out:
-        that is how a build is cancelled. `bundle.path` is read only.
+        An interrupted call must never leave something that looks finished: make it beside its final place, then rename
+        it. Call `progress` at least once before anything is finished, and let through what it raises: that is how a
+        build is cancelled. Write nothing to `bundle.path`.
 
         Raises:
             ModelCorrupt: The files are damaged.
@@ -165,11 +165,11 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, bundle: ModelBundle, options: LoadOptions) -> Runner:
-        """Load a built model, in the process that calls.
+        """Load a model that is built, in the process that calls.
 
         Args:
             bundle: The model. Its `system` opens every conversation that has no system message.
-            options: Limits: the runner's `info` never has a longer context or more slots than they say.
+            options: Limits. The runner's `info` has no longer context and no more slots than they allow.
 
         Raises:
             BackendMissing: The runtime is not installed.
@@ -194,12 +194,12 @@ class ModelStore(Protocol):
         Args:
             path: The file.
             digest: What its bytes must be, `sha256:…`, or None.
-            move: Whether the store may take the file itself: nothing is copied where it lies on the same file system.
-                Say so for files of your own in a folder of `partial` only.
-            progress: Told the bytes so far.
+            move: Whether the store may move the file instead of copying it. Set this only for files that you made
+                yourself in a folder of `partial`.
+            progress: Called with the number of bytes so far.
 
         Raises:
-            DigestMismatch: The bytes are others than `digest` says.
+            DigestMismatch: The bytes do not have the digest `digest`.
             DiskFull: There was no space for a copy.
         """
 
@@ -207,11 +207,11 @@ class ModelStore(Protocol):
         """Put bytes in and return a layer for them."""
 
     def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
-        """Write a manifest of these layers, atomically; from here on the model exists.
+        """Write a manifest of these layers, atomically. From then on the model exists.
 
         Raises:
-            ModelCorrupt: The model cannot be built, so it does not become one.
-            ModelUnsupported: No backend can run it, so it does not become one.
+            ModelCorrupt: The model cannot be built, so it is not kept.
+            ModelUnsupported: No backend can run the model, so it is not kept.
         """
 
     def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
@@ -227,7 +227,8 @@ class ModelStore(Protocol):
 class ModelSource(ABC):
     """A place that models come from.
 
-    It is asked by the scheme before the colon (`pip:…`), by names that it announces, and by hosts that it claims.
+    A source is found by the scheme before the colon (`pip:…`), by a name that it announces, or by a host that it
+    claims.
     """
 
     scheme: str
@@ -237,12 +238,12 @@ class ModelSource(ABC):
     """Hosts whose models it pulls, in lower case: `hf.co` claims every name that begins with `hf.co/`."""
 
     def names(self) -> Iterable[str]:
-        """Announce plain names this source can pull, like `photo-mini`. It asks no network."""
+        """Announce plain names that this source can pull, like `photo-mini`. Do not use the network for that."""
         return ()
 
     @abstractmethod
     def default_name(self, reference: str) -> ModelName:
-        """Return the name a model from here gets when the user gives none.
+        """Return the name that a model from here gets when the user gives none.
 
         Args:
             reference: What follows the scheme, an announced name, or a whole name on a claimed host.
@@ -250,13 +251,12 @@ class ModelSource(ABC):
 
     @abstractmethod
     def pull(self, reference: str, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-        """Bring the model into the store under `name`: blobs first, the manifest last and once.
+        """Bring the model into the store under `name`: first the blobs, then the manifest, once.
 
-        The same model has the same digest, whenever it is pulled and under whatever name. `progress` is told at least
-        once before the manifest is written. What it raises ends the call and comes out, and so does what the store
-        raises. No model is left behind then.
+        The same model has the same digest, whenever it is pulled and under whatever name. Call `progress` at least once
+        before the manifest is written. Let through what `progress` and the store raise; no model is left behind then.
 
         Raises:
-            PullFailed: It could not be had; what was fetched so far is kept where that helps.
-            DigestMismatch: What came is not what was pinned.
+            PullFailed: The model could not be fetched. What was fetched so far is kept where that helps.
+            DigestMismatch: What was fetched does not have the pinned digest.
         """

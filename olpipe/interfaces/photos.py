@@ -1,4 +1,4 @@
-"""What reads photos, and what sees things in them."""
+"""What reads photos, and what finds things in them."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class ImageLoader(ABC):
 
     @abstractmethod
     def decode(self, data: bytes, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
-        """Decode to upright sRGB. Photos are scaled down, never up, and remember the size of the original.
+        """Decode a file to upright sRGB. Scale large photos down, none up, and keep the size of the original.
 
-        Whatever else is raised for damaged bytes is taken for `ImageUnreadable`.
+        If anything else is raised, it counts as `ImageUnreadable`.
 
         Args:
             data: The whole file.
-            refuse_pixels: More pixels than this are refused before they are decoded.
-            fit_pixels: Larger images are scaled down to about this many pixels, keeping the aspect.
+            refuse_pixels: An image with more pixels than this is refused before it is decoded.
+            fit_pixels: A larger image is scaled down to about this many pixels. Its proportions are kept.
 
         Raises:
-            ImageUnreadable: Damaged or truncated.
-            ImageTooLarge: More than `refuse_pixels`.
+            ImageUnreadable: The file is damaged or cut short.
+            ImageTooLarge: The image has more than `refuse_pixels`.
             ImageUnsupported: The format needs something that is not installed; the hint says what.
         """
 
 
 class Perceiver(ABC):
-    """Sees things in a photo without a language model. Called from several threads at once."""
+    """Finds things in a photo without a language model. Called from several threads at once."""
 
     name: str
     """How `--perceivers` and recipes call it."""
@@ -55,7 +55,10 @@ class Perceiver(ABC):
     """Changes whenever the same photo may give other evidence: it is part of every recipe's key."""
 
     fit_pixels: int = USUAL_PIXELS
-    """How many pixels of a photo it can use. Larger photos are scaled down to about this many for it."""
+    """How many pixels of a photo it can use; about one megapixel where it says nothing.
+
+    It gets larger photos scaled down to about this many. What it sees does not depend on what others can use.
+    """
 
     @abstractmethod
     def perceive(self, image: DecodedImage) -> Evidence:
@@ -63,27 +66,28 @@ class Perceiver(ABC):
 
         - Names are English singular nouns of at most 40 characters (`olpipe.record.LONGEST_NAME`), without commas. A
           record leaves longer ones out. The recipe that ships takes the 12 surest tags.
-        - Words that stand written in the photo go into `texts`, as they are written.
-        - Boxes are in whole pixels of the upright original, which may be larger than `image.pixels`: those are at most
-          about `fit_pixels`, one megapixel unless the perceiver says otherwise.
+        - Words that are written in the photo go into `texts`, exactly as they are written.
+        - Boxes are in whole pixels of the upright original. `image.pixels` may be smaller than the original: it has at
+          most about `fit_pixels` pixels.
         - Scores are in 0..1. The surest comes first, and no tag comes twice.
-        - Numbers are Python's own, not numpy's: evidence is kept as JSON.
-        - The pixels are left as they are: others look at them, too.
+        - Numbers are Python's own, not numpy's, because evidence is kept as JSON.
+        - Do not change the pixels: other perceivers look at them, too.
         """
 
     def translations(self) -> Mapping[str, Mapping[str, str]]:
-        """Return its names in other languages: by BCP 47 tag, the words by their English names.
+        """Return this perceiver's names in other languages.
 
-        A name that is missing stays English. The words are part of the key of recipes in their language,
-        so `version` need not change with them.
+        The keys are BCP 47 tags. Each value maps English names to words of that language. A name that is missing stays
+        English. The words are part of the key of recipes in their language, so `version` need not change with them.
         """
         return {}
 
     def words(self) -> Mapping[str, Collection[str]]:
-        """Return what people call the things that it looks for, by its names for them.
+        """Return the words that people use for the things that this perceiver looks for.
 
-        Every form is a single word in lower case.
-        A model that knows of a photo only what the evidence says is kept from the words of what was not found.
-        With other words comes another `version`.
+        The keys are the perceiver's own names, like `person`. Each value lists words for that thing, like `man` and
+        `women`: single words in lower case, every form on its own. A model without vision knows only what the evidence
+        says. So it must not use the words for things that were looked for and not found. Change `version` when the
+        words change.
         """
         return {}

@@ -1,4 +1,4 @@
-"""How far a long step is, and who wants to know."""
+"""How far a long step is, and the callback that is told."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
-"""Told how far a long step is. What it raises ends the step."""
+"""Called with how far a long step is. An exception that it raises ends the step."""

@@ -34,6 +34,6 @@ class Classifier:
         Args:
             pictures: (H, W, 3) each, of any sizes; at least one.
         """
-        batch = np.stack([square(picture, self._side) for picture in pictures])
+        batch = np.stack([square(picture, self._side) for picture in pictures])  # (N, S, S, 3)
         probabilities: npt.NDArray[np.float32] = self._session.run(["probabilities"], {"image": batch})[0]
         return probabilities

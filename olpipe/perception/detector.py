@@ -15,14 +15,14 @@ from olpipe.record import Detection
 from olpipe.sessions import open_session
 
 SMALLEST_SIDE = 2
-"""Pixels; a thinner box says nothing."""
+"""Boxes that are thinner than this many pixels are left out."""
 
 
 class Detector:
     """A detection network in one ONNX file.
 
-    It takes `image` (1, S, S, 3), float32 RGB 0..255, the photo centred on a grey square, and returns
-    `detections` (1, K, 6): x1, y1, x2, y2 as shares of the square's side, score, class. Thread-safe.
+    It takes `image` (1, S, S, 3), float32 RGB 0..255: the photo, centred on a grey square. It returns `detections`
+    (1, K, 6): x1, y1, x2, y2 as shares of the square's side, score, class. Thread-safe.
     """
 
     def __init__(self, path: Path, labels: Sequence[str], *, threads: int = 1) -> None:
@@ -43,20 +43,23 @@ class Detector:
     def detect(
         self, image: DecodedImage, *, min_score: float, max_overlap: float, max_overlap_any: float = 1.0
     ) -> tuple[Detection, ...]:
-        """Return what is in the photo, surest first; boxes lie inside the original.
+        """Return what is in the photo, the surest first; boxes lie inside the original.
 
         Args:
             image: The photo.
-            min_score: What is less sure is left out.
+            min_score: Detections with a lower score are left out.
             max_overlap: Most intersection over union of two boxes of one class.
-            max_overlap_any: The same for two of any classes.
+            max_overlap_any: The same for two boxes of any classes.
         """
-        pixels = letterbox(image.pixels, self._side)
-        found = self._session.run(["detections"], {"image": pixels[None]})[0][0]
+        # 1. Run the network on the photo, centred on a grey square
+        pixels = letterbox(image.pixels, self._side)  # (S, S, 3)
+        found = self._session.run(["detections"], {"image": pixels[None]})[0][0]  # (K, 6)
+        # 2. Keep detections that are sure enough, and only one where several mean the same thing
         found = found[found[:, 4] >= min_score]
-        classes = found[:, 5].astype(np.int64)
+        classes = found[:, 5].astype(np.int64)  # (K,)
         detections = []
         kept = suppress(found[:, :4], found[:, 4], classes, max_overlap=max_overlap, max_overlap_any=max_overlap_any)
+        # 3. Turn corners on the square into boxes on the original
         for index in kept:
             box = to_box(found[index, :4], image.width, image.height)
             if box is not None:
@@ -65,16 +68,16 @@ class Detector:
 
 
 def to_box(corners: npt.NDArray[np.floating], width: int, height: int) -> Box | None:
-    """Turn corners on the grey square into whole pixels inside the image; None when too little is left.
+    """Turn corners on the grey square into a box in whole pixels inside the image; None when too little is left.
 
     Args:
-        corners: x1, y1, x2, y2 as shares of the square's side.
+        corners: (4,), x1, y1, x2, y2 as shares of the square's side.
         width: Width of the original in pixels.
         height: Height of the original in pixels.
     """
     side = max(width, height)
-    margins = np.array([side - width, side - height] * 2) / 2
-    limits = np.array([width, height] * 2)
+    margins = np.array([side - width, side - height] * 2) / 2  # (4,), the grey left of the image and above it
+    limits = np.array([width, height] * 2)  # (4,)
     x1, y1, x2, y2 = np.rint(np.clip(corners * side - margins, 0, limits)).astype(int).tolist()
     if x2 - x1 < SMALLEST_SIDE or y2 - y1 < SMALLEST_SIDE:
         return None

@@ -1,6 +1,6 @@
-"""Evidence that was found before, kept on the disk: looking at a photo again costs nothing.
+"""Evidence that was found before, kept on the disk, so that no photo has to be looked at twice.
 
-It is a cache: it may be deleted at any time, and whatever goes wrong with it only costs a look at the photo.
+It is a cache: it may be deleted at any time. If something goes wrong with it, photos are looked at again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from olpipe.record import Evidence
 logger = logging.getLogger(__name__)
 
 MOST_ENTRIES = 200_000
-"""The oldest beyond this go. An entry takes about a kilobyte."""
+"""If there are more, the oldest are deleted. An entry takes about a kilobyte."""
 
 TIMEOUT_S = 5.0
-"""How long another process may keep the file to itself."""
+"""How long to wait while another process has the file locked."""
 
 POLL_S = 0.05
 
@@ -40,33 +40,33 @@ class EvidenceCache:
     """Evidence by image, perceiver and the perceiver's version. Any thread may call it."""
 
     def __init__(self, path: Path) -> None:
-        """Use a file, which is made when something is kept."""
+        """Use a file. It is made when it is needed for the first time."""
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._broken = False
 
     def get(self, image: str, perceiver: str, version: str, look: Callable[[], Evidence]) -> Evidence:
-        """Return what is known of an image, or look at it and keep what was found.
+        """Return the evidence that is known of an image, or look at the image and keep what was found.
 
         Args:
             image: The image's digest.
-            perceiver: Who looks.
+            perceiver: The perceiver's name.
             version: The perceiver's version.
-            look: Looks at the image.
+            look: Has the perceiver look at the image.
         """
         key = (image, perceiver, version)
         found = self._run("SELECT json FROM evidence WHERE image = ? AND perceiver = ? AND version = ?", key)
         if found is not None:
-            with suppress(ValueError, KeyError, TypeError):  # an entry of another kind: look again
+            with suppress(ValueError, KeyError, TypeError):  # the entry has another form: look again
                 return Evidence.from_json(orjson.loads(found))
         evidence = look()
-        with suppress(TypeError):  # values that JSON cannot say are not kept
+        with suppress(TypeError):  # values that JSON cannot hold are not kept
             self._run("REPLACE INTO evidence VALUES (?, ?, ?, ?)", (*key, orjson.dumps(asdict(evidence))))
         return evidence
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file. The cache keeps nothing from then on."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -84,7 +84,7 @@ class EvidenceCache:
         return None if row is None else bytes(row[0])
 
     def _give_up(self, error: Exception) -> None:
-        """Do without the file from here on; one that is damaged goes, so that the next one is sound."""
+        """Stop using the file. If it is damaged, delete it, so that the next process makes a sound one."""
         logger.debug("the cache of evidence cannot be used: %s", error)
         if self._connection is not None:
             with suppress(sqlite3.Error):
@@ -107,7 +107,7 @@ class EvidenceCache:
         return self._connection
 
     def _prepare(self, connection: sqlite3.Connection, *, last: bool) -> bool:
-        """Set the file up; False where another process is at it, which SQLite does not always wait for."""
+        """Set the file up. Return False where another process has it locked, which SQLite does not always wait for."""
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")

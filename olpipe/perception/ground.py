@@ -1,4 +1,4 @@
-"""Give a model the evidence of perceivers: what batch, run and server all use."""
+"""Give a model the evidence of perceivers. `batch`, `run` and a server all use this."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 ANNOTATION = "x-evidence"
-"""Marks a schema's top-level property that evidence fills: `tags`, `objects` or `texts`."""
+"""The key that marks a top-level property of a schema which evidence fills. Its value is one of `KINDS`."""
 
 KINDS = ("tags", "objects", "texts")
 
@@ -35,8 +35,7 @@ class Grounder:
     """The perceivers of one model, ready to look at the photos of its requests. Any thread may call it.
 
     Attributes:
-        perceivers: Whose evidence joins, in order.
-        fit_pixels: How many pixels of a photo they can use; 0 where there are none.
+        perceivers: The perceivers whose evidence joins, in order.
     """
 
     def __init__(
@@ -51,9 +50,9 @@ class Grounder:
 
         Args:
             bundle: The model that gets the evidence.
-            registry: The perceivers that there are.
-            names: Whose evidence is wanted; None means those that the model's manifest names.
-            cache: Where evidence is kept; None looks at every photo anew.
+            registry: All perceivers.
+            names: Names of the wanted perceivers; None means those that the model's manifest names.
+            cache: Where evidence is kept. None means that every photo is looked at again.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -61,23 +60,27 @@ class Grounder:
         """
         chosen = bundle.config.perceivers if names is None else names
         self.perceivers = tuple(registry.get(name) for name in dict.fromkeys(chosen))
-        self.fit_pixels = max((one.fit_pixels for one in self.perceivers), default=0)
         self._registry = registry
         self._words = [self._words_of(perceiver) for perceiver in self.perceivers]
         self._model = bundle.name
         self._sees = "vision" in bundle.config.capabilities
         self._cache = cache
 
+    def sizes(self, model_pixels: int) -> frozenset[int]:
+        """Return the numbers of pixels that photos are needed in, given how many the model can use."""
+        own = frozenset(perceiver.fit_pixels for perceiver in self.perceivers)
+        return own | {model_pixels} if self._sees or not own else own
+
     def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> GenerateRequest:
         """Return the request with evidence of its photos: as text in the prompt, and as known values of the answer.
 
-        A model without vision gets the evidence in place of the photo. The prompt says it in English, known values
-        are in the request's language.
+        A model without vision gets the evidence in place of the photo. In the prompt, the evidence is in English. Known
+        values are in the request's language.
 
         Args:
             request: What is asked.
-            model_pixels: How many pixels of a photo the model can use. Larger photos are scaled down to about this many
-                for it, once the perceivers have seen them.
+            model_pixels: How many pixels of a photo the model can use. Larger photos are scaled down to about this
+                many, after the perceivers have looked at them.
 
         Raises:
             UsageError: There are photos, but the model has neither vision nor perceivers; or the
@@ -93,6 +96,7 @@ class Grounder:
                 f"model `{self._model}` cannot see images",
                 hint="give it what a detector sees: `--perceivers photo-mini`",
             )
+        # 1. Look at the photos of every message, and put a line of evidence where each photo stands
         words = names_in(request.language, self.perceivers)
         messages, spoken = [], []
         evidence = Evidence()
@@ -100,39 +104,44 @@ class Grounder:
             seen = [(image, self._perceive(image)) for image in message.images]
             messages.append(_with_evidence(message, seen, keep_images=self._sees))
             spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
-            if seen:  # what the answer is about is the last photo shown
+            if seen:  # the answer is about the photos that were shown last
                 evidence = sum((found for _, found in seen), Evidence())
+        # 2. Values that are known from the evidence need not be generated
         guidance = None if request.guidance is None else _with_constants(request.guidance, evidence.renamed(words))
+        # 3. A model that does not see must not name things that were not found
         avoid = () if self._sees else _not_found(self._words, " ".join(spoken))
         grounded = replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
         return _scaled_down(grounded, model_pixels)
 
     def _perceive(self, image: DecodedImage) -> Evidence:
-        digest = image.digest() if self._cache is not None else ""
         found = Evidence()
         for perceiver in self.perceivers:
+            shown = fit(image, perceiver.fit_pixels)
             if self._cache is None:
-                found += self._look(perceiver, image)
+                found += self._look(perceiver, shown)
             else:
-                key = (digest, perceiver.name, perceiver.version)
-                found += self._cache.get(*key, partial(self._look, perceiver, image))
+                key = (shown.digest(), perceiver.name, perceiver.version)
+                found += self._cache.get(*key, partial(self._look, perceiver, shown))
         return found
 
     def _words_of(self, perceiver: Perceiver) -> Mapping[str, Collection[str]]:
         with self._registry.blaming(perceiver.name):
-            return perceiver.words()
+            words = perceiver.words()
+            if not isinstance(words, Mapping):
+                raise TypeError(f"its `words` are a {type(words).__name__} where a mapping is expected")
+            return words
 
     def _look(self, perceiver: Perceiver, image: DecodedImage) -> Evidence:
-        """Show an image to one perceiver; what fails in it is told with its name."""
+        """Show an image to one perceiver. Errors of its own code name it."""
         with self._registry.blaming(perceiver.name):
-            found = perceiver.perceive(fit(image, perceiver.fit_pixels))
+            found = perceiver.perceive(image)
             if not isinstance(found, Evidence):
                 raise TypeError(f"it gave a {type(found).__name__} where `Evidence` is expected")
             return found
 
 
 def _scaled_down(request: GenerateRequest, pixels: int) -> GenerateRequest:
-    """Return the request with no photo of more than about so many pixels; the request itself where there is none."""
+    """Return the request with its photos scaled down to about this many pixels; itself where none has to be."""
     messages = tuple(
         replace(message, parts=tuple(_scaled_part(part, pixels) for part in message.parts))
         for message in request.messages
@@ -144,7 +153,7 @@ def _scaled_part(part: Part, pixels: int) -> Part:
     if not isinstance(part, ImagePart):
         return part
     image = fit(part.image, pixels)
-    return part if image is part.image else ImagePart(image)
+    return part if image is part.image and not image.smaller else ImagePart(replace(image, smaller=()))
 
 
 def _size(image: DecodedImage) -> tuple[int, int]:
@@ -152,12 +161,12 @@ def _size(image: DecodedImage) -> tuple[int, int]:
 
 
 def _unread(evidence: Evidence) -> Evidence:
-    """Return evidence without the words that stand in the photo."""
+    """Return evidence without the words that are written in the photo: a sign that says `dog` is not a dog."""
     return replace(evidence, texts=())
 
 
 def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence]], *, keep_images: bool) -> Message:
-    """Put a line of text where each photo stands, or right behind it."""
+    """Put a line of text in place of each photo, or after it where photos are kept."""
     lines = iter(TextPart(describe(evidence, *_size(image))) for image, evidence in seen)
     parts: list[Part] = []
     for part in message.parts:
@@ -169,9 +178,14 @@ def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence
 
 
 def _not_found(looked_for: Iterable[Mapping[str, Collection[str]]], spoken: str) -> tuple[str, ...]:
-    """Return the words for what perceivers looked for and did not find: a model that sees nothing would be guessing.
+    """Return the words for things that perceivers looked for and did not find.
 
-    Words stay that the conversation uses, and with them the other words for the same thing.
+    Left out are the words for things that the conversation mentions. One word for a thing is enough to leave out all
+    words for it.
+
+    Args:
+        looked_for: What each perceiver's `words` returned.
+        spoken: What the messages and the evidence say.
     """
     text = spoken.casefold()
     said = set(re.findall(r"\w+", text))
@@ -185,7 +199,7 @@ def _not_found(looked_for: Iterable[Mapping[str, Collection[str]]], spoken: str)
 
 
 def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:
-    """Add the values of all annotated properties; one that the schema would refuse is left to the model."""
+    """Add the values of all annotated properties. A value that the schema would refuse is left to the model."""
     if guidance.kind != "json_schema":
         return guidance
     known = dict(guidance.constants)
@@ -199,10 +213,10 @@ def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:
 
 @lru_cache(maxsize=64)
 def _annotated(source: str) -> tuple[tuple[str, str, Mapping[str, Any], Validator], ...]:
-    """Return a schema's annotated properties: name, kind of evidence, schema, and what judges a value.
+    """Return a schema's annotated properties: name, kind of evidence, schema, and a validator for the value.
 
     Raises:
-        UsageError: A kind that there is not.
+        UsageError: There is no such kind of evidence.
     """
     from jsonschema import Draft202012Validator
 
@@ -237,7 +251,7 @@ def _object(detection: Detection, tags_schema: Mapping[str, Any]) -> dict[str, A
 
 
 def _tags(labels: Iterable[Label], schema: Mapping[str, Any]) -> list[str]:
-    """Return the names that the schema of an array of texts has room for, best first."""
+    """Return the names that fit the schema of an array of texts, the surest first."""
     items = _inner(schema, "items")
     longest = items.get("maxLength")
     choices = items.get("enum")
@@ -250,7 +264,7 @@ def _tags(labels: Iterable[Label], schema: Mapping[str, Any]) -> list[str]:
 
 
 def _inner(schema: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return a schema inside a schema; empty where there is none, or where it is just `true` or `false`."""
+    """Return a schema inside a schema; an empty one where there is none, or where it is just `true` or `false`."""
     for key in keys:
         found = schema.get(key)
         schema = found if isinstance(found, Mapping) else {}

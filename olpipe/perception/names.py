@@ -1,4 +1,4 @@
-"""Say what perceivers saw in another language than English."""
+"""Translate the names that perceivers give from English into other languages."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from collections.abc import Iterable, Mapping
 from olpipe.errors import UsageError, nearest
 from olpipe.interfaces import Perceiver
 from olpipe.languages import choose
+from olpipe.registry import blaming
 
 ENGLISH = "en"
-"""What perceivers speak, and what models are shown, whatever the language of the record."""
+"""The language of perceivers' names, and of the evidence in a prompt, whatever the language of the record."""
 
 
 def names_in(language: str, perceivers: Iterable[Perceiver]) -> Mapping[str, str]:
-    """Return what the perceivers' English names are in a language; empty for English.
+    """Return the perceivers' English names with their words in a language; empty for English.
 
-    A name that is missing stays English; so do all names of perceivers that bring no other language.
+    A name that is missing stays English. So do all names of perceivers that bring no other language.
 
     Args:
-        language: A BCP 47 tag; one that is finer than what there is finds the coarser.
-        perceivers: Where several know a name, the first has the say.
+        language: A BCP 47 tag. Where there is no `de-AT`, it finds `de`.
+        perceivers: The perceivers, in order. Where several translate a name, the word of the first one counts.
 
     Raises:
-        UsageError: They bring other languages, but not this one.
+        UsageError: The perceivers bring other languages, but not this one.
+        PluginError: A perceiver failed.
     """
     if choose(language, (ENGLISH,)):
         return {}
     names: dict[str, str] = {}
     known = {ENGLISH}
     for perceiver in perceivers:
-        translations = perceiver.translations()
+        with blaming(f"the perceiver `{perceiver.name}`"):
+            translations = perceiver.translations()
+            if not isinstance(translations, Mapping):
+                raise TypeError(f"its `translations` are a {type(translations).__name__} where a mapping is expected")
         known |= translations.keys()
         chosen = choose(language, translations)
         if chosen is not None:

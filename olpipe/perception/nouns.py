@@ -1,10 +1,10 @@
-"""English names of things, by their number: `one dog`, `two dogs`, `many people`."""
+"""English nouns with their number: `one dog`, `two dogs`, `many people`."""
 
 from __future__ import annotations
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MANY = "many"
-"""For more than there are number words: nobody counts further at a glance, and no detector does reliably."""
+"""The word for more things than there are number words. No detector counts so many reliably."""
 
 _IRREGULAR = {
     "broccoli": "broccoli",
@@ -24,7 +24,7 @@ _IRREGULAR = {
 
 
 def plural(name: str) -> str:
-    """Return the plural of a name, which may have several words; of `skis` and `scissors` the same."""
+    """Return the plural of a name of one or several words. Names like `skis` and `scissors` stay as they are."""
     *before, noun = name.split(" ")
     return " ".join([*before, _plural(noun)])
 

@@ -1,4 +1,4 @@
-"""Bring pixels to the size that a network takes."""
+"""Scale pixels to the size that a network takes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 GREY = 114
+"""Red, green and blue of the border."""
 
 
 def letterbox(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
-    """Return (side, side, 3) float32, the picture in its own proportions, centred on grey."""
+    """Return (side, side, 3) float32: the picture (H, W, 3) in its own proportions, centred on grey."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
@@ -20,7 +21,7 @@ def letterbox(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float3
 
 
 def square(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
-    """Return (side, side, 3) float32, the whole picture squeezed in, smoothed where it shrinks."""
+    """Return (side, side, 3) float32: the whole picture (H, W, 3), stretched to a square."""
     return _resize(pixels, side, side)
 
 

@@ -10,12 +10,12 @@ from olpipe.perception.nouns import number, plural
 from olpipe.record import Detection, Evidence
 
 WORDING = 2
-"""Goes up when the same evidence is worded otherwise: records that rest on it are made anew."""
+"""Raise it when the same evidence gets other words. It is part of recipes' keys, so photos are described again."""
 
 NOTHING = "nothing recognised"
 
 UNSURE = 0.4
-"""Below this score a name is given with a `maybe`: of the detector's names above it, nine in ten are right."""
+"""Names with a lower score get a `maybe`. Of the detector's names with a higher score, nine in ten are right."""
 
 SMALL = 0.01
 """Things that fill less of the photo than this are `small`; people seldom mention them."""
@@ -30,9 +30,9 @@ class Thing:
 
     Attributes:
         label: The perceiver's name.
-        count: How many there are.
-        score: Of the surest, in 0..1.
-        share: Of the photo that they fill together; may exceed 1 where they overlap.
+        count: How many detections there are.
+        score: Score of the surest one, in 0..1.
+        share: Share of the photo that they fill together; may exceed 1 where they overlap.
         place: The third of the photo in which their middle lies: `left`, `center` or `right`.
     """
 
@@ -59,10 +59,10 @@ class Thing:
 
 
 def describe(evidence: Evidence, width: int, height: int) -> str:
-    """Return one line: things with a box by how much of the photo they fill, then all other tags, then words read.
+    """Return one line: first things with boxes, largest first, then all other tags, then words in the photo.
 
     Args:
-        evidence: What perceivers saw.
+        evidence: What perceivers found.
         width: Width of the photo in pixels.
         height: Its height.
     """
@@ -76,7 +76,7 @@ def describe(evidence: Evidence, width: int, height: int) -> str:
 
 
 def things(evidence: Evidence, width: int, height: int) -> list[Thing]:
-    """Return what has boxes, one entry a label, largest first."""
+    """Return the things that have boxes, one for each label, largest first."""
     groups: dict[str, list[Detection]] = {}
     for detection in evidence.objects:
         groups.setdefault(detection.label, []).append(detection)
@@ -100,7 +100,7 @@ def _words(thing: Thing) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return words that stand in a photo so that they cannot leave their quotes or their line."""
+    """Return words from a photo as a quoted text on one line, which nothing in the words can end."""
     return json.dumps(" ".join(text.split()), ensure_ascii=False)
 
 
@@ -109,7 +109,7 @@ def _maybe(is_sure: bool) -> str:
 
 
 def _place(group: Sequence[Detection], width: int) -> str:
-    """Name the third of the photo in which the middle of the group lies, larger boxes counting for more."""
+    """Return the third of the photo in which the middle of the group lies. Larger boxes count for more."""
     middle = sum((box.x + box.w / 2) * box.area for box in (detection.box for detection in group)) / _area(group)
     return ("left", "center", "right")[min(2, int(3 * middle / width))]
 

@@ -1,4 +1,4 @@
-"""What is done with one photo: decode, ask, ground, generate, judge, and make a record of it."""
+"""What is done with one photo: decode it, make the request, ground it, generate, judge, and make a record."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOR_EVER = -1.0
-"""How long the model stays loaded: the run ends its engine."""
+"""The model stays loaded until the run closes its engine."""
 
-# From the special to the general: the first that fits names the failure
+# Special classes stand before general ones: the first that fits gives the kind of the failure
 KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
     (ImageTooLarge, FailureKind.TOO_LARGE),
     (ImageUnsupported, FailureKind.UNSUPPORTED),
@@ -59,15 +59,15 @@ KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
 
 
 class DescribeJob(Job):
-    """Describes photos after a recipe.
+    """Describes photos as a recipe says.
 
-    Pickled, it is the recipe and the settings; where it is opened then, it loads plugins and models itself.
+    A pickled job holds only the recipe and the settings. Where it is opened, it loads plugins and models itself.
     """
 
     def __init__(
         self, recipe: Recipe, settings: Settings, *, plugins: Plugins | None = None, engine: Engine | None = None
     ) -> None:
-        """Make a job; plugins and an engine of this process are used where they are given."""
+        """Make a job. If plugins and an engine are given, it uses them instead of loading its own."""
         self._recipe = recipe
         self._settings = settings
         self._plugins = plugins
@@ -94,7 +94,7 @@ class DescribeJob(Job):
 
 
 class DescribeSession(Session):
-    """A loaded model, ready to describe photos; `work` is called from several threads."""
+    """A loaded model, ready to describe photos. Several threads may call `work`."""
 
     def __init__(self, recipe: Recipe, plugins: Plugins, engine: Engine, evidence: EvidenceCache) -> None:
         """Load the recipe's model."""
@@ -111,11 +111,11 @@ class DescribeSession(Session):
         self._client = f"recipe {recipe.name}"
         info = engine.load(recipe.model, keep_alive_s=FOR_EVER, options=self._options).result()
         self._model_pixels = info.fit_pixels or USUAL_PIXELS
-        self._fit_pixels = max(self._model_pixels, self._grounder.fit_pixels)
+        self._sizes = self._grounder.sizes(self._model_pixels)
         self.slots = info.slots
 
     def work(self, image: ImageFile) -> Outcome:
-        """Describe one photo; its own trouble is a `Failure`, everything else is raised."""
+        """Describe one photo. Return a `Failure` where the photo or a plugin is at fault; raise everything else."""
         try:
             return self._describe(image)
         except (ImageError, GenerationError, PluginError) as error:
@@ -124,7 +124,7 @@ class DescribeSession(Session):
             return Failure(image.ref.name, image.sha256, kind, error.message, error.hint)
         except OlpipeError:
             raise
-        except OSError as error:  # it could be read a moment ago
+        except OSError as error:  # the file could be read before, but cannot be read any more
             message = f"the file cannot be read: {error.strerror or error}"
             return Failure(image.ref.name, None, FailureKind.UNREADABLE, message)
         except Exception as error:
@@ -134,11 +134,14 @@ class DescribeSession(Session):
             return Failure(image.ref.name, image.sha256, FailureKind.GENERATION, message, hint)
 
     def _describe(self, image: ImageFile) -> Record:
+        # 1. Decode the photo
         started_ns = time.monotonic_ns()
-        decoded = decode(image.read(), image.ref.path.suffix, self._loaders, fit_pixels=self._fit_pixels)
+        decoded = decode(image.read(), image.ref.path.suffix, self._loaders, sizes=self._sizes)
         decoded_ns = time.monotonic_ns()
+        # 2. Have the task make the request, and add the evidence
         request = self._grounder.ground(self._request(decoded), model_pixels=self._model_pixels)
         grounded_ns = time.monotonic_ns()
+        # 3. Have the model answer, judge the answer, and have the task read it
         completion = self._complete(request, image.ref.name)
         values = self._values(_value(request, completion), decoded)
         return Record(
@@ -164,12 +167,12 @@ class DescribeSession(Session):
         return request
 
     def _values(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
-        """Have the task read an answer; what could not stand in a record is its failure."""
+        """Have the task read an answer. Values that a record cannot hold are an error of the task."""
         with self._tasks.blaming(self._task.name):
             values = dict(self._task.parse(value, image))
             if taken := sorted(RESERVED & values.keys()):
                 raise ValueError(f"it gave a value `{taken[0]}`, which every record has of its own")
-            orjson.dumps(values)  # or the ledger would fail at it, and with it the run
+            orjson.dumps(values)  # fails here if they are not JSON; in the ledger, that would end the run
         return values
 
     def _ask(self, request: GenerateRequest) -> Completion:
@@ -178,9 +181,9 @@ class DescribeSession(Session):
         ).completion()
 
     def _complete(self, request: GenerateRequest, name: str) -> Completion:
-        """Generate; what a crash of the model's process cost is tried once more, one photo at a time.
+        """Have the model answer. After a crash of its process, try once more, one photo at a time.
 
-        So a photo that its neighbour took down gets its record, and one that does it again is named.
+        So a photo gets its record if only its neighbour caused the crash. A photo that causes a second crash is named.
         """
         try:
             completion = self._ask(request)
@@ -197,7 +200,7 @@ class DescribeSession(Session):
 
 
 def _value(request: GenerateRequest, completion: Completion) -> Any:
-    """Return an answer as its task reads it: a document's value where JSON was asked for, else the text."""
+    """Return an answer as its task reads it: the document's value where JSON was asked for, else the text."""
     if request.guidance is None or not request.guidance.is_json:
         return completion.text
     return validate(request.guidance.source or "{}", completion.text)

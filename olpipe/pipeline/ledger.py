@@ -1,11 +1,12 @@
 """The ledger: what was done for which photo, kept in the output folder so that nothing is done twice.
 
-It is an outbox. An outcome, with its row's JSON, is committed here first; sinks append rows from here, and the ledger
-keeps how far each target is. So a run may end at any point: rows that a target lacks are still here, and
-what it has beyond its committed position is cut off and written again.
+It works as an outbox. An outcome, with its row's JSON, is first committed here. Sinks then append rows from here, and
+the ledger remembers how far each target is. So a run may end at any point: rows that a target lacks are still here,
+and rows that it has beyond its committed position are cut off and written again.
 
-Outcomes belong to bytes (and a recipe's key), rows to paths: equal photos are worked once, a renamed
-one not at all. One process at a time has the ledger; the system takes the lock back when it dies.
+An outcome belongs to a file's bytes and a recipe's key, a row belongs to a path. So equal photos are described once,
+and a renamed photo needs no work. One process at a time holds the ledger's lock; the system frees it when that
+process dies.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ VERSION = 2
 RECORD, FAILURE = "record", "failure"
 """Kinds of rows."""
 
-# The triggers keep one promise: a target never keeps a row that is no longer true. It starts over instead.
+# The triggers see to it that no target keeps a row that is no longer true: the target starts over instead.
 TRIGGERS = """
 CREATE TRIGGER row_gone AFTER DELETE ON rows BEGIN
   UPDATE targets SET seq = 0, position = 0
@@ -45,7 +46,7 @@ CREATE TRIGGER photo_renamed AFTER UPDATE OF name ON photos WHEN OLD.name <> NEW
 END;
 """
 TARGETS = """
-CREATE TABLE targets(         -- rows of this kind up to `seq` of this recipe lie before `position`
+CREATE TABLE targets(         -- a target holds this recipe's rows of this kind up to `seq`; they end at `position`
   target TEXT PRIMARY KEY, kind TEXT NOT NULL, recipe_key TEXT NOT NULL, seq INTEGER NOT NULL, position INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
@@ -55,7 +56,7 @@ CREATE TABLE photos(          -- every path with a row, as it was when it was re
 ) WITHOUT ROWID;
 CREATE INDEX photos_by_digest ON photos(sha256);
 CREATE INDEX photos_by_name ON photos(name);
-CREATE TABLE outcomes(        -- what came of some bytes under a recipe; no digest: they could not be read
+CREATE TABLE outcomes(        -- the outcome of a file's bytes under a recipe; sha256 is NULL if they could not be read
   id INTEGER PRIMARY KEY, recipe_key TEXT NOT NULL, sha256 TEXT, kind TEXT NOT NULL, json BLOB NOT NULL,
   UNIQUE(recipe_key, sha256)
 );
@@ -68,7 +69,7 @@ CREATE INDEX rows_by_outcome ON rows(outcome);
 {TARGETS}{TRIGGERS}
 """
 
-# Version 1 knew two targets, both JSON Lines files, and called a row's kind its sink.
+# Version 1 had only two targets, both JSON Lines files, and called the kind of a row its sink.
 FROM_VERSION_1 = f"""
 DROP TRIGGER row_gone;
 DROP TRIGGER photo_renamed;
@@ -84,7 +85,7 @@ DROP TABLE sinks;
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """How far a target is: rows up to `seq` lie before `position`."""
+    """How far a target is: it holds the rows up to `seq`, and they end at `position`."""
 
     seq: int
     position: int
@@ -113,7 +114,7 @@ class Ledger:
             raise
 
     def _prepare(self) -> None:
-        # one writer; the lock is the system's, so it goes with the process
+        # There is one writer. Its lock belongs to the system, so the lock ends with the process
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):
             self.run(f"PRAGMA {pragma}")
         with self.transaction():
@@ -167,14 +168,14 @@ class Ledger:
     # --- a run ----------------------------------------------------------------------------------
 
     def begin(self, recipe_key: str, targets: Mapping[str, str]) -> int:
-        """Name the recipe that everything from here on belongs to, and the targets that its rows go to.
+        """Set the recipe that all further calls are about, and the targets that its rows go to.
 
         Args:
             recipe_key: The recipe's key.
             targets: The kind of rows that each target takes.
 
         Returns:
-            How many records of another recipe the targets hold; they start over.
+            How many records of another recipe the targets hold. These targets start over.
         """
         self.recipe_key = recipe_key
         others: set[int] = set()
@@ -192,7 +193,7 @@ class Ledger:
         return len(others)
 
     def digest(self, image: ImageRef) -> str | None:
-        """Return the digest of a file that is as it was when it was last read; else None."""
+        """Return the digest of a file that has not changed since it was last read, or None."""
         found: str | None = self.value(
             "SELECT sha256 FROM photos WHERE path = ? AND size_bytes = ? AND modified_ns = ?",
             (os.fsencode(image.path), image.size_bytes, image.modified_ns),
@@ -216,7 +217,7 @@ class Ledger:
         return kind
 
     def commit(self, outcome: Outcome, images: Sequence[ImageRef]) -> None:
-        """Keep an outcome, with a row for every photo it holds for: from here on it is done."""
+        """Keep an outcome, with a row for each of these photos: they are done now."""
         kind, reason = (RECORD, RECORD) if isinstance(outcome, Record) else (FAILURE, outcome.kind.value)
         with self.transaction():
             cursor = self.run(
@@ -240,15 +241,15 @@ class Ledger:
     # --- targets --------------------------------------------------------------------------------
 
     def state(self, target: str) -> TargetState:
-        """Return how far a target is."""
+        """Return how far a target is; it is one that `begin` named."""
         return TargetState(*self.run("SELECT seq, position FROM targets WHERE target = ?", (target,)).fetchone())
 
     def advance(self, target: str, state: TargetState) -> None:
-        """Keep how far a target is."""
+        """Remember how far a target is."""
         self.run("UPDATE targets SET seq = ?, position = ? WHERE target = ?", (state.seq, state.position, target))
 
     def rows_after(self, kind: str, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the rows of a kind behind one of them, each with its number."""
+        """Yield the rows of a kind that come after row `seq`, each with its number."""
         cursor = self.run(
             "SELECT seq, photos.name, json FROM rows JOIN outcomes ON outcomes.id = outcome JOIN photos USING (path)"
             " WHERE rows.recipe_key = ? AND rows.kind = ? AND seq > ? ORDER BY seq",
@@ -264,7 +265,7 @@ class Ledger:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Cut a script into statements: `executescript` would commit before the first."""
+    """Cut a script into statements. `executescript` cannot be used: it would commit the transaction first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,4 +1,4 @@
-"""Where a run's rows go: sinks by scheme and target, each checked before any is opened."""
+"""Where a run's rows go: sinks by scheme and target. All are checked before any is opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from olpipe.registry import Registry
 FAILURES_SCHEME, FAILURES_TARGET = "jsonl", "failures.jsonl"
 """Photos that could not be described are always listed here."""
 
-# What the pipeline itself writes in the output folder, and what it is.
+# What the pipeline itself writes in the output folder, and how an error describes it
 _OURS = {
     FAILURES_TARGET: "where photos are listed that could not be described",
     REPORT_NAME: "the report of the run",
@@ -35,7 +35,7 @@ class Place:
 
     Attributes:
         scheme: The sink's scheme.
-        target: What the sink is to open.
+        target: The target that the sink opens.
         kind: The kind of rows that go there.
     """
 
@@ -51,13 +51,13 @@ class Place:
 def choose_places(
     sinks: Sequence[str], schema: Mapping[str, Any], output: Path, registry: Registry[SinkFactory]
 ) -> tuple[Place, ...]:
-    """Return where the rows of a run go; nothing is opened.
+    """Return where the rows of a run go, without opening anything.
 
     Args:
-        sinks: `SCHEME` or `SCHEME:TARGET` each.
+        sinks: Each is `SCHEME` or `SCHEME:TARGET`.
         schema: JSON Schema of the answers.
         output: The output folder.
-        registry: The sinks that there are.
+        registry: All sinks.
 
     Raises:
         UnknownName: There is no such sink.
@@ -83,7 +83,7 @@ def open_outlets(places: Sequence[Place], run: RunInfo, registry: Registry[SinkF
     """Open the sinks of a run, by the name under which the ledger knows each place.
 
     Raises:
-        DiskFull: There was no space for it.
+        DiskFull: There was no space for a target.
         OutputUnavailable: A target cannot be written.
         PluginError: A sink failed.
     """
@@ -127,7 +127,7 @@ def _check_free(place: Place, path: str, output: Path) -> None:
 
 @contextmanager
 def _using(place: Place, output: Path, registry: Registry[SinkFactory]) -> Iterator[None]:
-    """Run a sink's own code, and put into words what fails in it."""
+    """Run a sink's own code, and turn its errors into clear messages."""
     target = Path(place.target)
     where = writing(target, hint="name another target: `SCHEME:TARGET`") if target.is_absolute() else writing(output)
     with where, registry.blaming(place.scheme, but=(OSError,)):

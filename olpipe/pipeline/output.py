@@ -1,4 +1,4 @@
-"""Put into words what happens when the output folder cannot be written."""
+"""Turn errors of the output folder into clear messages."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OTHER_FOLDER = "give another folder with `-o`"
 
 @contextmanager
 def writing(output: Path, *, hint: str = OTHER_FOLDER) -> Iterator[None]:
-    """Run a block that writes to the output folder and does nothing else that can fail so.
+    """Run a block that writes to the output folder, and that does nothing else which can raise such errors.
 
     Args:
-        output: The folder, or what else is written.
+        output: The folder, or whatever else is written.
         hint: What to do where it cannot be written.
 
     Raises:
-        DiskFull: There was no space for it.
+        DiskFull: There was no space for what is written.
         OutputBusy: Another run has the folder.
         OutputUnavailable: The folder cannot be made or written.
     """

@@ -18,7 +18,10 @@ from olpipe.perception.names import names_in
 from olpipe.perception.prompt import WORDING
 
 UNNAMED_BACKENDS = frozenset({("onnx", "1"), ("ort-genai", "1")})
-"""Backends that keys leave out: they answer as before keys named backends, so nobody's photos are done again for it."""
+"""Backends that keys leave out. Keys once named no backend, and these still answer as they did then.
+
+So records that were made then stay valid.
+"""
 
 USUAL_SINKS = ("jsonl",)
 USUAL_EXECUTOR = "local"
@@ -29,7 +32,7 @@ OWN_SCHEMA_PROMPT = "Describe this photo as JSON."
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides what a photo's record says, but for the model's weights.
+    """Everything that decides what a photo's record says, except the model's weights.
 
     Attributes:
         name: How records and people call it.
@@ -60,18 +63,18 @@ class Recipe:
     executor: str = USUAL_EXECUTOR
 
     def override(self, *, schema: str | None = None, **changes: Any) -> Recipe:
-        """Return a copy with what is given changed.
+        """Return a copy with some fields changed.
 
-        An own schema brings the task `data`, whose values cannot collide with a record's own keys;
-        the recipe's prompt and examples, which speak of another answer, go.
+        Another schema brings the task `data`, whose values cannot collide with a record's own keys. The recipe's
+        prompt and examples are dropped then, because they are about another answer.
 
         Args:
             schema: JSON Schema as JSON text; None keeps the recipe's.
             changes: Other fields by name; those that are None stay as they are.
 
         Raises:
-            SchemaError: The schema is not JSON, or not a valid JSON Schema; says where.
-            UsageError: The language is no BCP 47 tag.
+            SchemaError: The schema is not JSON, or not a valid JSON Schema. The message says where.
+            UsageError: The language is not a BCP 47 tag.
         """
         recipe = self
         if schema is not None:
@@ -101,18 +104,18 @@ class Recipe:
     def key(self, model_digest: str, backend: Backend, task: Task, perceivers: Sequence[Perceiver]) -> str:
         """Return a digest of everything that a record depends on besides the photo's bytes.
 
-        Two recipes have the same key exactly when they give the same records. The recipe's and the
-        model's names are not part of it: the same under another name need not be done again. Neither is where
-        records go, nor who carries the work.
+        Two recipes have the same key exactly when they give the same records. The names of the recipe and of the model
+        are not part of the key, so that a new name causes no new work. Sinks and the executor are not part of it,
+        either.
 
         Args:
             model_digest: `sha256:…` of the model's manifest.
-            backend: Who runs the model.
+            backend: The backend that runs the model.
             task: The recipe's task.
-            perceivers: Those whose evidence joins, in order.
+            perceivers: The perceivers whose evidence joins the requests, in order.
 
         Raises:
-            UsageError: They have no words in the recipe's language.
+            UsageError: The perceivers have no words in the recipe's language.
         """
         usual = asdict(SamplingParams())
         parts: dict[str, Any] = {
@@ -122,7 +125,7 @@ class Recipe:
             "prompt": self.prompt,
             "schema": self.schema,  # its key order is the generation order, so it is kept
             "language": self.language,
-            # What is as usual is left out: a new option must not make anyone's photos be done again.
+            # Usual values are left out. So an option that olpipe adds later does not change the keys of today
             "sampling": {name: value for name, value in asdict(self.sampling).items() if value != usual[name]},
             "examples": self.examples,
             "fit_pixels": USUAL_PIXELS,

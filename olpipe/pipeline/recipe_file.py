@@ -52,10 +52,10 @@ TYPE_NAMES = {str: "a text", list: "a list", dict: "a table", float: "a number",
 
 
 def read_recipe(name_or_path: str) -> Recipe:
-    """Read a shipped recipe by name, or any by its path.
+    """Read a shipped recipe by its name, or any recipe by its path.
 
     Raises:
-        RecipeError: There is none of that name, or the file cannot be used; says where in it.
+        RecipeError: There is none of that name, or the file cannot be used. The message says where in it.
         SchemaError: Its schema is not a valid JSON Schema.
     """
     path = _find(name_or_path)
@@ -80,7 +80,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def parse_recipe(table: Mapping[str, Any]) -> Recipe:
-    """Check a recipe's table and make a `Recipe` of it.
+    """Check a recipe's table and make a `Recipe` from it.
 
     Raises:
         RecipeError: A key that is not known, missing, or of the wrong type.
@@ -171,4 +171,4 @@ def _texts(values: list[Any], where: str) -> tuple[str, ...]:
 
 
 def _not_json(value: object) -> object:
-    raise RecipeError(f"`schema` holds `{value}`, which JSON cannot say")
+    raise RecipeError(f"`schema` holds `{value}`, which JSON cannot hold")

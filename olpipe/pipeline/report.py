@@ -1,4 +1,4 @@
-"""What a run adds up to: counts, where the time went, tokens, versions; kept as `run.json`."""
+"""The report of a run: counts, where the time went, tokens, versions. It is written to `run.json`."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Status = Literal["complete", "interrupted", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Photos of a run.
+    """How many photos of a run are in which state.
 
     Attributes:
-        found: Photos found.
-        wanted: Those that the run was to bring to an outcome: all, or the first so many.
-        records_before: Had a record before the run.
-        failures_before: Had failed before the run and were not tried again.
-        records: Got a record in this run.
-        failures: Failed in this run.
-        equal: Of these, got the outcome that equal bytes already had.
-        renamed: Had a row under another name.
+        found: Photos that were found.
+        wanted: Photos that the run had to bring to an outcome: all of them, or the first ones up to a limit.
+        records_before: Photos that had a record before the run.
+        failures_before: Photos that had failed before the run and were not tried again.
+        records: Photos that got a record in this run.
+        failures: Photos that failed in this run.
+        equal: Photos among `records` and `failures` that got the outcome of another photo with the same bytes.
+        renamed: Photos that had a row under another name.
     """
 
     found: int = 0
@@ -52,7 +52,7 @@ class Counts:
 
     @property
     def done(self) -> int:
-        """Photos with an outcome, from this run or before."""
+        """Photos with an outcome, from this run or an earlier one."""
         return self.records_before + self.failures_before + self.records + self.failures
 
     @property
@@ -76,7 +76,7 @@ class Tally:
     started_ns: int = field(default_factory=time.monotonic_ns)
 
     def add(self, outcome: Outcome) -> None:
-        """Count one outcome that was worked for."""
+        """Count one outcome that the executor gave."""
         self.worked += 1
         if isinstance(outcome, Failure):
             self.kinds[outcome.kind.value] += 1
@@ -109,7 +109,7 @@ class Tally:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that has a part in a record."""
+    """Return the versions of all packages that may have a part in a record."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"olpipe": __version__, "python": platform.python_version()}
@@ -122,11 +122,11 @@ def versions() -> dict[str, str]:
 
 
 def write_report(output: Path, report: Mapping[str, Any]) -> None:
-    """Put a run's report in place of the last one's, all at once.
+    """Replace the last run's report by this one, atomically.
 
     Raises:
-        DiskFull: There was no space for it.
-        OutputUnavailable: It cannot be written.
+        DiskFull: There was no space for the report.
+        OutputUnavailable: The report cannot be written.
     """
     import orjson
 

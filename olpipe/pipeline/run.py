@@ -1,4 +1,4 @@
-"""Run a batch: from the photos found, through ledger, executor and sinks, to the report."""
+"""Run a batch: take the photos that were found through the ledger, the executor and the sinks, and write a report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class BatchOptions:
 
     Attributes:
         output: The folder that records, failures, the report and the ledger go to.
-        limit: Only the first so many photos; None for all.
+        limit: Only this many photos, the first ones; None for all.
         retry_failed: Whether photos that failed before are tried again.
     """
 
@@ -49,12 +49,12 @@ class BatchOptions:
 
 @dataclass(slots=True)
 class Observer:
-    """How a run and whoever started it talk while it runs.
+    """How a run and its caller talk to each other while it runs.
 
     Attributes:
-        progress: Told the counts, after every change.
-        notice: Told what someone should know, in a line.
-        stop: Once set, no new photo is begun.
+        progress: Called with the counts, after every change.
+        notice: Called with a line that the user should read.
+        stop: The caller sets it to stop the run: no new photo is begun then.
     """
 
     progress: Callable[[Counts], None]
@@ -67,7 +67,7 @@ class BatchResult:
     """How a run ended.
 
     Attributes:
-        status: Whether it came to its end.
+        status: Whether the run did everything, was interrupted, or was stopped by an error.
         counts: What became of the photos.
         targets: Where records went, each as `SCHEME:TARGET`.
     """
@@ -92,14 +92,16 @@ def run_batch(
     Raises:
         OutputBusy: Another run writes there.
         OutputUnavailable: The folder cannot be made or written.
-        ModelNotFound: The recipe's model is nowhere.
+        ModelNotFound: Neither this machine nor a source has the recipe's model.
         UnknownName: There is no such task, perceiver, sink or executor.
         UsageError: The perceivers have no words in the recipe's language, or a sink cannot take such records.
         PluginError: A sink or the executor failed.
-        MachineError: The machine failed; what was done is kept, and no photo is marked for it.
+        MachineError: The machine failed. What was done is kept, and no photo counts as failed for it.
     """
+    # 1. Check the names in the recipe before anything is opened
     _check_names(recipe, plugins)
     places = choose_places(recipe.sinks, recipe.schema, options.output, plugins.sinks)
+    # 2. Lock the output folder, then find the model: the key depends on it
     with Ledger(options.output) as ledger:
         plan = _Plan.make(recipe, plugins, engine)
         run = RunInfo(
@@ -111,6 +113,7 @@ def run_batch(
             model=str(plan.bundle.name),
             model_digest=plan.bundle.digest,
         )
+        # 3. Open the sinks, and tell the user what is special about this run
         with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
             others = ledger.begin(plan.key, {str(place): place.kind for place in places})
             if others:
@@ -120,6 +123,7 @@ def run_batch(
                 )
             if not plan.bundle.config.writes(recipe.language):
                 observer.notice(_unwritten(recipe, plan.task, plan.bundle))
+            # 4. Bring the photos to their outcomes
             river = _River(ledger, writer, plugins, observer, recipe.executor)
             job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
             targets = tuple(str(place) for place in places if place.kind == RECORD)
@@ -128,7 +132,7 @@ def run_batch(
 
 
 def _check_names(recipe: Recipe, plugins: Plugins) -> None:
-    """Refuse a recipe that names what there is not, before anything is opened or fetched."""
+    """Refuse a recipe with a name that nothing has, before anything is opened or fetched."""
     plugins.tasks.get(recipe.task)
     plugins.executors.get(recipe.executor)
     if recipe.backend:
@@ -139,13 +143,13 @@ def _check_names(recipe: Recipe, plugins: Plugins) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a recipe's names mean here: found before anything is done.
+    """What the names in a recipe stand for on this machine.
 
     Attributes:
         bundle: The model.
-        backend: Who runs it.
-        task: Who asks.
-        perceivers: Whose evidence joins.
+        backend: The backend that runs it.
+        task: The task that asks it.
+        perceivers: The perceivers whose evidence joins the requests.
         key: Digest of everything that a record depends on besides the photo.
     """
 
@@ -165,7 +169,7 @@ class _Plan:
         return cls(bundle, backend, task, perceivers, recipe.key(bundle.digest, backend, task, perceivers))
 
     def about(self, recipe: Recipe, targets: Sequence[str]) -> dict[str, Any]:
-        """Return what the report says of it."""
+        """Return what the report says about the plan."""
         return {
             "recipe": {"name": recipe.name, "key": self.key, "task": self.task.name, "task_version": self.task.version},
             "model": {"name": str(self.bundle.name), "digest": self.bundle.digest},
@@ -178,7 +182,7 @@ class _Plan:
 
 
 def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
-    """Say what becomes of texts in a language that the model does not write."""
+    """Return a line that says what happens to texts in a language that the model does not write."""
     *others, last = [f"`{name}`" for name in task.sentences if name in recipe.schema.get("properties", {})] or [""]
     empty = f"{', '.join(others)} and {last}" if others else last
     outcome = f"{empty} will be empty" if empty else "its answers may be in another language"
@@ -186,7 +190,7 @@ def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
 
 
 class _River:
-    """One run's state."""
+    """The state of one run: it takes each photo from the folder to the sinks."""
 
     def __init__(self, ledger: Ledger, writer: Writer, plugins: Plugins, observer: Observer, executor: str) -> None:
         self._executor = executor
@@ -196,13 +200,13 @@ class _River:
         self._observer = observer
         self._tally = Tally()
         self.counts = Counts()
-        self._at_work: dict[str, ImageFile] = {}  # by name
+        self._at_work: dict[str, ImageFile] = {}  # photos that the executor has, by name
         self._waiting: dict[str, list[ImageRef]] = {}  # photos equal to one at work, by digest
 
     def flow(
         self, job: DescribeJob, images: Sequence[ImageRef], options: BatchOptions, about: dict[str, Any]
     ) -> Status:
-        """Bring every photo to an outcome, or as many as there is time for, and leave a report."""
+        """Bring every photo to an outcome, or as many as possible before the run is stopped, and write a report."""
         status: Status = "stopped"
         try:
             todo = self._survey(images, options)
@@ -215,14 +219,14 @@ class _River:
             status = "interrupted" if self._observer.stop.is_set() and self.counts.left else "complete"
         except BaseException:
             for step in (self._writer.flush, lambda: self._report(status, options.output, about)):
-                with suppress(OlpipeError):  # the first error is the one to tell
+                with suppress(OlpipeError):  # the first error is the one that the user has to know
                     step()
             raise
         self._report(status, options.output, about)
         return status
 
     def _outcomes(self, job: DescribeJob, todo: Sequence[ImageRef]) -> Iterator[Outcome]:
-        """Have the executor work on what is to be done; what fails in it is told with its name."""
+        """Have the executor work on what is to be done. Its errors name it."""
         executors = self._plugins.executors
         with executors.blaming(self._executor):
             outcomes = iter(executors.get(self._executor).map(job, self._pending(todo)))
@@ -247,7 +251,7 @@ class _River:
         return before.todo
 
     def _pending(self, todo: Sequence[ImageRef]) -> Iterator[ImageFile]:
-        """Yield what a model has to work on; settle everything else on the way."""
+        """Yield the photos that the model has to describe; give all others their outcome right here."""
         for image in todo:
             if self._observer.stop.is_set():
                 return
@@ -266,7 +270,7 @@ class _River:
                 yield file
 
     def _open(self, image: ImageRef) -> ImageFile | Failure:
-        """Read and hash a photo, unless the ledger knows it as it is."""
+        """Read and hash a photo, unless the ledger has its digest and it has not changed since."""
         digest = self._ledger.digest(image)
         if digest is not None:
             return ImageFile(image, digest)
@@ -282,14 +286,14 @@ class _River:
         return ImageFile(ref, hashlib.sha256(data).hexdigest(), data)
 
     def _refuse_unsupported(self, image: ImageRef) -> None:
-        """Refuse what no loader reads without reading it: camera raw files are large."""
+        """Refuse a file that no loader reads, without reading it whole: camera raw files are large."""
         if any(image.path.suffix.lower() in loader.suffixes for loader in self._plugins.image_loaders):
             return
         header = read(image, most=HEADER_BYTES)[1]
         choose_loader(header, image.path.suffix, self._plugins.image_loaders)
 
     def _commit(self, outcome: Outcome) -> None:
-        """Take an outcome from the executor into the ledger."""
+        """Keep an outcome that the executor gave, for its photo and all equal ones."""
         file = self._at_work.pop(outcome.file, None)
         if file is None:
             message = f"the executor `{self._executor}` gave an outcome for `{outcome.file}` that nobody asked for"

@@ -26,9 +26,9 @@ class Survey:
 
     Attributes:
         todo: Photos without an outcome, in order.
-        records: Photos that have a record already.
-        failures: Photos that failed before and are not tried again.
-        renamed: Photos whose row took on a new name.
+        records: How many photos have a record already.
+        failures: How many photos failed before and are not tried again.
+        renamed: How many rows got a new name.
     """
 
     todo: tuple[ImageRef, ...]
@@ -40,17 +40,16 @@ class Survey:
 def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, retry_failed: bool) -> Survey:
     """Bring the ledger's paths up to date with the photos found, and list what is left to do.
 
-    Everything that takes rows back happens here, before the first new one: during the run, targets only
-    grow. A photo that is no longer there keeps its row, unless another has taken its name.
+    All rows that have to go are deleted here, before the first new row: during the run, targets only grow. A photo that
+    is no longer there keeps its row, unless another photo has taken its name.
 
-    Files that could not be opened and formats that were not supported are always tried again: that
-    costs next to nothing, and the reason may be gone. Other failures are tried again when their file
-    changed, or with `retry_failed`.
+    Files that could not be opened and formats that were not supported are always tried again: that costs very little,
+    and the reason may be gone. Other failures are tried again when their file has changed, or with `retry_failed`.
 
     Args:
-        ledger: The ledger, begun.
+        ledger: The ledger, after its `begin`.
         images: The photos found, sorted.
-        limit: Only that many photos are to be done, the first; None for all.
+        limit: Only this many photos are to be done, the first ones; None for all.
         retry_failed: Whether photos that failed before are to be tried again.
 
     Raises:
@@ -76,7 +75,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, ret
 
 
 def _note_found(ledger: Ledger, images: Sequence[ImageRef]) -> None:
-    """Fill two tables: what was found now, and what the ledger knows that is gone from the disk."""
+    """Fill two tables: `found` with the photos found, and `gone` with the ledger's photos that are no longer there."""
     ledger.run(_FOUND)
     ledger.run_many(
         "INSERT INTO found VALUES (?, ?, ?, ?, ?)",
@@ -104,7 +103,7 @@ def _refuse_taken_names(ledger: Ledger) -> None:
 
 
 def _drop_changed(ledger: Ledger) -> None:
-    """Take back the rows of photos whose file is not what it was."""
+    """Delete the rows of photos whose file has changed."""
     changed = (
         "(SELECT path FROM photos JOIN found USING (path)"
         " WHERE photos.size_bytes <> found.size_bytes OR photos.modified_ns <> found.modified_ns)"
@@ -114,9 +113,9 @@ def _drop_changed(ledger: Ledger) -> None:
 
 
 def _follow_renames(ledger: Ledger) -> int:
-    """Let rows follow their photos to new paths and names, and return how many names are new.
+    """Give the rows of renamed photos their new paths and names, and return how many names are new.
 
-    Only files of a size that something gone had are read for it; no model has any work.
+    A file is read for this only if it has the size of a photo that is gone. No model is asked.
     """
     candidates = ledger.run(
         "SELECT path, name, size_bytes, modified_ns FROM found WHERE path NOT IN (SELECT path FROM photos)"
@@ -136,11 +135,11 @@ def _follow_renames(ledger: Ledger) -> int:
 
 
 def _same_bytes(ledger: Ledger, image: ImageRef) -> bytes | None:
-    """Return a path that is gone and that held the same bytes, one of the same name first."""
+    """Return the path of a photo that is gone and had the same bytes; one with the same name is preferred."""
     try:
         _, data = read(image)
     except OSError:
-        return None  # it will be a failure of its own
+        return None  # the run will report this photo as a failure
     found = ledger.run(
         "SELECT path FROM photos JOIN gone USING (path) WHERE sha256 = ? ORDER BY name <> ?, path LIMIT 1",
         (hashlib.sha256(data).hexdigest(), image.name),
@@ -149,14 +148,14 @@ def _same_bytes(ledger: Ledger, image: ImageRef) -> bytes | None:
 
 
 def _drop_replaced(ledger: Ledger) -> None:
-    """Take back the rows of photos that are gone and whose name another has taken."""
+    """Delete the rows of photos that are gone and whose name another photo has taken."""
     replaced = "(SELECT path FROM photos JOIN gone USING (path) WHERE name IN (SELECT name FROM found))"
     ledger.run(f"DELETE FROM rows WHERE path IN {replaced}")
     ledger.run(f"DELETE FROM photos WHERE path IN {replaced}")
 
 
 def _drop_failures(ledger: Ledger, most: int, *, retry_failed: bool) -> None:
-    """Take back failures that are to be tried again, and forget those whose file changed."""
+    """Delete failures that are to be tried again, and all failures that no row refers to any more."""
     again = "1" if retry_failed else "sha256 IS NULL OR outcomes.kind = ?"
     failed = ledger.run(
         "SELECT outcome FROM rows JOIN found USING (path) JOIN outcomes ON outcomes.id = outcome"

@@ -1,4 +1,4 @@
-"""Append rows from the ledger to the sinks, and bring sinks back to where the ledger knows them to be."""
+"""Append rows from the ledger to the sinks, after bringing each sink back to its committed position."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from olpipe.pipeline.ledger import Ledger, TargetState
 logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 1.0
-"""Rows are durable in the ledger at once; sinks follow this often."""
+"""How often sinks are flushed. It need not be often, because rows are durable in the ledger at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """An open sink, and what it is given.
+    """An open sink, and the rows that it gets.
 
     Attributes:
         sink: The sink.
         kind: The kind of rows that it takes.
-        using: Runs a block of the sink's own code, and puts into words what fails in it.
+        using: Runs a block of the sink's own code, and turns its errors into clear messages.
     """
 
     sink: Sink
@@ -36,7 +36,7 @@ class Outlet:
 
 
 def close_outlets(outlets: Iterable[Outlet]) -> None:
-    """Close sinks. What fails now costs nothing: the ledger has the rows."""
+    """Close sinks. An error does no harm now, because the ledger has the rows."""
     for outlet in outlets:
         try:
             with outlet.using():
@@ -49,20 +49,21 @@ class Writer:
     """Keeps the sinks of one run in step with its ledger."""
 
     def __init__(self, ledger: Ledger, outlets: Mapping[str, Outlet]) -> None:
-        """Make a writer for sinks by the targets that the ledger knows them under."""
+        """Make a writer for open sinks, by the names of their targets in the ledger."""
         self._ledger = ledger
         self._outlets = outlets
         self._written: dict[str, int] = {}  # the last row that went to each target
-        self._committed: dict[str, int | None] = {}  # the last that will stay there; None while it starts over
-        self._failed: set[str] = set()  # who failed once gets nothing more: a row may have been written in part
+        self._committed: dict[str, int | None] = {}  # the last row that was flushed; None while a target starts over
+        self._failed: set[str] = set()  # targets that failed get nothing more: a row may have been written in part
         self._flushed_s = 0.0
         self.write_ns = 0
         """Time spent here."""
 
     def start(self) -> None:
-        """Cut each target back to its committed position, and append what it lacks.
+        """Cut each target back to its committed position, and append the rows that it lacks.
 
-        A target whose rows are no longer true, or that no longer reaches its position, starts over.
+        A target starts over if it no longer reaches that position, or if the position is 0: then its rows are no longer
+        true, or there are none.
         """
         for target, outlet in self._outlets.items():
             state = self._ledger.state(target)
@@ -78,7 +79,7 @@ class Writer:
         self.flush()
 
     def append(self) -> None:
-        """Append what the targets lack, now and then for good."""
+        """Append the rows that the targets lack, and flush them if the last flush was long enough ago."""
         started_ns = time.monotonic_ns()
         for target, outlet in self._working():
             for seq, row in self._ledger.rows_after(outlet.kind, self._written[target]):
@@ -90,7 +91,7 @@ class Writer:
             self._commit()
 
     def flush(self) -> None:
-        """Append what the targets lack, for good."""
+        """Append the rows that the targets lack, and flush them."""
         self._flushed_s = -FLUSH_EVERY_S
         self.append()
 
@@ -108,13 +109,13 @@ class Writer:
         self.write_ns += time.monotonic_ns() - started_ns
 
     def _working(self) -> list[tuple[str, Outlet]]:
-        """Return the outlets that have not failed and that were brought to where the ledger knows them to be."""
+        """Return the outlets that were started and have not failed."""
         started = self._written.keys() - self._failed
         return [(target, outlet) for target, outlet in self._outlets.items() if target in started]
 
     @contextmanager
     def _using(self, target: str) -> Iterator[None]:
-        """Run a sink's own code."""
+        """Run a sink's own code, and note if it fails."""
         try:
             with self._outlets[target].using():
                 yield

@@ -27,17 +27,17 @@ _FICLONE = 0x40049409
 class Blobs:
     """The blobs of one store. A blob under its final name is always whole.
 
-    A blob's modification time is the last time a pull asked for it or brought it. That is how a
-    removal knows those that a pull still in progress counts on.
+    A blob's modification time is the last time that a pull asked for it or brought it. So a removal can tell which
+    blobs a pull in progress counts on.
     """
 
     def __init__(self, folder: Path, *, incoming: Path, lock: BaseFileLock) -> None:
-        """Look at a folder of blobs.
+        """Use a folder of blobs.
 
         Args:
             folder: Where they are.
-            incoming: Where they grow, on the same file system.
-            lock: Held for as long as a blob appears, is claimed or disappears.
+            incoming: Where they are first written, on the same file system.
+            lock: Held while a blob appears, is claimed or disappears.
         """
         self._folder = folder
         self._incoming = incoming
@@ -48,7 +48,7 @@ class Blobs:
         return self._folder / f"sha256-{digests.hex_of(digest)}"
 
     def size(self, digest: str) -> int | None:
-        """Return the size of a blob, or None when there is none. A link is none."""
+        """Return the size of a blob, or None when there is none. A link does not count."""
         try:
             found = self.path(digest).lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -67,7 +67,7 @@ class Blobs:
         return self.path(digest).read_bytes()
 
     def claim(self, digest: str) -> bool:
-        """Say whether a blob is here and, if so, keep removals away from it until a manifest names it."""
+        """Say whether a blob is here. If it is, it is not removed before a manifest names it."""
         if self.size(digest) is None:
             return False
         with writing(self._folder), self._lock, suppress(FileNotFoundError):
@@ -76,16 +76,16 @@ class Blobs:
         return False
 
     def add(self, source: BinaryIO, *, digest: str | None, what: str, report: Callable[[int], None]) -> tuple[str, int]:
-        """Copy a stream in and return its digest and size; the digest is always computed from the bytes copied.
+        """Copy a stream in and return its digest and size. The digest is always computed from the bytes copied.
 
         Args:
             source: Read to its end.
-            digest: What the bytes must be, or None.
-            what: What to call the stream in a message.
-            report: Called with the bytes copied so far.
+            digest: The digest that the bytes must have, or None.
+            what: What to call the stream in an error.
+            report: Called with the number of bytes so far.
 
         Raises:
-            DigestMismatch: The bytes are others.
+            DigestMismatch: The bytes do not have the digest.
             DiskFull: There was no space.
         """
         with writing(self._folder):
@@ -98,7 +98,7 @@ class Blobs:
                     found = digests.copy(source, target, report)
                     size = target.tell()
                     target.flush()
-                    os.fsync(target.fileno())  # or a power cut could leave an empty file under the final name
+                    os.fsync(target.fileno())  # otherwise a power cut could leave an empty file under the final name
                 digests.check(found, digest, what)
                 self._settle(temporary, self.path(found))
             finally:
@@ -106,29 +106,31 @@ class Blobs:
         return found, size
 
     def add_file(self, path: Path, *, digest: str | None, move: bool, report: Callable[[int], None]) -> tuple[str, int]:
-        """Put a file in and return its digest and size; the digest is always computed from the bytes that stay.
+        """Put a file in and return its digest and size. The digest is always computed from the bytes that stay.
 
         Args:
             path: The file.
-            digest: What its bytes must be, or None.
-            move: Whether the file itself may be taken. A link, a file with a second name, and one on another file
-                system are copied all the same. It stays where it is until its digest is known to be right, so that
-                a cancelled call loses nothing; a file with the wrong bytes is removed.
-            report: Called with the bytes read so far.
+            digest: The digest that its bytes must have, or None.
+            move: Whether the file itself may be taken. A link, a file with a second name, and a file on another file
+                system are copied all the same. The file stays where it is until its digest is known to be right, so
+                that a cancelled call loses nothing. A file with the wrong bytes is removed.
+            report: Called with the number of bytes so far.
 
         Raises:
-            DigestMismatch: The bytes are others.
+            DigestMismatch: The bytes do not have the digest.
             DiskFull: There was no space for a copy.
         """
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._incoming.mkdir(parents=True, exist_ok=True)
+            # 1. Rename the file, if that is allowed
             if move and _can_be_taken(path, self._folder):
                 try:
                     return self._take(path, digest, report)
                 except OSError as error:
-                    if error.errno != errno.EXDEV:  # one file system that is mounted twice: copy
+                    if error.errno != errno.EXDEV:  # one file system that is mounted twice cannot rename: copy
                         raise
+            # 2. Share its blocks, if the file system can
             handle, name = tempfile.mkstemp(prefix="blob-", dir=self._incoming)
             os.close(handle)
             temporary = Path(name)
@@ -140,17 +142,18 @@ class Blobs:
                     return found, size
             finally:
                 temporary.unlink(missing_ok=True)
+            # 3. Copy it
             with path.open("rb") as source:
                 return self.add(source, digest=digest, what=path.name, report=report)
 
     def _take(self, path: Path, digest: str | None, report: Callable[[int], None]) -> tuple[str, int]:
-        """Make a file itself a blob: it only gets another name."""
+        """Turn a file into a blob by a rename."""
         path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
         found, size = digests.read(path, report)
         try:
             digests.check(found, digest, path.name)
         except DigestMismatch:
-            path.unlink()  # or whoever goes on with an interrupted download would find it whole, and wrong, for ever
+            path.unlink()  # otherwise the next pull would take this wrong file for a complete download, for ever
             raise
         self._settle(path, self.path(found))
         path.unlink(missing_ok=True)
@@ -162,12 +165,12 @@ class Blobs:
             try:
                 os.replace(temporary, final)
             except PermissionError:
-                # Windows keeps a file that somebody reads; the same digest is the same bytes.
+                # Windows does not replace a file that is open. The same digest means the same bytes, so it may stay.
                 if not final.is_file():
                     raise
 
     def entries(self) -> Iterator[tuple[str, float]]:
-        """Yield the digest and touch time of every blob; other files in the folder are not ours."""
+        """Yield the digest and the modification time of every blob; other files in the folder are left out."""
         if not self._folder.is_dir():
             return
         with os.scandir(self._folder) as entries:
@@ -181,19 +184,19 @@ class Blobs:
         return None if self.size(digest) is None else self.path(digest).stat().st_mtime
 
     def discard(self, digest: str) -> None:
-        """Delete a blob; one that is gone or in use is left alone."""
+        """Delete a blob. Do nothing if it is gone already, or if it is open on Windows."""
         with suppress(FileNotFoundError, PermissionError):
             self.path(digest).unlink()
 
 
 def _can_be_taken(path: Path, folder: Path) -> bool:
-    """Say whether a file can be renamed into a folder, and has no other name under which somebody would miss it."""
+    """Say whether a file can be renamed into a folder, and has no second name through which it could be changed."""
     found = path.lstat()
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_dev == folder.stat().st_dev
 
 
 def _reflink(path: Path, target: Path) -> bool:
-    """Let a file share the blocks of another, where system and file system can; nothing is copied then."""
+    """Let `target` share the blocks of a file, so that nothing is copied; False where that cannot be done."""
     if not sys.platform.startswith("linux"):
         return False
     import fcntl

@@ -1,4 +1,4 @@
-"""Choose the backend that runs a model, and let it build what it needs, once, whoever comes first."""
+"""Choose the backend that runs a model, and let it build what it needs, once for all processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from filelock import FileLock
 from olpipe.errors import ModelUnsupported, PluginError
 from olpipe.interfaces import Backend, ProgressCallback
 from olpipe.model import ModelBundle
-from olpipe.registry import Registry
+from olpipe.registry import Registry, blaming
 from olpipe.store.locks import held
 from olpipe.store.writing import writing
 
@@ -21,11 +21,11 @@ def backend_for(bundle: ModelBundle, backends: Registry[Backend], name: str = ""
 
     Args:
         bundle: The model.
-        backends: Those that there are; the first that does not refuse the model gets it.
-        name: The one that somebody asked for; empty where nobody did.
+        backends: All backends. The first one that does not refuse the model gets it.
+        name: The backend that was asked for; empty if none was.
 
     Raises:
-        ModelUnsupported: There is none, or the one that was asked for refuses; says why.
+        ModelUnsupported: No backend can run it, or the one that was asked for cannot. The message says why.
         UnknownName: No backend has that name.
     """
     if name:
@@ -48,7 +48,7 @@ def backend_for(bundle: ModelBundle, backends: Registry[Backend], name: str = ""
 
 
 def refusal(name: str, backends: Registry[Backend], bundle: ModelBundle) -> str | None:
-    """Return why a backend cannot run a model, or None when it can; one that fails at the question cannot.
+    """Return why a backend cannot run a model, or None when it can. A backend whose own code fails cannot.
 
     Raises:
         UnknownName: No backend has that name.
@@ -63,16 +63,18 @@ def refusal(name: str, backends: Registry[Backend], bundle: ModelBundle) -> str 
 
 
 def build(bundle: ModelBundle, backend: Backend, progress: ProgressCallback) -> None:
-    """Build a model in its cache folder; a process that comes second waits and finds it built.
+    """Build a model in its cache folder. A process that comes second waits, and finds it built.
 
-    What `progress` raises ends the call, also while another process is waited for.
+    An exception that `progress` raises ends the call, even while it waits for another process.
 
     Raises:
-        DiskFull: There was no space for what is built; nothing half-built is left.
+        DiskFull: There was no space for the build; nothing half-built is left.
         ModelCorrupt: The model's files are damaged.
+        PluginError: The backend failed in another way.
     """
     with writing(bundle.cache):
         bundle.cache.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(bundle.cache.with_name(f"{bundle.cache.name}.lock"))
-        with held(lock, f"waiting for another build of {bundle.name}", progress):
+        build_once = held(lock, f"waiting for another build of {bundle.name}", progress)
+        with build_once, blaming(f"the backend `{backend.name}`", but=(OSError,)):
             backend.build(bundle, progress)

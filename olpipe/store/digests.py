@@ -17,19 +17,19 @@ _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 
 
 def hex_of(digest: str) -> str:
-    """Return the 64 lower-case hex digits of a digest; nothing else can become part of a path.
+    """Return the 64 lower-case hex digits of a digest. They can safely be part of a path.
 
     Raises:
         ValueError: It is not a sha256 digest.
     """
     match = _DIGEST.fullmatch(digest)
     if match is None:
-        raise ValueError(f"`{digest:.80}` is not a digest: they are `sha256:` and 64 hex digits")
+        raise ValueError(f"`{digest:.80}` is not a digest: a digest is `sha256:` and 64 hex digits")
     return match[1].lower()
 
 
 def normalised(digest: str) -> str:
-    """Return a digest in the one spelling that is compared: `sha256:` and lower-case digits."""
+    """Return a digest in the spelling in which digests are compared: `sha256:` and lower-case digits."""
     return f"sha256:{hex_of(digest)}"
 
 
@@ -50,7 +50,7 @@ def copy(source: BinaryIO, target: BinaryIO, report: Callable[[int], None]) -> s
     Args:
         source: Read in pieces of one MiB.
         target: Written, neither flushed nor closed.
-        report: Called with the bytes copied so far, after each piece.
+        report: Called with the number of bytes so far, after each piece.
     """
     hashed = hashlib.sha256()
     done = 0
@@ -67,7 +67,7 @@ def read(path: Path, report: Callable[[int], None]) -> tuple[str, int]:
 
     Args:
         path: The file.
-        report: Called with the bytes read so far.
+        report: Called with the number of bytes so far.
     """
     hashed = hashlib.sha256()
     done = 0
@@ -76,7 +76,7 @@ def read(path: Path, report: Callable[[int], None]) -> tuple[str, int]:
             hashed.update(chunk)
             done += len(chunk)
             report(done)
-        os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
+        os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the final name
     return f"sha256:{hashed.hexdigest()}", done
 
 

@@ -14,11 +14,11 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|
 def check_layer_name(name: str) -> str:
     """Return a layer's name when it is a plain relative path with forward slashes.
 
-    What one system alone would misread is refused on all: drive letters, backslashes, device names,
-    parts that end in a dot or a space.
+    A name that any operating system would misread is refused on all of them: drive letters, backslashes, device
+    names, parts that end in a dot or a space.
 
     Raises:
-        ValueError: It could leave the folder, or cannot be a file's path everywhere.
+        ValueError: The name could lead out of the folder, or cannot be a file's path on every system.
     """
     if not name or len(name) > _MAX_LENGTH or _FORBIDDEN.search(name):
         raise ValueError(f"`{name!r:.80}` cannot be a file's path in a model")
@@ -34,10 +34,10 @@ def check_layer_name(name: str) -> str:
 
 
 def check_together(names: Iterable[str]) -> None:
-    """Check that no file takes the place of another, also where letter case does not count.
+    """Check that no file takes the place of another, even where letter case does not count.
 
     Raises:
-        ValueError: Two names are one file, or one is a folder of the other.
+        ValueError: Two names mean the same file, or one name means a file and a folder.
     """
     files: set[str] = set()
     folders: set[str] = set()

@@ -1,12 +1,13 @@
-"""The models on this machine: names over manifests over blobs.
+"""The models on this machine: a name stands for a manifest, and a manifest lists blobs.
 
     <models>/blobs/sha256-<64 hex digits>                       bytes
     <models>/manifests/<host>/<namespace>/<model>/<tag>         what a model is made of
     <models>/incoming/                                          what pulls have not finished
     <cache>/views/<digest>/, <cache>/builds/<digest>/           can be made again at any time
 
-Processes share a store without a server: everything appears by a rename, a manifest after its blobs,
-and whatever appears or disappears does so under one short lock. Manifests are read as strangers' files.
+Several processes share a store without a server. A rename gives a file its final name, and a manifest comes after its
+blobs. Files appear and disappear only under one lock, which is held for a short time. Manifests may come from
+strangers, so each is checked when it is read.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ logger = logging.getLogger(__name__)
 
 HOUR_S = 3600
 TEMPORARY_KEPT_S = HOUR_S
-"""A temporary file that was not written to for so long belongs to a process that is gone."""
+"""A temporary file that nobody has written to for so long belongs to a process that has ended."""
 UNNAMED_BLOB_KEPT_S = 24 * HOUR_S
 """How long a blob may wait for its manifest."""
 PARTIAL_KEPT_S = 7 * 24 * HOUR_S
-"""How long an interrupted pull can be taken up again."""
+"""How long an interrupted pull can be continued."""
 
 _UNNAMED_FILES = ("model", "projector")
 
@@ -60,7 +61,7 @@ class Library:
     """A model store and its cache. Implements `olpipe.interfaces.ModelStore`."""
 
     def __init__(self, folder: Path, *, cache: Path) -> None:
-        """Look at a store; nothing is created before something is added.
+        """Use a store. Nothing is created before something is added.
 
         Args:
             folder: Blobs and manifests.
@@ -75,7 +76,7 @@ class Library:
     # --- putting models in --------------------------------------------------------------------
 
     def has(self, digest: str) -> bool:
-        """Say whether a blob is stored, and keep it for the manifest that is to name it."""
+        """Say whether a blob is stored, and keep it until a manifest names it."""
         return self._blobs.claim(digest)
 
     def partial(self, key: str) -> Path:
@@ -90,7 +91,7 @@ class Library:
         return folder
 
     def pull_lock(self, key: str) -> FileLock:
-        """Return a lock over processes for one thing that is being pulled."""
+        """Return the lock that one process at a time holds while it pulls something."""
         with writing(self._incoming):
             self._incoming.mkdir(parents=True, exist_ok=True)
         return FileLock(self._incoming / f"pull-{_short(key)}.lock")
@@ -101,7 +102,7 @@ class Library:
         """Put a file in and return a layer for it; `move` lets the store take the file itself.
 
         Raises:
-            DigestMismatch: `digest` was given and the bytes are others.
+            DigestMismatch: The bytes do not have the digest `digest`.
             DiskFull: There was no space; nothing half-written is left under a final name.
         """
         total = path.stat().st_size
@@ -127,10 +128,10 @@ class Library:
         return Manifest(self.add_bytes(config_to_bytes(config, layers)), tuple(layers)).to_bytes()
 
     def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
-        """Keep a manifest as it is, atomically; what it replaces and nobody else needs is removed.
+        """Keep a manifest byte for byte, atomically, and remove what only the manifest that it replaces needed.
 
         Raises:
-            ModelCorrupt: It is not a manifest, or one of its names could leave the model's folder.
+            ModelCorrupt: It is not a manifest, or one of its names could lead out of the model's folder.
             StoreError: A blob is missing: it was removed since it was added.
         """
         read = _read_manifest(name, manifest)
@@ -141,7 +142,7 @@ class Library:
             self._replace(name, manifest)
 
     def clean(self) -> None:
-        """Remove what abandoned pulls left behind, once it is too old to belong to a pull in progress."""
+        """Remove what abandoned pulls left, once it is too old to belong to a pull in progress."""
         if not self._incoming.is_dir():
             return
         now = time.time()
@@ -162,7 +163,7 @@ class Library:
                     self._blobs.discard(digest)
 
     def _clean_cache(self, models: Collection[str], now: float) -> None:
-        """Remove what was made of models that were never committed: their pulls were cancelled or killed."""
+        """Remove the views and builds of models that were never committed: their pulls were cancelled or killed."""
         for folder in (self._cache / "views", self._cache / "builds"):
             for path in folder.iterdir() if folder.is_dir() else ():
                 age_s = now - path.lstat().st_mtime
@@ -178,7 +179,7 @@ class Library:
         return self._manifests.names()
 
     def stored(self) -> list[StoredModel]:
-        """Return every readable model, newest first; each that is damaged is one warning."""
+        """Return every readable model, newest first. Each damaged one causes a warning."""
         found = []
         for name in self.names():
             try:
@@ -203,7 +204,7 @@ class Library:
             raise damaged(found.name, error) from error
 
     def get(self, name: ModelName) -> ModelBundle:
-        """Return a model with its files laid out in a view, which is reused when it is there.
+        """Return a model with its files laid out in a view. A view that is there already is used again.
 
         Raises:
             ModelNotFound: It is not on this machine.
@@ -228,7 +229,7 @@ class Library:
             raise _unusable(name, error) from error
 
     def forget(self, staged: ModelBundle) -> None:
-        """Remove what was laid out and built of a model that was staged and not committed."""
+        """Remove the view and the build of a model that was staged and not committed."""
         with self._changing():
             try:
                 models, _ = self._manifests.in_use()
@@ -238,7 +239,7 @@ class Library:
                 self._discard_made(staged.digest)
 
     def digest(self, name: ModelName) -> str:
-        """Return the digest of a model's manifest: it changes when another model takes the name.
+        """Return the digest of a model's manifest. It changes when the name is given to another model.
 
         Raises:
             ModelNotFound: It is not on this machine.
@@ -293,7 +294,7 @@ class Library:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the store's lock; every look that a change depends on is inside."""
+        """Hold the store's lock while a block runs. The block also reads what its changes depend on."""
         with writing(self._manifests.folder):
             self._incoming.mkdir(parents=True, exist_ok=True)
             with self._lock:
@@ -312,11 +313,11 @@ class Library:
             return None
 
     def _release(self, removed: ManifestFile) -> None:
-        """Delete what only this manifest named; a blob touched since is claimed by a pull in progress."""
+        """Delete what only this manifest named. A blob touched since then stays: a pull in progress counts on it."""
         try:
             models, blobs = self._manifests.in_use()
         except StoreError as error:
-            logger.warning("no files were removed, for nobody knows which are needed: %s", error.message)
+            logger.warning("no files were removed, because it is not known which are needed: %s", error.message)
             return
         if removed.digest not in models:
             self._discard_made(removed.digest)
@@ -362,7 +363,7 @@ def _read_manifest(name: ModelName, data: bytes) -> Manifest:
 
 
 def _unusable(name: ModelName, reason: object) -> ModelCorrupt:
-    """Return the error for a model that came in a state in which it cannot be kept."""
+    """Return the error for a model that was pulled and cannot be kept."""
     return ModelCorrupt(f"`{name}` cannot be used: {reason}", hint="it was not kept; pull it again, or from elsewhere")
 
 

@@ -1,4 +1,4 @@
-"""Wait for a lock that another process holds, so that whoever waits can stop waiting."""
+"""Wait for a lock that another process holds, in a way that can be cancelled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from olpipe.interfaces import Progress, ProgressCallback
 
 POLL_S = 0.2
-"""How often somebody who waits says so: that is when the waiting can be cancelled."""
+"""How often `progress` is told that somebody waits. Then it can cancel the waiting."""
 
 
 @contextmanager
@@ -19,10 +19,10 @@ def held(lock: FileLock, status: str, progress: ProgressCallback) -> Iterator[No
 
     Args:
         lock: The lock.
-        status: What to tell `progress` while another process has it.
-        progress: Told again and again while it is waited for. What it raises ends the waiting.
+        status: What to tell `progress` while another process has the lock.
+        progress: Called again and again while this waits for the lock. An exception that it raises ends the waiting.
     """
-    patience_s = 0.0  # the first try says at once that there is something to wait for
+    patience_s = 0.0  # the first attempt does not wait, so that `progress` is told at once
     while True:
         try:
             lock.acquire(timeout=patience_s)

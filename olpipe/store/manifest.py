@@ -21,7 +21,7 @@ _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a model is made of: a config layer and the others."""
+    """What a model is made of: a config layer and the other layers."""
 
     config: Layer
     layers: tuple[Layer, ...]
@@ -37,7 +37,7 @@ class Manifest:
         return frozenset({self.config.digest, *(layer.digest for layer in self.layers)})
 
     def to_bytes(self) -> bytes:
-        """Return the file's bytes, always the same for the same layers: their hash is the model's digest."""
+        """Return the file's bytes. The same layers give the same bytes, because their hash is the model's digest."""
         value = {
             "schemaVersion": 2,
             "mediaType": _MANIFEST_TYPE,
@@ -51,7 +51,7 @@ class Manifest:
         """Read a manifest file.
 
         Raises:
-            ValueError: It is not one, or one of its layers could leave the store.
+            ValueError: It is not a manifest, or the name of a layer could lead out of the store.
         """
         value = _table(data)
         layers = value.get("layers") or []
@@ -63,7 +63,7 @@ class Manifest:
 
 
 def config_to_bytes(config: ModelConfig, layers: Sequence[Layer]) -> bytes:
-    """Return the config layer's bytes; fields that say nothing are left out."""
+    """Return the config layer's bytes; empty fields are left out."""
     described = {
         "model_format": config.model_format,
         "model_family": config.model_family,
@@ -90,7 +90,7 @@ def config_from_bytes(data: bytes) -> ModelConfig:
     """Read a config layer.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: It is not a config layer.
     """
     value = _table(data)
     conversion = value.get("conversion") or {}

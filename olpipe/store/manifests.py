@@ -53,7 +53,7 @@ class Manifests:
     """The manifests of one store. The caller holds the store's lock while it writes or removes."""
 
     def __init__(self, folder: Path, *, incoming: Path) -> None:
-        """Look at a folder of manifests; `incoming` is where new ones grow, on the same file system."""
+        """Use a folder of manifests. New ones are first written in `incoming`, which is on the same file system."""
         self.folder = folder
         self._incoming = incoming
 
@@ -62,7 +62,7 @@ class Manifests:
         return sorted(_names_below(self.folder, ()))
 
     def spelling(self, name: ModelName) -> ModelName:
-        """Return the stored name that differs in letter case only, or the name itself."""
+        """Return a stored name that differs only in letter case, or else the name itself."""
         if self._path(name).is_file():
             return name
         folded = str(name).casefold()
@@ -73,7 +73,7 @@ class Manifests:
 
         Raises:
             ModelNotFound: There is none of that name.
-            StoreError: It is damaged.
+            StoreError: The manifest is damaged.
         """
         name = self.spelling(name)
         try:
@@ -85,7 +85,7 @@ class Manifests:
             raise damaged(name, error) from error
 
     def write(self, name: ModelName, data: bytes) -> None:
-        """Put a manifest in place at once, under the spelling that is already there if there is one."""
+        """Put a manifest in place atomically. A stored name that differs only in letter case keeps its spelling."""
         path = self._path(self.spelling(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix="manifest-", dir=self._incoming)
@@ -99,7 +99,7 @@ class Manifests:
             Path(temporary).unlink(missing_ok=True)
 
     def remove(self, name: ModelName) -> None:
-        """Remove a manifest and the folders it leaves empty.
+        """Remove a manifest, and the folders that are empty then.
 
         Raises:
             ModelNotFound: There is none of that name.
@@ -117,7 +117,7 @@ class Manifests:
         """Return the digests of all models and of all blobs that they name.
 
         Raises:
-            StoreError: A manifest cannot be read, so nobody knows what it names.
+            StoreError: A manifest cannot be read, so what it names is not known.
         """
         models: set[str] = set()
         blobs: set[str] = set()
@@ -142,7 +142,7 @@ class Manifests:
 
 
 def _names_below(folder: Path, parts: tuple[str, ...]) -> Iterator[ModelName]:
-    """Walk four levels down; links are not followed, and what is no name is not ours."""
+    """Yield the names of the files four levels down. Links are not followed; a path that is no name is left out."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,6 +1,7 @@
 """Check that an ONNX Runtime GenAI package names no file outside its folder and no native code.
 
-A folder of Hugging Face needs no such check: nothing in it is run, and its reader follows plain names beside it only.
+A folder as Hugging Face lays it out needs no such check: no code in it is run, and its reader opens only files whose
+names it knows beforehand.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _NAMES_A_FILE = re.compile(r"(?:^|_|\.)(?:file|filename|path|library|dir|directo
 
 
 def check_package(folder: Path) -> None:
-    """Check all file names in the configuration and in the graphs of a package; without one, check nothing.
+    """Check all file names in the configuration and in the graphs of a package. Another folder passes.
 
     Raises:
-        ValueError: A name leaves the folder, native code is asked for, or a file is damaged.
+        ValueError: A name leads out of the folder, native code would be loaded, or a file is damaged.
     """
     if (folder / CONFIG_NAME).is_file():
         _check_config(read_config(folder))
@@ -63,7 +64,7 @@ def _check_config(value: object, key: str = "") -> None:
 
 
 def _external_locations(path: Path) -> Iterator[str]:
-    """Yield where a graph keeps its weights, for every tensor anywhere in it."""
+    """Yield the file in which a graph keeps a tensor's values, for every tensor anywhere in it."""
     import onnx
     from google.protobuf.message import DecodeError
 

@@ -22,10 +22,10 @@ from olpipe.store.manifest import MAX_BYTES
 from olpipe.store.package_checks import CONFIG_NAME, check_package, read_config
 
 GGUF_LAYER = "model.gguf"
-"""What a GGUF file is called in its model's folder: its own name would change the model's digest."""
+"""What every GGUF file is called in its model's folder: with its own name in it, the model's digest would change."""
 
 _STORED_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".jinja", ".md"})
-"""What is stored of a folder of Hugging Face, besides licences."""
+"""Which files of a folder of Hugging Face are stored, besides licences."""
 
 _WHAT_TO_NAME = "name a .gguf file or a package's folder"
 _CARD = "README.md"
@@ -42,11 +42,11 @@ def add_package(
         name: What to call the model here.
         store: Where it goes.
         progress: Told about every step.
-        move: Whether the store may take the files themselves, as those that a source unpacked.
+        move: Whether the store may move the files instead of copying them. A source may say so of what it unpacked.
 
     Raises:
-        PullFailed: It is neither, or a folder that reaches out of itself.
-        ModelCorrupt: Its header or its configuration is damaged.
+        PullFailed: The path is neither, or the folder has a link that leads out of it.
+        ModelCorrupt: The header or the configuration is damaged.
     """
     if path.is_dir():
         _add_folder(path, name, store, progress, move=move)
@@ -63,7 +63,7 @@ def gguf_config(path: Path) -> ModelConfig:
     """Describe a GGUF file by its header.
 
     Raises:
-        ModelCorrupt: It is not a GGUF file, or a damaged one.
+        ModelCorrupt: The file is damaged, or is not a GGUF file.
     """
     from olpipe.convert.gguf import read_header
 
@@ -90,14 +90,14 @@ def count_words(parameters: int) -> str:
 
 
 def name_from(text: str) -> ModelName:
-    """Make a model name of a file's or a distribution's name.
+    """Make a model name from a file's or a distribution's name.
 
     Raises:
-        InvalidName: Nothing of it can stand in a name.
+        InvalidName: No character of the text may be in a name.
     """
     word = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-.")[:80]
     if not word:
-        raise InvalidName(f"`{text}` cannot be made a model name", hint="give one with `--name`")
+        raise InvalidName(f"`{text}` cannot be turned into a model name", hint="give one with `--name`")
     return ModelName.parse(word)
 
 
@@ -119,7 +119,7 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
     except ValueError as error:
         raise PullFailed(f"`{folder}` is not a package that can be used: {error}") from error
     layers = []
-    for layer_name, (path, kind) in files.items():  # the kinds were asked for first: the store may take the files
+    for layer_name, (path, kind) in files.items():  # kinds are known by now: the store may move the files away
         layer = store.add_file(path, move=move, progress=progress)
         layers.append(replace(layer, name=layer_name, media_type=MEDIA_TYPE + kind))
     progress(Progress("writing manifest"))
@@ -127,7 +127,7 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
 
 
 def _files(folder: Path, wanted: Callable[[Path], bool] = lambda path: True) -> dict[str, Path]:
-    """Return every wanted file of a folder by its layer name, in order; hidden ones are left out."""
+    """Return every wanted file of a folder by its layer name, sorted; hidden ones are left out."""
     root = folder.resolve()
     files: dict[str, Path] = {}
     for parent, folders, names in os.walk(root):

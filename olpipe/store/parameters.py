@@ -27,7 +27,7 @@ _SPELLINGS: dict[str, tuple[str, type]] = {
 
 
 def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingParams:
-    """Return `base` with what a model's own parameters say; those that are not about sampling are left out.
+    """Return `base`, changed by a model's own parameters; those that are not about sampling are left out.
 
     Raises:
         StoreError: A parameter is not a number, or not a list of texts, where it must be.
@@ -41,9 +41,9 @@ def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingPar
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise StoreError(f"the model's parameter `{name}` cannot be `{value}`", hint="it must be a number")
             changes[field] = kind(value)
-    if changes.get("max_tokens", 1) < 1:  # Ollama's «no limit»
+    if changes.get("max_tokens", 1) < 1:  # means no limit to Ollama
         del changes["max_tokens"]
-    if changes.get("penalty_window", 0) < 0:  # Ollama's «the whole context»
+    if changes.get("penalty_window", 0) < 0:  # means the whole context to Ollama
         changes["penalty_window"] = sys.maxsize
     return replace(base, **changes)
 

@@ -32,13 +32,13 @@ def pull(
         reference: What the source calls it.
         name: What to call it here.
         library: Where it goes.
-        plugins: Who may build it.
-        progress: Told about every step. What it raises ends the pull, and what was fetched so far is kept.
-        again: Whether to pull it when it is here already, perhaps since this call began.
+        plugins: The plugins; one of their backends builds it.
+        progress: Told about every step. An exception that it raises ends the pull; what was fetched so far is kept.
+        again: Whether to pull the model even where it is on this machine already.
 
     Raises:
-        PullFailed: The source could not deliver.
-        ModelUnsupported: No backend can run it. It is not in the library then.
+        PullFailed: The source could not deliver the model.
+        ModelUnsupported: No backend can run the model. It is not in the library then.
     """
     lock = library.pull_lock(f"{source.scheme}:{reference}")
     with held(lock, f"waiting for another pull of {reference}", progress):
@@ -58,7 +58,7 @@ def _pull(
     plugins: Plugins,
     progress: ProgressCallback,
 ) -> None:
-    """Have the source bring the model; what fails in it is told with its name, what `progress` raises is not."""
+    """Have the source bring the model. An error of the source names it; what `progress` raises comes out unchanged."""
     raised: list[Exception] = []
 
     def tell(step: Progress) -> None:

@@ -1,4 +1,4 @@
-"""Find the model that a name means: on this machine, announced by a source, or on a host that a source claims."""
+"""Find the model with a name: on this machine, announced by a source, or on a host that a source claims."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def origin_of(name: ModelName, text: str, plugins: Plugins) -> Origin | None:
 
     Args:
         name: The name.
-        text: The name as it was written; a source that claims its host reads the rest of it itself.
-        plugins: Who brings sources.
+        text: The name as it was written. A source that claims its host gets it in this form.
+        plugins: The plugins that bring sources.
     """
     known = announced(plugins).get(name)
     if known is not None:
@@ -47,11 +47,11 @@ def origin_of(name: ModelName, text: str, plugins: Plugins) -> Origin | None:
 
 
 def resolve(text: str, library: Library, plugins: Plugins, progress: ProgressCallback) -> ModelBundle:
-    """Return the model of that name; one that a source has is pulled and built first.
+    """Return the model with a name. If only a source has it, it is pulled and built first.
 
     Raises:
-        InvalidName: It is not a name.
-        ModelNotFound: It is not on this machine, and no source announces it or claims its host.
+        InvalidName: The text is not a name.
+        ModelNotFound: The model is not on this machine, and no source announces it or claims its host.
     """
     name = ModelName.parse(text)
     try:
@@ -65,12 +65,14 @@ def resolve(text: str, library: Library, plugins: Plugins, progress: ProgressCal
 
 
 def find_source(text: str, library: Library, plugins: Plugins) -> tuple[ModelSource, str, ModelName | None]:
-    """Return where `olpipe pull` gets something from: the source, what it calls it, and its name here if it has one.
+    """Return where `olpipe pull` gets a model from: the source, the source's reference to it, and its name here.
+
+    The name is None for `SCHEME:REFERENCE`: then the source has a default name for it.
 
     Args:
         text: A name, or `SCHEME:REFERENCE`.
-        library: For what is like it on this machine.
-        plugins: Who brings sources.
+        library: The models on this machine, so that an error can offer similar names.
+        plugins: The plugins that bring sources.
 
     Raises:
         ModelNotFound: No source has it.
@@ -94,7 +96,7 @@ def find_source(text: str, library: Library, plugins: Plugins) -> tuple[ModelSou
 
 
 def not_found(text: str, library: Library, plugins: Plugins) -> ModelNotFound:
-    """Return the error for a name that means nothing here, with the nearest that do."""
+    """Return the error for a name that no model has, with the most similar names that there are."""
     pullable = [str(name) for name in announced(plugins)]
     here = [str(name) for name in library.names()]
     scheme = text.split(":")[0]
@@ -105,14 +107,14 @@ def not_found(text: str, library: Library, plugins: Plugins) -> ModelNotFound:
         if close[0] in pullable and close[0] not in here:
             hint += f" run `olpipe pull {close[0]}`"
     elif pullable:
-        hint = f"run `olpipe pull {pullable[0]}`, or `olpipe pull file:PATH` for weights of yours"
+        hint = f"run `olpipe pull {pullable[0]}`, or `olpipe pull file:PATH` for your own weights"
     else:
-        hint = "run `olpipe pull file:PATH` for weights of yours; `olpipe list` shows what is here"
+        hint = "run `olpipe pull file:PATH` for your own weights; `olpipe list` shows what is here"
     return ModelNotFound(f"model `{text}` is not on this machine", hint=hint)
 
 
 def _nearest(text: str, names: list[str]) -> list[str]:
-    """Return the nearest names; a tag that goes without saying would outweigh a short name."""
+    """Return the most similar names. The default tag is not compared: it would count for more than a short name."""
     usual = f":{DEFAULT_TAG}"
     shortened = {name.removesuffix(usual): name for name in names}
     return [shortened[match] for match in nearest(text.removesuffix(usual), shortened)]

@@ -1,4 +1,4 @@
-"""What is told of a model on this machine: the one summary for `list`, `show` and a server."""
+"""What `list`, `show` and a server say about a model on this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def summary(model: StoredModel) -> dict[str, Any]:
 
 
 def details(bundle: ModelBundle) -> dict[str, Any]:
-    """Return what else there is to say of a model once its files are laid out."""
+    """Return what else can be said about a model once its files are laid out."""
     return {
         "perceivers": list(bundle.config.perceivers),
         "parameters": dict(bundle.parameters),

@@ -18,7 +18,7 @@ LINK_FROM_BYTES = 4 << 20
 
 
 def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
-    """Make a folder of a model's files, whole or not at all; one that is there and whole is reused.
+    """Make a folder of a model's files, complete or not at all. A complete one that is there is used again.
 
     Args:
         view: The folder to make.
@@ -26,7 +26,7 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
 
     Raises:
         FileNotFoundError: A blob is missing.
-        ValueError: It is a package that reaches out of its folder.
+        ValueError: It is a package that names files outside its folder.
         DiskFull: There was no space for copies.
     """
     if _whole(view, files):
@@ -46,7 +46,7 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a view or a build; it first leaves its name, so that nobody takes what is left for whole."""
+    """Remove a view or a build. It is first renamed, so that nobody takes a half-removed one for complete."""
     if folder.is_dir():
         doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
         with suppress(OSError):
@@ -64,7 +64,7 @@ def _whole(view: Path, files: Mapping[str, tuple[Path, int]]) -> bool:
 
 def _place(blob: Path, target: Path, size: int) -> None:
     if size >= LINK_FROM_BYTES:
-        # Another file system, or one without hard links: copy instead.
+        # Fails on another file system, or on one without hard links: then the file is copied.
         with suppress(OSError):
             os.link(blob, target)
             return
@@ -75,7 +75,7 @@ def _swap(fresh: Path, view: Path, files: Mapping[str, tuple[Path, int]]) -> Non
     try:
         os.rename(fresh, view)
     except OSError:
-        # Another process was first, or something damaged is in the way.
+        # Another process was faster, or something damaged has the name.
         if _whole(view, files):
             return
         discard(view)

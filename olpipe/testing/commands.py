@@ -11,15 +11,15 @@ def run_command(name: str, *arguments: str) -> str:
     """Run a command by the name that its entry point gives it, in this process.
 
     Args:
-        name: What stands behind `olpipe`.
-        *arguments: What stands behind that.
+        name: The word after `olpipe`.
+        *arguments: The words after that.
 
     Returns:
         What it wrote to stdout.
 
     Raises:
         LookupError: No plugin brings such a command.
-        click.ClickException: The arguments are wrong. Whatever else the command raises comes out, too.
+        click.ClickException: The arguments are wrong. Anything else that the command raises comes out, too.
     """
     import click
     from click.testing import CliRunner

@@ -13,7 +13,7 @@ _PLAIN: dict[str, Any] = {"boolean": False, "null": None}
 def smallest(schema: Mapping[str, Any], constants: Mapping[str, Any] | None = None) -> Any:
     """Return a document with every property and as little in it as the schema allows.
 
-    Understood are `const`, `enum`, `anyOf` and `oneOf` (the first branch), `$ref` into `$defs`, types,
+    It understands `const`, `enum`, `anyOf` and `oneOf` (it takes the first branch), `$ref` into `$defs`, types,
     lengths and ranges.
 
     Args:
@@ -58,7 +58,7 @@ def _smallest(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
 
 
 def _number(schema: Mapping[str, Any]) -> int | float:
-    """Return the number in the range that lies nearest to zero."""
+    """Return the number nearest to zero in the range."""
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and low > 0:
         return low  # type: ignore[no-any-return]

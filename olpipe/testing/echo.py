@@ -1,8 +1,8 @@
 """A backend without a model: it answers with the prompt, word by word.
 
-Tests of everything above a backend use it as a real plugin in a real process. A folder with a file
-`echo.json` is its model; the file's keys are the fields of `EchoOptions`, so that a test can make it
-slow, make it fail, make it hang and make it crash, each after the first word of an answer.
+Tests of everything above a backend use it as a real plugin in a real process. Its model is a folder with a file
+`echo.json`. The file's keys are the fields of `EchoOptions`: with them, a test can make it slow, or make it fail, hang
+or crash after the first word of an answer.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class EchoOptions:
     """What `echo.json` may say.
 
-    The `…_on` texts act on requests whose last message holds them; those that make it fail need two words there. The
-    same texts act on texts that are embedded.
+    A text of `…_on` acts on requests whose last message contains it, and on texts to embed that contain it. Failing,
+    hanging and crashing happen before the second word of an answer, so the message needs at least two words.
 
     Attributes:
         slots: Sequences answered side by side.
@@ -51,15 +51,16 @@ class EchoOptions:
         load_s: How long loading takes.
         delay_s: Pause before each word.
         prepare_s: How long it takes to prepare a request that `slow_on` names.
-        slow_on: Take `prepare_s` over it.
+        slow_on: Take `prepare_s` to prepare the request.
         fail_on: Raise an error in `step`.
-        hang_on: Say so on stderr and never come back from `step`.
-        endless_on: Say the answer again and again until cancelled.
-        crash_on: End the process in `step`, with a last word on stderr.
+        hang_on: Say so on stderr and never return from `step`.
+        endless_on: Repeat the answer until cancelled.
+        crash_on: Say so on stderr and end the process in `step`.
         threads_on: Answer with the number of threads that it was given.
         crash_on_load: End the process in `load`.
+        fail_on_load: Raise an error in `load`.
         noise: Print to stdout before each word, as native libraries do.
-        leak_mib: Memory to take with every answer and never to give back.
+        leak_mib: Memory to take with every answer and never to free.
     """
 
     slots: int = 1
@@ -79,6 +80,7 @@ class EchoOptions:
     crash_on: str | None = None
     threads_on: str | None = None
     crash_on_load: bool = False
+    fail_on_load: bool = False
     noise: bool = False
     leak_mib: int = 0
 
@@ -95,7 +97,7 @@ def echo_bundle(folder: Path, name: str = "echo", *, options: EchoOptions | None
 
 @dataclass(frozen=True, slots=True)
 class EchoPrepared(Prepared):
-    """An answer, known before it is given."""
+    """The whole answer, which is known beforehand."""
 
     question: str
     words: tuple[str, ...]
@@ -117,7 +119,7 @@ class EchoRunner(Runner):
         self._leaked: list[bytes] = []
 
     def prepare(self, request: GenerateRequest) -> EchoPrepared:
-        """Think of the whole answer."""
+        """Make the whole answer."""
         if request.top_logprobs is not None:
             raise UsageError("echo has no probabilities to report")
         if request.suffix is not None:
@@ -151,7 +153,7 @@ class EchoRunner(Runner):
         self._running[sequence_id] = self._speak(prepared)
 
     def step(self) -> Sequence[tuple[int, Chunk]]:
-        """Say the next word of every answer."""
+        """Return the next word of every answer."""
         spoken = [(sequence_id, next(answer)) for sequence_id, answer in self._running.items()]
         for sequence_id, chunk in spoken:
             if chunk.finish_reason is not None:
@@ -163,7 +165,7 @@ class EchoRunner(Runner):
         self._running.pop(sequence_id, None)
 
     def embed(self, request: EmbedRequest) -> Embeddings:
-        """Return how often each letter from a to z stands in a text, brought to length 1."""
+        """Return how often each letter from a to z is in a text, scaled to a vector of length 1."""
         import numpy as np
 
         for text in request.texts:
@@ -212,7 +214,7 @@ class EchoBackend(Backend):
     version = "1"
 
     def refuses(self, bundle: ModelBundle) -> str | None:
-        """Look into the options file."""
+        """Read the options file."""
         if not (bundle.path / OPTIONS_FILE).is_file():
             return f"it has no {OPTIONS_FILE}"
         try:
@@ -231,6 +233,8 @@ class EchoBackend(Backend):
     def load(self, bundle: ModelBundle, options: LoadOptions) -> EchoRunner:
         """Read the options file."""
         echo = _options(bundle)
+        if echo.fail_on_load:
+            raise RuntimeError("echo fails as told")
         if echo.crash_on_load:
             _crash()
         time.sleep(echo.load_s)
@@ -255,7 +259,7 @@ def _options(bundle: ModelBundle) -> EchoOptions:
 
 
 def _calls(request: GenerateRequest, question: str) -> tuple[ToolCallPart, ...]:
-    """Call every tool whose name stands in the question, unless that is forbidden."""
+    """Call every tool whose name is in the question, unless that is forbidden."""
     if request.tool_choice.mode == "none":
         return ()
     called = [tool.name for tool in request.tools if tool.name in question]
@@ -285,7 +289,7 @@ def _free_answer(question: str, sampling: SamplingParams) -> tuple[tuple[str, ..
 
 
 def _avoiding(question: str, avoid: Sequence[str]) -> str:
-    """Leave out the words that shall not be said."""
+    """Leave out the words that are to be avoided."""
     if not avoid:
         return question
     return re.sub(rf"\s*\b(?:{'|'.join(map(re.escape, avoid))})\b", "", question, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Fixtures for tests of plugins and of whatever uses them; import those you need into a `conftest.py`."""
+"""Fixtures for tests of plugins and of whatever uses them. Import those that you need into a `conftest.py`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def announce_project(plugin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AnnounceProject:
-    """Return what makes a project a plugin while a test runs, whether it is installed or not.
+    """Return a function that makes a project a plugin while a test runs, whether it is installed or not.
 
-    It takes the folder with `pyproject.toml` and `src`, and returns the plugin's name.
+    The function takes the folder with `pyproject.toml` and `src`, and returns the plugin's name.
     """
 
     def announce(project: Path) -> str:

@@ -1,6 +1,6 @@
-"""BERT encoders in plain numpy, in float64, one text at a time: what conversions are measured against.
+"""BERT encoders in plain numpy, in float64, one text at a time. Conversions are measured against them.
 
-They share nothing with `olpipe.convert`: the files of a folder are read as sentence-transformers reads them.
+They share no code with `olpipe.convert`. They read the files of a folder as sentence-transformers does.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FloatBert:
     def vector(self, text: str) -> Doubles:
         """Return the vector of a text, of length 1."""
         ids = self._tokenizer.encode(text).ids
-        if len(ids) > self._max_tokens:  # cut, but for the token that ends every text
+        if len(ids) > self._max_tokens:  # cut the text, but keep the token that ends every text
             ids = [*ids[: self._max_tokens - 1], ids[-1]]
         hidden = self._hidden(ids)  # (tokens, width)
         if self._pooling["pooling_mode_cls_token"]:
@@ -56,6 +56,7 @@ class FloatBert:
         return result
 
     def _hidden(self, ids: list[int]) -> Doubles:
+        """Return what the last layer says about each token, (tokens, width)."""
         first = 0 if self._config["model_type"] == "bert" else self._config["pad_token_id"] + 1
         hidden = (
             self._tensors["embeddings.word_embeddings.weight"][ids]
@@ -67,8 +68,8 @@ class FloatBert:
             prefix = f"encoder.layer.{layer}"
             attended = self._linear(f"{prefix}.attention.output.dense", self._attention(prefix, hidden))
             hidden = self._norm(f"{prefix}.attention.output.LayerNorm", hidden + attended)
-            opened = self._linear(f"{prefix}.intermediate.dense", hidden)
-            opened = opened * (1 + _erf(opened / math.sqrt(2))) / 2
+            opened = self._linear(f"{prefix}.intermediate.dense", hidden)  # (tokens, feed-forward width)
+            opened = opened * (1 + _erf(opened / math.sqrt(2))) / 2  # GELU
             hidden = self._norm(f"{prefix}.output.LayerNorm", hidden + self._linear(f"{prefix}.output.dense", opened))
         return hidden
 
@@ -79,10 +80,10 @@ class FloatBert:
             .swapaxes(0, 1)  # (heads, tokens, head width)
             for part in ("query", "key", "value")
         )
-        scores = query @ key.swapaxes(1, 2) / math.sqrt(query.shape[-1])
+        scores = query @ key.swapaxes(1, 2) / math.sqrt(query.shape[-1])  # (heads, tokens, tokens)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        joined: Doubles = (weights @ value).swapaxes(0, 1).reshape(hidden.shape)
+        joined: Doubles = (weights @ value).swapaxes(0, 1).reshape(hidden.shape)  # (tokens, width)
         return joined
 
     def _linear(self, name: str, values: Doubles) -> Doubles:

@@ -1,7 +1,7 @@
-"""Decoders of llama and qwen2 in plain numpy float32, written for clarity: what conversions are measured against.
+"""Decoders of llama and qwen2 in plain numpy float32, written for clarity. Conversions are measured against them.
 
-They share nothing with `olpipe.convert`: the `gguf` package reads the file and widens its tensors, and rotary
-positions turn those values together that GGUF files of the architecture keep as a pair.
+They share no code with `olpipe.convert`. The `gguf` package reads the file and widens its tensors to float32. Rotary
+positions turn each pair of values by an angle; which values are a pair depends on the architecture.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class FloatLlama:
         self._kv_heads = int(self._field("attention.head_count_kv"))
 
     def logits(self, token_ids: npt.ArrayLike) -> Floats:
-        """Return what the model says after each of the tokens, (tokens, vocabulary)."""
+        """Return the logits after each of the tokens, (tokens, vocabulary)."""
         return self.project(self.hidden(token_ids))
 
     def hidden(self, token_ids: npt.ArrayLike) -> Floats:
-        """Return what the output projection is given for each of the tokens, (tokens, width)."""
+        """Return the input of the output projection for each of the tokens, (tokens, width)."""
         hidden = self._tensors["token_embd.weight"][np.asarray(token_ids)]  # (tokens, width)
         for layer in range(int(self._field("block_count"))):
             prefix = f"blk.{layer}"
@@ -44,7 +44,7 @@ class FloatLlama:
         return self._norm("output_norm", hidden)
 
     def project(self, hidden: Floats) -> Floats:
-        """Return the logits of some tokens, (tokens, vocabulary)."""
+        """Return the logits for what `hidden` returned, (tokens, vocabulary)."""
         output = self._tensors.get("output.weight", self._tensors["token_embd.weight"])
         result: Floats = hidden @ output.T
         return result
@@ -66,20 +66,23 @@ class FloatLlama:
             projected = projected + self._tensors.get(f"{prefix}.attn_{part}.bias", np.float32(0))
             return projected.reshape(tokens, count, -1).swapaxes(0, 1)  # (heads, tokens, head width)
 
-        groups = self._heads // self._kv_heads
+        groups = self._heads // self._kv_heads  # this many query heads share a head of keys and values
         query = self._rotate(heads("q", self._heads))
         key = np.repeat(self._rotate(heads("k", self._kv_heads)), groups, axis=0)
         value = np.repeat(heads("v", self._kv_heads), groups, axis=0)
-        scores = query @ key.swapaxes(1, 2) / np.sqrt(np.float32(query.shape[-1]))
-        scores += np.triu(np.full((tokens, tokens), -np.inf, np.float32), k=1)
+        scores = query @ key.swapaxes(1, 2) / np.sqrt(np.float32(query.shape[-1]))  # (heads, tokens, tokens)
+        scores += np.triu(np.full((tokens, tokens), -np.inf, np.float32), k=1)  # no token sees a later one
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        joined = (weights @ value).swapaxes(0, 1).reshape(tokens, -1)
+        joined = (weights @ value).swapaxes(0, 1).reshape(tokens, -1)  # (tokens, width)
         result: Floats = joined @ self._tensors[f"{prefix}.attn_output.weight"].T
         return result
 
     def _rotate(self, values: Floats) -> Floats:
-        """Turn each pair of values by its position's angle: neighbours in a llama, halves of a head in a qwen2."""
+        """Turn each pair of values, (heads, tokens, head width), by an angle that grows with the token's position.
+
+        In a llama, two neighbours are a pair; in a qwen2, a value and the one half a head later.
+        """
         _, tokens, width = values.shape
         frequencies = float(self._field("rope.freq_base")) ** -(np.arange(0, width, 2) / width)
         if "rope_freqs.weight" in self._tensors:

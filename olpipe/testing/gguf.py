@@ -1,4 +1,4 @@
-"""Write small GGUF files, to have something to read in tests."""
+"""Write small GGUF files for tests to read."""
 
 from __future__ import annotations
 

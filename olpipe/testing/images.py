@@ -1,4 +1,4 @@
-"""Tiny generated photos, each with its four corners in colours of their own."""
+"""Tiny generated photos. Most have four corners in four colours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GREY = (128, 128, 128)
 
 
 def quadrants(width: int = 48, height: int = 32) -> npt.NDArray[np.uint8]:
-    """Return a picture that looks different in every orientation: red, green over blue, white."""
+    """Return a picture that looks different in every orientation: red and green above blue and white."""
     import numpy as np
 
     pixels = np.empty((height, width, 3), np.uint8)
@@ -27,7 +27,7 @@ def quadrants(width: int = 48, height: int = 32) -> npt.NDArray[np.uint8]:
 
 
 def corners(pixels: npt.NDArray[np.uint8]) -> str:
-    """Return which colours lie in the four quadrants, row by row; upright, `quadrants` is `RGBW`."""
+    """Return the colours of the four quadrants, row by row. For an upright `quadrants` this is `RGBW`."""
     import numpy as np
 
     height, width, _ = pixels.shape
@@ -43,16 +43,16 @@ def photo(
     """Return a file that shows `quadrants(width, height)` once its EXIF orientation is applied.
 
     Args:
-        width: Of the upright picture.
-        height: Of the upright picture.
-        orientation: As a camera writes it, 1 to 8; the pixels are stored turned the other way.
-        file_format: As Pillow calls it: `JPEG`, `PNG`, `WEBP`, …
-        quality: Of lossy formats.
+        width: Width of the upright picture.
+        height: Height of the upright picture.
+        orientation: EXIF orientation, 1 to 8. The pixels are stored turned the other way.
+        file_format: The format's name in Pillow: `JPEG`, `PNG`, `WEBP`, …
+        quality: Quality for lossy formats.
     """
     from PIL import ExifTags, Image
 
     turn = Image.Transpose
-    # what turns upright pixels into those a camera in that position stores (Exif 2.32, 4.6.4 A, Orientation)
+    # Turns upright pixels into those that a camera in that position stores (Exif 2.32, 4.6.4 A, Orientation)
     stored = {
         2: turn.FLIP_LEFT_RIGHT,
         3: turn.ROTATE_180,
@@ -73,7 +73,7 @@ def photo(
 
 
 def decoded(width: int = 48, height: int = 32, *, scale: int = 1) -> DecodedImage:
-    """Return a decoded picture, whose original was `scale` times larger."""
+    """Return `quadrants` as a decoded picture whose original was `scale` times larger."""
     return DecodedImage(quadrants(width, height), width * scale, height * scale, 1, "JPEG")
 
 

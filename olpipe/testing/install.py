@@ -1,4 +1,4 @@
-"""Make a module a plugin without building a distribution: for tests of plugins."""
+"""Make a module a plugin without making a distribution: for tests of plugins."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from olpipe.entry_points import COMMANDS, PLUGINS
 def install_plugin(folder: Path, name: str, module: str | None, *, commands: Mapping[str, str] | None = None) -> None:
     """Write what an installer would: the metadata of a distribution that announces a plugin.
 
-    Every process that has `folder` on its module path then finds the plugin as an installed one.
+    Every process that has `folder` on its module path then finds the plugin like an installed one.
 
     Args:
-        folder: A folder on the module path, or that will be.
+        folder: A folder that is or will be on the module path.
         name: The plugin's and the distribution's name.
         module: The module to load; None for a plugin that only brings commands.
         commands: Modules that bring commands, by the command's name.
@@ -28,7 +28,7 @@ def install_project(folder: Path, project: Path) -> str:
     """Write what an installer would, as a project's `pyproject.toml` says.
 
     Args:
-        folder: A folder on the module path, or that will be.
+        folder: A folder that is or will be on the module path.
         project: The folder with `pyproject.toml`. Its modules must be on the module path, too.
 
     Returns:

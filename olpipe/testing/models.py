@@ -1,4 +1,4 @@
-"""Tiny language models with random weights: real files that real runtimes load in an instant."""
+"""Tiny language models with random weights. They are real files, which real runtimes load in an instant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAYERS, _WIDTH, _FEED_FORWARD = 2, 64, 128
 _HEADS, _KV_HEADS = 4, 2
 _CONTROL_TOKEN, _NORMAL_TOKEN = 3, 1
 
-# Each is merged from its left end, so every beginning of a word is a token too.
+# Merges begin at the left end of each word, so every beginning of a word is a token, too.
 _WORDS = (
     *(" the", " and", " of", " in", " is", " with", " dog", " cat", " photo", " street", "ing", "er", "on", "the"),
     *('{"', '":', '":"', '","', '"}', "},", "tags", "title", "description", "objects", "alt"),
@@ -31,14 +31,14 @@ _WORDS = (
 
 
 def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048) -> Path:
-    """Write a random llama of two layers that speaks ChatML bytes.
+    """Write a random llama of two layers with a ChatML template.
 
-    It has the tensors, the tokenizer and the chat template of a real model; what it writes is noise.
+    It has the tensors, the tokenizer and the chat template of a real model. What it writes is random text.
 
     Args:
         path: The file; it is replaced.
-        seed: Of the weights.
-        context_length: Most tokens it claims to read.
+        seed: Seed of the weights.
+        context_length: Most tokens that it claims to read.
 
     Returns:
         `path`.
@@ -52,9 +52,9 @@ def build_tiny_package(folder: Path, *, seed: int = 0, context_length: int = 204
     """Convert a tiny model into a package for ONNX Runtime GenAI.
 
     Args:
-        folder: Made if it is not there; the model's GGUF file goes beside it.
-        seed: Of the weights.
-        context_length: Most tokens it claims to read.
+        folder: Made if it is not there. The model's GGUF file is written beside it.
+        seed: Seed of the weights.
+        context_length: Most tokens that it claims to read.
 
     Returns:
         `folder`.
@@ -68,9 +68,9 @@ def build_tiny_package(folder: Path, *, seed: int = 0, context_length: int = 204
 
 
 def write_tokenizer(folder: Path, *, chat_template: str = "", context_length: int = 2048) -> Path:
-    """Write `tokenizer.json` and `tokenizer_config.json` of a tokenizer that can say everything, byte by byte.
+    """Write `tokenizer.json` and `tokenizer_config.json` of a tokenizer that can encode every text, byte by byte.
 
-    It knows a few English words and what JSON is made of. Its third token, the last of `SPECIAL_TOKENS`, ends an
+    It has tokens for a few English words and for parts of JSON. Its third token, the last of `SPECIAL_TOKENS`, ends an
     answer.
 
     Args:
@@ -100,7 +100,7 @@ def write_tokenizer(folder: Path, *, chat_template: str = "", context_length: in
 
 
 def vocabulary() -> tuple[list[str], list[str]]:
-    """Return tokens and merges of a byte-level BPE tokenizer that can say everything."""
+    """Return tokens and merges of a byte-level BPE tokenizer that can encode every text."""
     letters = _byte_letters()
     tokens = [*SPECIAL_TOKENS, *letters]
     merges = []
@@ -147,12 +147,12 @@ def tiny_metadata(
 
 
 def tiny_tensors(vocabulary_size: int, seed: int, *, biases: bool = False) -> dict[str, npt.NDArray[np.float32]]:
-    """Return a tiny model's weights; without its `output.weight` it is as sound, with tied embeddings.
+    """Return a tiny model's weights. Without `output.weight`, they are a sound model with tied embeddings.
 
     Args:
         vocabulary_size: Rows of the embedding.
-        seed: Of the weights.
-        biases: Whether queries, keys and values have biases, as a qwen2 has.
+        seed: Seed of the weights.
+        biases: Whether queries, keys and values have biases, as in a qwen2.
     """
     import numpy as np
 
@@ -168,7 +168,7 @@ def tiny_tensors(vocabulary_size: int, seed: int, *, biases: bool = False) -> di
     tensors = {
         "token_embd.weight": matrix(vocabulary_size, _WIDTH),
         "output_norm.weight": norm(),
-        # Of its own and strong: with tied embeddings random layers only echo their last token.
+        # Not tied to the embedding, and strong: otherwise random layers only repeat their last token.
         "output.weight": 3 * matrix(vocabulary_size, _WIDTH),
     }
     for layer in range(_LAYERS):
@@ -190,7 +190,7 @@ def tiny_tensors(vocabulary_size: int, seed: int, *, biases: bool = False) -> di
 
 
 def _byte_letters() -> list[str]:
-    """Return the letter that byte-level BPE writes for each byte; unprintable ones get letters from 256 on."""
+    """Return the letter that byte-level BPE writes for each byte. Unprintable bytes get letters from 256 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     spare = iter(range(256, 512))
     return [chr(byte if byte in printable else next(spare)) for byte in range(256)]

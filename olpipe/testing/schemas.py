@@ -175,7 +175,7 @@ class _Drawing:
         return schema, [example] * count
 
     def draw_tuple(self, depth: int) -> tuple[dict[str, Any], Any]:
-        """Return an array whose items have each their own schema."""
+        """Return an array in which each item has its own schema."""
         parts = [self.draw_any(depth) for _ in range(self._random.randint(1, 3))]
         schema: dict[str, Any] = {"type": "array", "prefixItems": [part for part, _ in parts], "minItems": len(parts)}
         if self._random.random() < 0.7:
@@ -183,7 +183,7 @@ class _Drawing:
         return schema, [example for _, example in parts]
 
     def draw_map(self, depth: int) -> tuple[dict[str, Any], Any]:
-        """Return an object of names that the schema does not give."""
+        """Return an object whose names the schema leaves open."""
         values, example = self.draw_any(depth)
         kind = self._random.random()
         if kind < 0.4:
@@ -210,7 +210,7 @@ class _Drawing:
         return {"oneOf": [schema for schema, _ in options]}, options[0][1]
 
     def reference(self, depth: int) -> tuple[dict[str, Any], Any]:
-        """Return a reference: to a part of the schema, or to a tree."""
+        """Return a reference to a part of the schema, or to a recursive part."""
         name = f"part{len(self.definitions)}"
         self.definitions[name] = True
         if self._random.random() < 0.3:
@@ -223,7 +223,7 @@ class _Drawing:
         return {"$ref": f"#/$defs/{name}", "description": "a part"}, example
 
     def draw_all(self, depth: int) -> tuple[dict[str, Any], Any]:
-        """Return schemas that hold together."""
+        """Return two schemas that must both hold."""
         first, example = self.record(depth)
         first.pop("additionalProperties", None)
         names = [name for name in example if self._random.random() < 0.5]

@@ -234,7 +234,7 @@ def test_a_photo_the_model_fails_on_is_a_row_and_the_run_goes_on(batch):
     assert batch.files == ["a.jpg", "c.jpg"]
     (row,) = batch.failures
     assert (row["file"], row["kind"]) == ("b.jpg", "generation")
-    assert row["message"] == "the runner failed: RuntimeError: echo fails as told"
+    assert row["message"] == "the backend `echo` failed: RuntimeError: echo fails as told"
 
 
 def test_an_answer_that_the_schema_refuses_is_a_row(batch):
@@ -337,7 +337,7 @@ def test_links_that_were_not_followed_are_counted(batch, tmp_path):
     batch.put("a.jpg")
     (tmp_path / "b.jpg").write_bytes(photo())
     (batch.photos / "b.jpg").symlink_to(tmp_path / "b.jpg")
-    assert "not followed: 1 link to a folder or out of what was given\n" in batch.run()[1]
+    assert "not followed: 1 link that leads to a folder, or out of the folders given\n" in batch.run()[1]
     assert batch.files == ["a.jpg"]
 
 

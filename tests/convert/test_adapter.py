@@ -97,9 +97,9 @@ def test_an_adapter_for_another_model_is_refused(tmp_path, tensors, pairs):
         convert_gguf(gguf, tmp_path, adapter=tmp_path / "adapter", progress=lambda _: None)
 
     a, b = pairs["blk.0.attn_q.weight"]
-    with pytest.raises(ModelCorrupt, match=r"adapts `blk.9.attn_q.weight`, which is no layer's matrix of"):
+    with pytest.raises(ModelCorrupt, match=r"adapts `blk.9.attn_q.weight`, which is not a layer's matrix of"):
         convert(pairs | {"blk.9.attn_q.weight": (a, b)})
-    with pytest.raises(ModelCorrupt, match=r"adapts `output_norm.weight`, which is no layer's matrix of"):
+    with pytest.raises(ModelCorrupt, match=r"adapts `output_norm.weight`, which is not a layer's matrix of"):
         convert(pairs | {"output_norm.weight": (a, b)})
     with pytest.raises(ModelCorrupt, match=r"adapts `blk.0.attn_q.weight` as \(60, 64\), but it is \(64, 64\)"):
         convert(pairs | {"blk.0.attn_q.weight": (a, b[:60])})
@@ -134,14 +134,14 @@ def test_the_smallest_sound_adapter_is_read(tmp_path):
         (file_bytes(b"[" * 100_000), "invalid JSON in header: invalid type: sequence"),
         (file_bytes([1]), "invalid JSON in header: invalid type: sequence"),
         (file_bytes(b'{"x.a":' + b"[" * 100_000), "invalid JSON in header: "),
-        (file_bytes({"x.a": GOOD_A, "x.b": GOOD_B}), "its metadata have no number `scale`"),
-        (file_bytes(GOOD | {"__metadata__": {"scale": "much"}}), "its metadata have no number `scale`"),
+        (file_bytes({"x.a": GOOD_A, "x.b": GOOD_B}), "its metadata has no number `scale`"),
+        (file_bytes(GOOD | {"__metadata__": {"scale": "much"}}), "its metadata has no number `scale`"),
         (file_bytes(GOOD | {"__metadata__": {"scale": "inf"}}), "its scale is inf"),
-        (file_bytes(GOOD | {"y": C}, bytes(20)), "`y` is neither an `.a` nor a `.b`"),
+        (file_bytes(GOOD | {"y": C}, bytes(20)), "`y` ends neither in `.a` nor in `.b`"),
         (file_bytes(GOOD | {"x.b": 3}), "invalid JSON in header: invalid type: integer `3`"),
         (file_bytes(GOOD | {"x.b": GOOD_B | {"dtype": "I16"}}), "`x.b` is of type `I16`, not one of F16, F32"),
         (file_bytes(GOOD | {"x.b": GOOD_B | {"dtype": ["F16"]}}), "invalid JSON in header: invalid type: sequence"),
-        (file_bytes(GOOD | {"x.b": GOOD_B | {"shape": [2, 1, 1]}}), "`x.b` has no two dimensions"),
+        (file_bytes(GOOD | {"x.b": GOOD_B | {"shape": [2, 1, 1]}}), "`x.b` does not have two dimensions"),
         (
             file_bytes(GOOD | {"x.b": GOOD_B | {"shape": [2, True]}}),
             "invalid JSON in header: invalid type: boolean `true`",
@@ -167,12 +167,15 @@ def test_the_smallest_sound_adapter_is_read(tmp_path):
         (file_bytes(GOOD, bytes(11)), "incomplete metadata, file not fully covered"),
         (file_bytes(GOOD, bytes(13)), "incomplete metadata, file not fully covered"),
         (file_bytes({"__metadata__": {"scale": "1"}}, b""), "it has no tensors"),
-        (file_bytes({key: GOOD[key] for key in ("__metadata__", "x.a")}, bytes(8)), "has not both of its factors"),
+        (
+            file_bytes({key: GOOD[key] for key in ("__metadata__", "x.a")}, bytes(8)),
+            "does not have both of its factors",
+        ),
         (
             file_bytes(GOOD | {"x.b": GOOD_B | {"shape": [1, 2]}}),
             r"the factors of `x`, \(1, 4\) and \(1, 2\), have different ranks",
         ),
-        (file_bytes(GOOD, b"\xff\x7f" * 6), "`x.a` holds infinities or no numbers at all"),
+        (file_bytes(GOOD, b"\xff\x7f" * 6), "`x.a` holds values that are infinite or not numbers"),
     ],
 )
 def test_a_damaged_adapter_says_what_is_wrong(tmp_path, data, message):

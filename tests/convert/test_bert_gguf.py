@@ -139,7 +139,7 @@ def test_older_files_call_the_special_tokens_otherwise_and_have_no_token_types(t
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"bert__pooling_type": 3}, ModelUnsupported, "says `bert.pooling_type` is 3, which is not converted"),
+        ({"bert__pooling_type": 3}, ModelUnsupported, "says `bert.pooling_type` is 3, which cannot be converted"),
         ({"without": ["bert.pooling_type"]}, ModelUnsupported, "says `bert.pooling_type` is None"),
         ({"bert__attention__causal": True}, ModelUnsupported, "has causal attention"),
         ({"bert__block_count": 0}, ModelCorrupt, "says `bert.block_count` is `0`, not a size up to 1024"),

@@ -44,7 +44,7 @@ def package_of(folder):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"architectures": ["MPNetModel"]}, ModelUnsupported, "has the architecture `MPNetModel`, which is not"),
+        ({"architectures": ["MPNetModel"]}, ModelUnsupported, "has the architecture `MPNetModel`, which cannot be"),
         ({"architectures": ["BertForMaskedLM"]}, ModelUnsupported, "has the architecture `BertForMaskedLM`"),
         ({"architectures": None}, ModelUnsupported, "does not name one architecture"),
         ({"architectures": [["BertModel"]]}, ModelUnsupported, "does not name one architecture"),
@@ -62,8 +62,8 @@ def package_of(folder):
         ({"layer_norm_eps": float("nan")}, ModelCorrupt, "says `layer_norm_eps` is `nan`, not a positive number"),
         ({"hidden_act": {"a": 1}}, ModelCorrupt, "says `hidden_act` is an object, not a text"),
         ({"is_decoder": "no"}, ModelCorrupt, "says `is_decoder` is `no`, not `true` or `false`"),
-        ({"architectures": ["RobertaModel"], "pad_token_id": 94}, ModelCorrupt, "no place among 95 positions"),
-        ({"architectures": ["RobertaModel"], "pad_token_id": -1}, ModelCorrupt, "no place among 95 positions"),
+        ({"architectures": ["RobertaModel"], "pad_token_id": 94}, ModelCorrupt, "does not fit into 95 positions"),
+        ({"architectures": ["RobertaModel"], "pad_token_id": -1}, ModelCorrupt, "does not fit into 95 positions"),
         ([1], ModelCorrupt, "config.json` is not a JSON object"),
     ],
     ids=str,
@@ -79,14 +79,14 @@ def test_the_hint_says_what_is_converted(folder):
     change(folder, "config.json", {"architectures": ["MPNetModel"]})
     with pytest.raises(ModelUnsupported) as caught:
         check_encoder(folder)
-    assert caught.value.hint == "convertible are: BertModel, RobertaModel, XLMRobertaModel"
+    assert caught.value.hint == "these can be converted: BertModel, RobertaModel, XLMRobertaModel"
 
 
 @pytest.mark.parametrize(
     ("modules", "error", "message"),
     [
-        ([ENCODER, POOLING, DENSE], ModelUnsupported, "has the module `Dense`, which is not converted"),
-        ([ENCODER, POOLING, NORMALIZE, NORMALIZE], ModelUnsupported, "an order that is not converted"),
+        ([ENCODER, POOLING, DENSE], ModelUnsupported, "has the module `Dense`, which cannot be converted"),
+        ([ENCODER, POOLING, NORMALIZE, NORMALIZE], ModelUnsupported, "an order that cannot be converted"),
         ([POOLING, ENCODER], ModelUnsupported, "has the modules Pooling, Transformer, an order"),
         ([ENCODER], ModelUnsupported, "has the modules Transformer, an order"),
         ([], ModelUnsupported, "has the modules none, an order"),
@@ -130,7 +130,7 @@ def test_newer_folders_name_their_modules_and_their_pooling_otherwise(folder, po
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pooling_mode_cls_token": True}, "pools by `cls` and `mean`, which is not converted"),
+        ({"pooling_mode_cls_token": True}, "pools by `cls` and `mean`, which cannot be converted"),
         ({"pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True}, "pools by `lasttoken`"),
         ({"pooling_mode_mean_tokens": False, "pooling_mode_mean_sqrt_len_tokens": True}, "`mean_sqrt_len_tokens`"),
         ({"pooling_mode": "weightedmean"}, "pools by `weightedmean`"),
@@ -154,7 +154,7 @@ def test_a_prompt_is_put_before_texts_only_if_it_is_the_default(folder):
 
 def test_a_prompt_that_is_missing_or_left_out_of_the_mean_is_refused(folder):
     change(folder, "config_sentence_transformers.json", {"prompts": {"a": "x"}, "default_prompt_name": "b"})
-    with pytest.raises(ModelCorrupt, match="has no prompt `b`, its default"):
+    with pytest.raises(ModelCorrupt, match="has no prompt `b`, although that is its default"):
         check_encoder(folder)
     change(folder, "config_sentence_transformers.json", {"default_prompt_name": "a"})
     change(folder, "1_Pooling/config.json", {"include_prompt": False})
@@ -197,7 +197,7 @@ def test_texts_are_never_longer_than_the_positions_and_what_attention_can_take(f
 
 def test_texts_that_leave_no_room_for_a_word_are_refused(folder):
     change(folder, "sentence_bert_config.json", {"max_seq_length": 2})
-    with pytest.raises(ModelCorrupt, match="has texts of 2 tokens, which leaves no room for a word"):
+    with pytest.raises(ModelCorrupt, match="allows texts of 2 tokens, which leaves no room for a word"):
         package_of(folder)
 
 

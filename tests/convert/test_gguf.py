@@ -125,7 +125,7 @@ def test_other_versions_are_unsupported_rather_than_damaged(write, version, what
         (patched(FIRST + 4, "QQ", 2**62, 2**62), "tensor `first` reaches past the end of the file"),
         (patched(FIRST + 20, "I", 77), "tensor `first` has the unknown type 77"),
         (patched(FIRST + 20, "I", 2), "tensor `first` of type Q4_0 cannot have the shape"),
-        (patched(FIRST + 24, "Q", 8), "tensor `first` lies at 8, which is no multiple of 32"),
+        (patched(FIRST + 24, "Q", 8), "tensor `first` lies at 8, which is not a multiple of 32"),
         (patched(SECOND + 16, "Q", 0), "tensors `first` and `second` overlap"),
         (patched(SECOND + 16, "Q", 2**63), "tensor `second` reaches past the end of the file"),
         (SMALL[:-32], "tensor `second` reaches past the end of the file"),

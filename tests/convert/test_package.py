@@ -210,7 +210,7 @@ WIDE = np.ones((64, 64), np.float32)
     [
         (
             ModelUnsupported,
-            "has the architecture `mamba`, which is not converted",
+            "has the architecture `mamba`, which cannot be converted",
             {"metadata": {"general.architecture": "mamba"}},
         ),
         (ModelUnsupported, "is a mixture of experts", {"metadata": {"llama.expert_count": 8}}),
@@ -271,8 +271,8 @@ def test_what_cannot_be_converted_is_named_by_its_header_alone(tmp_path, error, 
 @pytest.mark.parametrize(
     ("message", "tensors"),
     [
-        ("tensor `blk.0.attn_k.weight` holds values that no weight has", {"blk.0.attn_k.weight": (32, 64, np.nan)}),
-        ("tensor `blk.1.attn_k.weight` holds values that no weight has", {"blk.1.attn_k.weight": (32, 64, 3e38)}),
+        ("tensor `blk.0.attn_k.weight` holds values that cannot be weights", {"blk.0.attn_k.weight": (32, 64, np.nan)}),
+        ("tensor `blk.1.attn_k.weight` holds values that cannot be weights", {"blk.1.attn_k.weight": (32, 64, 3e38)}),
         ("divides rotary frequencies by zero", {"rope_freqs.weight": (8, 0)}),
     ],
 )

@@ -210,7 +210,7 @@ def test_a_free_text_ends_where_the_context_does(tiny):
 
 def test_a_document_without_an_ending_within_reach_is_an_error_when_the_context_ends(tiny):
     sequence = scripted(tiny, "abcd", capacity=len(tiny.prompt("photo")) + 2)
-    with pytest.raises(GenerationError, match="the context ended before the document could") as caught:
+    with pytest.raises(GenerationError, match="the context is full, and the document is not complete") as caught:
         tiny.decode(tiny.pattern("[a-z]{3000}"), sequence=sequence)
     assert caught.value.hint == "raise OLLAMA_CONTEXT_LENGTH"
 

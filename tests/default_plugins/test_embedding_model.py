@@ -178,7 +178,7 @@ def test_a_damaged_package_is_one_clear_line(tmp_path, file, content, message):
     ("name", "content", "reason"),
     [
         ("config.json", b"{}", "`config.json` does not name one architecture"),
-        ("modules.json", b"[]", "`modules.json` has the modules none, an order that is not converted"),
+        ("modules.json", b"[]", "`modules.json` has the modules none, an order that cannot be converted"),
         ("model.safetensors", b"", "`model.safetensors` is not a sound safetensors file: it is too short"),
         ("tokenizer.json", None, "the folder has no `tokenizer.json`"),
     ],

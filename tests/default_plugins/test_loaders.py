@@ -60,14 +60,14 @@ def test_a_photo_scaled_down_keeps_its_upright_original_size():
     stored = Image.fromarray(np.ascontiguousarray(np.rot90(quadrants(1200, 800), 1)))
     exif = Image.Exif()
     exif[0x0112] = 6
-    image = decode(encode(stored, "JPEG", exif=exif), ".jpg", LOADERS, fit_pixels=60_000)
+    image = decode(encode(stored, "JPEG", exif=exif), ".jpg", LOADERS, sizes=(60_000,))
     assert (image.width, image.height) == (1200, 800)
     assert image.pixels.shape == (200, 300, 3)
     assert corners(image.pixels) == "RGBW"
 
 
 def test_a_small_photo_is_never_enlarged():
-    image = decode(encode(picture(7, 5), "PNG"), ".png", LOADERS, fit_pixels=10_000)
+    image = decode(encode(picture(7, 5), "PNG"), ".png", LOADERS, sizes=(10_000,))
     assert image.pixels.shape == (5, 7, 3)
 
 

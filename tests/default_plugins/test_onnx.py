@@ -115,7 +115,7 @@ def test_an_adapter_beside_the_file_goes_into_the_package(bundle):
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"general.architecture": "mamba"}, "the file has the architecture `mamba`, which is not converted"),
+        ({"general.architecture": "mamba"}, "the file has the architecture `mamba`, which cannot be converted"),
         ({"llama.expert_count": 8}, "the file is a mixture of experts"),
         ({"tokenizer.ggml.pre": "tekken"}, "the file cuts texts by the rule `tekken`, which is not known"),
     ],

@@ -251,7 +251,7 @@ def test_where_rewinding_is_not_exact_every_prompt_is_computed_whole(bundle, ope
         logits, present = run(prefixes, tokens(0, 40))
         assert present == 0
         assert np.array_equal(logits, expected)
-    assert caplog.text.count("rewinding is not exact: every prompt is computed whole") == 1
+    assert caplog.text.count("rewinding is not exact, so every prompt is computed as a whole") == 1
 
 
 @pytest.mark.slow

@@ -258,7 +258,7 @@ def test_where_cut_prompts_are_not_exact_every_prompt_is_computed_whole(make, lo
         assert row.reused == 0
         assert np.array_equal(logits, lone_logits(tokens(0, 40), (), slots=2))
         rows.release(row)
-    assert caplog.text.count("cut prompts are not exact: every prompt is computed whole") == 1
+    assert caplog.text.count("prompts in pieces are not exact, so every prompt is computed as a whole") == 1
 
 
 # --- a sequence that is alone ---

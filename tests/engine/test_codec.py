@@ -305,7 +305,7 @@ def test_an_error_class_of_a_plugin_arrives_as_the_nearest_class_of_ours():
 def test_an_error_that_was_not_raised_on_purpose_arrives_as_a_generation_error():
     arrived = ErrorValue.of(ZeroDivisionError("division by zero")).to_error()
     assert type(arrived) is errors.GenerationError
-    assert arrived.message == "the runner failed: ZeroDivisionError: division by zero"
+    assert arrived.message == "olpipe failed: ZeroDivisionError: division by zero"
 
 
 def test_a_name_that_is_no_error_is_not_raised():

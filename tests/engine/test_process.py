@@ -20,6 +20,7 @@ from olpipe.errors import (
     GenerationError,
     ModelCorrupt,
     OlpipeError,
+    PluginError,
     UnknownName,
     UsageError,
 )
@@ -122,9 +123,15 @@ def test_the_error_of_one_request_is_raised_with_its_class_and_hint_and_the_next
 def test_an_unexpected_exception_fails_its_request_and_the_next_is_answered(start):
     process = start(fail_on="bad")
     process.wait_loaded()
-    with pytest.raises(GenerationError, match=r"^the runner failed: RuntimeError: echo fails as told$"):
+    with pytest.raises(GenerationError, match=r"^the backend `echo` failed: RuntimeError: echo fails as told$"):
         process.submit(ask("bad word")).completion()
     assert process.submit(ask("good")).completion().text == "good"
+
+
+def test_a_backend_that_fails_to_load_is_told_with_its_name_and_its_plugin(start):
+    message = r"^the backend `echo` of the plugin `echo` failed: RuntimeError: echo fails as told$"
+    with pytest.raises(PluginError, match=message):
+        start(fail_on_load=True).wait_loaded()
 
 
 def test_a_request_that_json_cannot_hold_is_refused_where_it_is_submitted(start):

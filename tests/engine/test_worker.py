@@ -190,6 +190,21 @@ def test_the_trouble_of_one_sequence_ends_that_one_only(bench):
     assert [spoken(others, sequence_id) for sequence_id in (2, 3)] == ["a b c", "a b c"]
 
 
+class ConfusedRunner(EchoRunner):
+    """An echo that gives its answers under other numbers."""
+
+    def step(self) -> Sequence[tuple[int, Chunk]]:
+        return [(number + 98, chunk) for number, chunk in super().step()]
+
+
+def test_a_runner_that_answers_what_it_was_not_given_fails_those_that_it_was_given(bench):
+    one = bench(ConfusedRunner(EchoOptions(slots=2), 4096))
+    one.submit(1, "a b c")
+    (refused,) = [answer for answer in one.until_last(1) if isinstance(answer, Refused)]
+    message = "the runner failed: ValueError: it answered sequence 99, which it was not given"
+    assert (refused.sequence_id, refused.error.message) == (1, message)
+
+
 def test_as_many_requests_run_side_by_side_as_the_runner_has_slots(bench):
     runner = NotingRunner(EchoOptions(slots=2, endless_on="endless"))
     one = bench(runner)

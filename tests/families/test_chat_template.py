@@ -95,7 +95,7 @@ def test_after_an_endless_conversation_the_next_one_is_rendered():
     template = ChatTemplate(
         "{% for a in range(messages[0].rounds) %}{% for b in range(9999) %}{% endfor %}{% endfor %}x"
     )
-    with pytest.raises(ModelCorrupt, match="what is not allowed"):
+    with pytest.raises(ModelCorrupt, match="something forbidden"):
         template.render([{"role": "user", "rounds": 9999}])
     assert template.render([{"role": "user", "rounds": 1}]) == "x"
 

@@ -191,7 +191,7 @@ def test_a_model_without_eyes_says_so(renderer):
 def test_a_text_with_a_gap_has_no_images(renderer, vocabulary_with):
     vocabulary = vocabulary_with("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
     render = renderer(TEXTS, vocabulary=vocabulary, show_image=lambda image: ImageSpan((1,), 0, 1, "red"))
-    with pytest.raises(UsageError, match="there are no images in a text that has a gap"):
+    with pytest.raises(UsageError, match="a text with a gap cannot have images"):
         render(GenerateRequest("toy", (message("user", "the", RED),), suffix="dog"))
 
 

@@ -102,10 +102,10 @@ def test_special_tokens_may_have_a_file_of_their_own_and_the_configuration_count
     [
         ("{", "Expecting property name"),
         ([], "`tokenizer_config.json` is not a JSON object"),
-        ({"chat_template": 7}, "`chat_template` is neither a text nor texts with names"),
+        ({"chat_template": 7}, "`chat_template` is neither a text nor a list of texts with names"),
         ({"chat_template": [{"name": "default"}]}, "`template` is missing"),
         ({"chat_template": ["one"]}, "indices must be"),
-        ({"chat_template": {"default": ["one"]}}, "`chat_template` is neither a text nor texts with names"),
+        ({"chat_template": {"default": ["one"]}}, "`chat_template` is neither a text nor a list of texts with names"),
     ],
 )
 def test_damaged_files_are_told_in_one_line(read, config, reason, tmp_path):

@@ -68,7 +68,7 @@ def test_lark_and_regular_expressions_are_compiled(tokenizer):
     ],
 )
 def test_what_cannot_be_decoded_to_is_refused_in_one_line(tokenizer, guidance):
-    with pytest.raises(SchemaError, match="cannot be decoded to") as caught:
+    with pytest.raises(SchemaError, match="cannot be enforced") as caught:
         Grammars(tokenizer).matcher(guidance)
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 300

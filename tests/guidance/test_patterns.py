@@ -45,9 +45,9 @@ def test_expressions_mean_to_the_grammar_what_they_mean_to_the_judge(pattern, te
     [
         ("(", "`\\$.a` is not a regular expression that can be checked"),
         (r"^\p{L}$", "`\\$.a` is not a regular expression that can be checked"),
-        ("^(?!no)", "`\\$.a` cannot be decoded to: it looks around or back"),
-        (r"(a)\1", "`\\$.a` cannot be decoded to: it looks around or back"),
-        (r"\bword\b", "`\\$.a` cannot be decoded to: it looks around or back"),
+        ("^(?!no)", "`\\$.a` cannot be enforced: it looks around or back"),
+        (r"(a)\1", "`\\$.a` cannot be enforced: it looks around or back"),
+        (r"\bword\b", "`\\$.a` cannot be enforced: it looks around or back"),
     ],
 )
 def test_what_no_grammar_holds_is_refused_with_its_path(pattern, message):

@@ -116,7 +116,7 @@ def test_a_schema_that_nothing_satisfies_is_refused_with_the_reason(schema, mess
     [
         (
             {"properties": {"a": {"not": {"pattern": "x"}}}},
-            r"`\$\.properties\.a\.not` cannot be decoded to: .*`pattern`",
+            r"`\$\.properties\.a\.not` cannot be enforced: .*`pattern`",
         ),
         (
             {"items": {"$ref": "https://example.org/s"}, "type": "array"},

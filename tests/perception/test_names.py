@@ -2,7 +2,7 @@
 
 import pytest
 
-from olpipe.errors import UsageError
+from olpipe.errors import PluginError, UsageError
 from olpipe.image import Box
 from olpipe.interfaces import Perceiver
 from olpipe.perception.names import names_in
@@ -63,6 +63,38 @@ def test_a_language_without_words_is_a_usage_error_with_those_that_have_some(lan
         names_in(language, [BILINGUAL])
     assert caught.value.message == f"there are no tags in `{language}`"
     assert caught.value.hint == hint
+
+
+def test_a_perceiver_whose_translations_fail_is_told_with_its_name():
+    class Mute(Polyglot):
+        def translations(self):
+            raise KeyError("de")
+
+    with pytest.raises(PluginError, match=r"^the perceiver `polyglot` failed: KeyError: 'de'$"):
+        names_in("de", [Mute()])
+
+
+def test_translations_that_are_no_mapping_are_told_with_the_perceivers_name():
+    class Listing(Polyglot):
+        def translations(self):
+            return ["de"]
+
+    with pytest.raises(PluginError, match="failed: TypeError: its `translations` are a list where a mapping is"):
+        names_in("de", [Listing()])
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ({"tags": ("cat",)}, r"`tags` of evidence is a tuple of `Label`, not of 'cat'"),
+        ({"tags": [Label("cat", 1.0)]}, r"`tags` of evidence is a tuple of `Label`, not of \[Label"),
+        ({"texts": ("EXIT",)}, r"`texts` of evidence is a tuple of `ReadText`, not of 'EXIT'"),
+        ({"objects": (Box(1, 2, 3, 4),)}, r"`objects` of evidence is a tuple of `Detection`, not of Box"),
+    ],
+)
+def test_evidence_of_other_types_is_refused_where_it_is_made(parts, problem):
+    with pytest.raises(TypeError, match=problem):
+        Evidence(**parts)
 
 
 def test_evidence_is_renamed_and_what_became_equal_is_said_once():

@@ -1,14 +1,18 @@
 """How perceivers are used: found once, given the pixels that they want, and told by name when they fail."""
 
+import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from olpipe.default_plugins.loaders.pillow import PillowLoader
 from olpipe.errors import ImageUnreadable, PluginError
 from olpipe.generation import GenerateRequest
 from olpipe.image import USUAL_PIXELS, Box, DecodedImage
+from olpipe.imaging.decode import decode
 from olpipe.interfaces import Perceiver
 from olpipe.messages import Message
 from olpipe.model import ModelBundle, ModelConfig, ModelName
@@ -44,6 +48,12 @@ class CountingRegistry(Registry):
     def get(self, name):
         self.asked[name] += 1
         return super().get(name)
+
+
+def encode(pixels):
+    with io.BytesIO() as file:
+        Image.fromarray(pixels).save(file, "JPEG")
+        return file.getvalue()
 
 
 def photo(height, width, scale=1):
@@ -85,7 +95,7 @@ def test_a_perceiver_that_is_named_twice_looks_once():
 def test_each_perceiver_gets_the_pixels_that_it_can_use_and_boxes_stay_in_pixels_of_the_original():
     usual, fine = Looking("usual"), Looking("fine", 4_000_000)
     ready = grounder(usual, fine)
-    assert ready.fit_pixels == 4_000_000
+    assert ready.sizes(400_000) == {USUAL_PIXELS, 4_000_000}
     ready.ground(request(photo(1500, 2500, scale=2)))  # 3.75 of 15 megapixels are left
     (usual_pixels, *usual_size), (fine_pixels, *fine_size) = *usual.shown, *fine.shown
     assert 0.99 * USUAL_PIXELS < usual_pixels <= 1.01 * USUAL_PIXELS
@@ -93,8 +103,53 @@ def test_each_perceiver_gets_the_pixels_that_it_can_use_and_boxes_stay_in_pixels
     assert usual_size == fine_size == [5000, 3000]
 
 
-def test_without_perceivers_nobody_wants_pixels():
-    assert grounder().fit_pixels == 0
+@pytest.mark.parametrize(
+    ("perceivers", "sees", "sizes"),
+    [
+        ((), False, {400_000}),
+        ((), True, {400_000}),
+        ((Looking("one"), Looking("two")), False, {USUAL_PIXELS}),
+        ((Looking("one"), Looking("two", 9)), True, {400_000, USUAL_PIXELS, 9}),
+    ],
+)
+def test_photos_are_wanted_in_the_sizes_that_perceivers_and_a_model_that_sees_can_use(perceivers, sees, sizes):
+    assert grounder(*perceivers, sees=sees).sizes(400_000) == sizes
+
+
+class Watching(Looking):
+    """Keeps the pixels that it was shown."""
+
+    def perceive(self, image):
+        self.seen = image.pixels
+        return Evidence()
+
+
+def test_what_a_perceiver_sees_does_not_depend_on_what_the_others_can_use():
+    noise = np.random.default_rng(3).integers(0, 256, (600, 900, 3), np.uint8)
+    data = encode(noise)
+    alone, beside, fine = Watching("alone", 40_000), Watching("beside", 40_000), Watching("fine", 300_000)
+    for ready in (grounder(alone), grounder(fine, beside)):
+        ready.ground(request(decode(data, ".jpg", [PillowLoader()], sizes=ready.sizes(USUAL_PIXELS))))
+    assert np.array_equal(alone.seen, beside.seen)
+    assert fine.seen.size > 7 * beside.seen.size
+
+
+def test_a_perceiver_cannot_change_what_others_see():
+    class Scribbling(Looking):
+        def perceive(self, image):
+            image.pixels[:] = 0
+            return Evidence()
+
+    with pytest.raises(PluginError, match=r"the perceiver `scribbling` .* failed: ValueError: .*read-only"):
+        grounder(Scribbling("scribbling")).ground(request(photo(30, 40)))
+
+
+def test_a_model_that_sees_gets_one_size_of_a_photo():
+    image = decode(encode(np.zeros((60, 90, 3), np.uint8)), ".jpg", [PillowLoader()], sizes=(5400, 600))
+    assert [pixels.shape[:2] for pixels in (image.pixels, *image.smaller)] == [(60, 90), (20, 30)]
+    for wanted, shape in ((600, (20, 30)), (5400, (60, 90))):
+        (shown,) = grounder(sees=True).ground(request(image), model_pixels=wanted).messages[0].images
+        assert (shown.pixels.shape[:2], shown.smaller) == (shape, ())
 
 
 @pytest.mark.parametrize("perceivers", [(), (Looking("fine", 4_000_000),)])
@@ -119,7 +174,8 @@ class Failing(Looking):
         return self.fail("perceive") or self.result
 
     def words(self):
-        return self.fail("words") or {}
+        self.fail("words")
+        return self.result if self.call == "words" else {}
 
     def fail(self, call):
         if call == self.call and self.error is not None:
@@ -133,6 +189,7 @@ class Failing(Looking):
         ({"call": "perceive", "error": OSError(2, "No such file")}, "FileNotFoundError: [Errno 2] No such file"),
         ({"call": "perceive", "error": KeyError()}, "KeyError: KeyError"),
         ({"call": "words", "error": ValueError("no words")}, "ValueError: no words"),
+        ({"call": "words", "result": ["man"]}, "TypeError: its `words` are a list where a mapping is expected"),
         ({"call": "", "result": None}, "TypeError: it gave a NoneType where `Evidence` is expected"),
         ({"call": "", "result": [BOX]}, "TypeError: it gave a list where `Evidence` is expected"),
     ],

@@ -12,7 +12,7 @@ import pytest
 
 from olpipe.convert.architectures import FORMAT_VERSION
 from olpipe.default_plugins.onnx.backend import OnnxBackend
-from olpipe.errors import DigestMismatch, ModelCorrupt, StoreError
+from olpipe.errors import DigestMismatch, ModelCorrupt, PluginError, StoreError
 from olpipe.model import ModelConfig, ModelName
 from olpipe.store.build import build
 from olpipe.store.library import UNNAMED_BLOB_KEPT_S, Library
@@ -135,6 +135,16 @@ def test_an_upgrade_of_the_format_converts_again_and_removes_what_it_replaces(li
     assert steps
     assert [path.name for path in bundle.cache.iterdir()] == [f"onnx-{FORMAT_VERSION + 1}"]
     assert backend.refuses(again) is None
+
+
+def test_a_backend_that_fails_to_build_is_told_with_its_name(library, tmp_path):
+    class Clumsy(OnnxBackend):
+        def build(self, bundle, progress):
+            raise ZeroDivisionError("float division by zero")
+
+    add_package(write_tiny_gguf(tmp_path / "tiny.gguf"), ONE, library, silent)
+    with pytest.raises(PluginError, match=r"^the backend `onnx` failed: ZeroDivisionError: float division by zero$"):
+        build(library.get(ONE), Clumsy(), silent)
 
 
 def test_packages_of_the_folder_names_before_formats_had_versions_go_too(library, tmp_path):

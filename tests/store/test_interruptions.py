@@ -212,5 +212,5 @@ def test_a_store_that_may_not_be_written_is_one_clear_line(isolated_home, weight
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2:] == [
         f"error: `{isolated_home / 'models' / 'incoming'}` cannot be written (Not a directory)",
-        "hint: set OLPIPE_HOME or OLLAMA_MODELS to a folder of yours",
+        "hint: set OLPIPE_HOME or OLLAMA_MODELS to a folder that you may write to",
     ]

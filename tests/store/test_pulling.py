@@ -328,7 +328,9 @@ def reaching_out(name, store):
 
 @pytest.mark.parametrize("commit", [no_manifest, missing_blob, reaching_out])
 def test_what_cannot_be_laid_out_is_refused_and_not_called_a_model_that_is_here(library, plugins, commit):
+    source = Careless(commit)
+    plugins.model_sources.register(source, "stranger")
     with pytest.raises(ModelCorrupt, match="`x:latest` cannot be used: ") as caught:
-        pull(Careless(commit), "x", ModelName.parse("x"), library, plugins, progress=silent)
+        pull(source, "x", ModelName.parse("x"), library, plugins, progress=silent)
     assert "olpipe rm" not in caught.value.hint
     assert library.names() == []

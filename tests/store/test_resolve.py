@@ -83,7 +83,7 @@ def test_what_is_on_this_machine_comes_before_what_is_announced(library, plugins
         ("tiny-photo", "did you mean `tiny-photos:latest`? run `olpipe pull tiny-photos:latest`"),
         ("my-modle", "did you mean `my-model:latest`?"),
         ("pip:weights", "run `olpipe pull pip:weights`"),
-        ("qqqqqq", "run `olpipe pull tiny-photos:latest`, or `olpipe pull file:PATH` for weights of yours"),
+        ("qqqqqq", "run `olpipe pull tiny-photos:latest`, or `olpipe pull file:PATH` for your own weights"),
     ],
 )
 def test_an_unknown_model_is_one_line_and_the_way_on(library, plugins, text, hint):

@@ -13,18 +13,18 @@ from olpipe.interfaces import Executor, Job
 from olpipe.record import Outcome
 
 AHEAD = 2
-"""Photos that are decoded and looked at while the model is busy with others."""
+"""How many photos are decoded and looked at by perceivers while the model is busy with others."""
 
 
 class LocalExecutor(Executor):
-    """Works on a bounded window of photos and yields their outcomes in the order the photos came."""
+    """Works on a few photos at a time and yields their outcomes in the order in which the photos came."""
 
     name = "local"
 
     def map(self, job: Job, images: Iterable[ImageFile]) -> Iterator[Outcome]:
         """Yield one outcome for every image.
 
-        When one fails the machine, what has not begun is dropped and what has is waited for.
+        When the machine fails, photos that have not begun are dropped, and those that have are waited for.
         """
         images = iter(images)
         first = next(images, None)
@@ -48,5 +48,5 @@ class LocalExecutor(Executor):
 
 @hookimpl
 def register_executors() -> Iterable[Executor]:
-    """Bring the executor."""
+    """Return the executor."""
     return (LocalExecutor(),)

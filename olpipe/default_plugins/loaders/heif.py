@@ -1,4 +1,4 @@
-"""Reads HEIC and HEIF with pillow-heif, where the extra `heif` is installed; says so where it is not."""
+"""Reads HEIC and HEIF with pillow-heif. If the extra `heif` is not installed, the error says how to install it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class HeifLoader(ImageLoader):
     suffixes = (".heic", ".heif", ".heics", ".heifs", ".hif")
 
     def recognises(self, header: bytes, suffix: str) -> bool:
-        """Go by the brand in the first box, or by the suffix."""
+        """Look at the brand in the file's first box, or else at the suffix."""
         return (header[4:8] == b"ftyp" and header[8:12] in BRANDS) or suffix in self.suffixes
 
     def decode(self, data: bytes, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
@@ -34,12 +34,12 @@ class HeifLoader(ImageLoader):
             ) from error
         try:
             image = pillow_heif.HeifImageFile(io.BytesIO(data))
-        except SyntaxError as error:  # what Pillow's own format classes raise for a file that is not theirs
+        except SyntaxError as error:  # this is what format classes of Pillow raise for a file of another format
             raise ImageUnreadable(f"the file does not hold a HEIF image: {error}") from error
         return decode_opened(image, refuse_pixels=refuse_pixels, fit_pixels=fit_pixels)
 
 
 @hookimpl
 def register_image_loaders() -> Iterable[ImageLoader]:
-    """Bring the loader."""
+    """Return the loader."""
     return (HeifLoader(),)

@@ -15,15 +15,16 @@ from olpipe.interfaces import ImageLoader
 if TYPE_CHECKING:
     from PIL import Image
 
-# Only formats that hold photos; of the others that Pillow opens, some start a program (EPS)
+# Only formats that hold photos. Pillow opens others, too, but starts a program for some of them (EPS)
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "PCX")
 SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM"),
     *(b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif"),
 )
-"""First bytes that tell a format whatever the suffix says; not TIFF's, for camera raw files begin like TIFF."""
+"""First bytes that tell the format, whatever the suffix says. TIFF's are left out: camera raw files begin like TIFF."""
 
 SWAPS_SIDES = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 
 class PillowLoader(ImageLoader):
@@ -37,7 +38,7 @@ class PillowLoader(ImageLoader):
     )
 
     def recognises(self, header: bytes, suffix: str) -> bool:
-        """Go by the first bytes where they are known, else by the suffix."""
+        """Look at the first bytes; where they do not tell the format, look at the suffix."""
         if header[4:8] == b"ftyp":
             return any(header[at : at + 4] in (b"avif", b"avis") for at in range(8, 64, 4))
         if header[:4] == b"RIFF":
@@ -48,7 +49,7 @@ class PillowLoader(ImageLoader):
         """Decode the first frame."""
         from PIL import Image, UnidentifiedImageError
 
-        Image.MAX_IMAGE_PIXELS = None  # `refuse_pixels` does its work, for each call
+        Image.MAX_IMAGE_PIXELS = None  # `refuse_pixels` takes its place: it can differ from call to call
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError as error:
@@ -64,16 +65,20 @@ def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int) ->
     """
     import numpy as np
 
+    # 1. Refuse what its header says is too large
     width, height = image.size
     if width * height > refuse_pixels:
         raise ImageTooLarge(
             f"the image has {width} x {height} pixels; at most {refuse_pixels / 1e6:.0f} megapixels are decoded"
         )
-    found = image.info.get("original_orientation") or _orientation(image)  # the HEIF reader turns on opening
+    # 2. Decode, and find out how far the image still has to be turned: TIFF images turn themselves when they are
+    #    loaded, the HEIF reader turns images when it opens them, and a PNG may have its orientation after its pixels
+    found = image.info.get("original_orientation") or _orientation(image)
     file_format = image.format or "RAW"
-    image.draft(None, _fitted(width, height, fit_pixels))  # JPEG: decodes at 1/2, 1/4 or 1/8 of the size
+    image.draft(None, _fitted(width, height, fit_pixels))  # lets JPEG decode at 1/2, 1/4 or 1/8 of the size
     image.load()
-    left = _orientation(image)  # TIFF turns itself on loading; PNG may only now know
+    left = _orientation(image)
+    # 3. Eight bits, no transparency, the wanted size, sRGB, upright
     pixels = _fit(_flatten(_eight_bits(image)), fit_pixels)
     upright = _turn(_to_srgb(pixels, image.info.get("icc_profile")), left)
     if left in SWAPS_SIDES:
@@ -97,7 +102,7 @@ def _fitted(width: int, height: int, pixels: int) -> tuple[int, int]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and float greys to eight bits; leave the rest alone."""
+    """Scale 16-bit, 32-bit and float greys to eight bits. Other images stay as they are."""
     import numpy as np
     from PIL import Image
 
@@ -113,7 +118,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Put what is transparent on white."""
+    """Put a white background behind transparent parts."""
     from PIL import Image
 
     if not image.has_transparency_data:
@@ -130,7 +135,7 @@ def _fit(image: Image.Image, pixels: int) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert colours by the embedded profile; without a usable one they are taken as sRGB."""
+    """Convert colours as the embedded profile says. Without a usable profile they are taken for sRGB."""
     from PIL import ImageCms
 
     if profile:
@@ -141,7 +146,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
                 image = converted or image
         except (ImageCms.PyCMSError, OSError):
-            pass  # a profile for other channels, or a damaged one: colours a little off beat no record
+            pass  # a profile for other channels, or a damaged one: slightly wrong colours are better than no record
     return image.convert("RGB")
 
 
@@ -162,5 +167,5 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
 
 @hookimpl
 def register_image_loaders() -> Iterable[ImageLoader]:
-    """Bring the loader."""
+    """Return the loader."""
     return (PillowLoader(),)

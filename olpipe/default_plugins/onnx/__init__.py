@@ -1,4 +1,4 @@
-"""The backend `onnx`: models that are converted here, on plain ONNX Runtime."""
+"""The backend `onnx`: it converts models, and runs them on plain ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GGUF files and embedding models of Hugging Face, converted here and run on plain ONNX Runtime."""
+"""Convert GGUF files and embedding models of Hugging Face, and run them on plain ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from olpipe.interfaces import Backend, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
 
 DEFAULT_PRECISION = "int4"
+"""The precision of a model whose manifest names none."""
+
 ABANDONED_S = 24 * 3600
-"""A conversion that has not ended after so long was killed."""
+"""Seconds after which a conversion that has not ended counts as killed."""
 
 
 class OnnxBackend(Backend):
-    """Runs decoders from GGUF files, several sequences side by side, and embedding models from files and folders."""
+    """Runs decoders, several sequences side by side, and embedding models."""
 
     name = "onnx"
     version = "1"
 
     def refuses(self, bundle: ModelBundle) -> str | None:
-        """Read what the model says of itself, unless it has been converted already."""
+        """Say why this backend cannot run a model, by its header or configuration. A converted model is not read."""
         source = source_of(bundle)
         if source is None:
             return "it has neither a .gguf file nor a `model.safetensors` with its `config.json`"
@@ -40,28 +42,30 @@ class OnnxBackend(Backend):
         return None
 
     def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
-        """Convert the model, with the adapter that lies beside it, into a package.
+        """Convert a model into a package, with the adapter that lies beside it.
 
-        It is made in a folder beside its final place, which is then renamed. Packages of earlier formats go.
+        Packages of earlier formats are removed.
         """
         source, package = source_of(bundle), package_folder(bundle)
         if source is None or is_built(package):
             return
+        # 1. The package is made in another folder, which is then renamed. So a package is always complete.
         bundle.cache.mkdir(parents=True, exist_ok=True)
         unfinished = Path(mkdtemp(prefix=f"{package.name}-", suffix=".unfinished", dir=bundle.cache))
         try:
             _convert(source, unfinished, bundle, progress)
             try:
                 os.rename(unfinished, package)
-            except OSError:  # another process was faster: its package is as good as ours
+            except OSError:  # another process was faster, and its package is the same
                 if not is_built(package):
                     raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+        # 2. The packages that it replaces.
         _remove_earlier(package)
 
     def load(self, bundle: ModelBundle, options: LoadOptions) -> Runner:
-        """Load what was converted, in this process."""
+        """Load a converted model in this process."""
         package = package_folder(bundle)
         if not is_built(package):
             raise ModelCorrupt(
@@ -78,20 +82,20 @@ class OnnxBackend(Backend):
 
 
 def package_folder(bundle: ModelBundle) -> Path:
-    """Return where the converted package lies, or will lie once it is built.
+    """Return the folder of the converted package, whether it exists or not.
 
-    Its name holds the version of the format that this code writes, so that an upgrade converts again.
+    Its name has the version of the format that this code writes. So a newer olpipe converts the model again.
     """
     return bundle.cache / f"onnx-{FORMAT_VERSION}"
 
 
 def is_built(package: Path) -> bool:
-    """Say whether a package is there, whole."""
+    """Say whether a package exists. It gets its name when it is finished, so it is complete."""
     return (package / CONFIG_NAME).is_file() or (package / EMBEDDING_CONFIG).is_file()
 
 
 def source_of(bundle: ModelBundle) -> Path | None:
-    """Return what is converted: a GGUF file or else the model's folder, or None where the model is of neither kind."""
+    """Return what to convert: a GGUF file, or else the model's folder; None where the model is neither."""
     gguf = next(iter(sorted(bundle.path.glob("*.gguf"))), None)
     if gguf is not None:
         return gguf
@@ -101,7 +105,7 @@ def source_of(bundle: ModelBundle) -> Path | None:
 
 
 def _check(source: Path) -> None:
-    """Raise what a conversion would raise, as far as headers and configurations tell."""
+    """Raise the errors that a conversion would raise, as far as headers and configurations show them."""
     if _embeds(source):
         from olpipe.convert.encoder_package import check_encoder
 
@@ -113,6 +117,7 @@ def _check(source: Path) -> None:
 
 
 def _convert(source: Path, folder: Path, bundle: ModelBundle, progress: ProgressCallback) -> None:
+    """Convert a source into a package in an empty folder."""
     if _embeds(source):
         from olpipe.convert.encoder_package import convert_encoder
 
@@ -131,14 +136,14 @@ def _convert(source: Path, folder: Path, bundle: ModelBundle, progress: Progress
 
 
 def _embeds(source: Path) -> bool:
-    """Say whether a source is an embedding model: every folder is one so far."""
+    """Say whether a source is an embedding model. Of folders, only embedding models can be converted."""
     from olpipe.convert.encoder_package import is_encoder
 
     return source.is_dir() or is_encoder(source)
 
 
 def _remove_earlier(package: Path) -> None:
-    """Remove packages of formats that this code no longer reads, and what conversions left that were killed."""
+    """Remove packages of formats that this code no longer reads, and what was left by conversions that were killed."""
     for pattern in ("onnx-*", "ort-genai-*"):
         for folder in package.parent.glob(pattern):
             if folder != package and (folder.suffix != ".unfinished" or _is_abandoned(folder)):
@@ -146,7 +151,8 @@ def _remove_earlier(package: Path) -> None:
 
 
 def _is_abandoned(folder: Path) -> bool:
+    """Say whether a folder was left by a conversion that was killed."""
     try:
         return time.time() - folder.stat().st_mtime > ABANDONED_S
-    except OSError:  # its conversion has just ended
+    except OSError:  # it is gone, because its conversion has just ended
         return False

@@ -1,8 +1,8 @@
 """The KV cache of several sequences on plain ONNX Runtime, and forwards over some of them.
 
-Every layer's keys and values are one array with a row for each sequence. It is the operator's past and present at
-once, so a forward writes what is new in place. A forward over the first rows, or over a single one, gets that part
-of the arrays; nothing is ever gathered.
+The keys of each layer are one array with a row for each sequence, and so are its values. The attention operator gets
+the same array as its past and as its present. So a forward writes new keys and values in place, and nothing is copied.
+The rows of a forward must be next to each other, because it gets that part of the arrays.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ _PAST, _PRESENT = "past_key_values.", "present."
 
 
 class Cache:
-    """Keys and values of `rows` sequences of up to `length` tokens."""
+    """The keys and values of several sequences.
+
+    Attributes:
+        rows: How many sequences there is room for.
+        length: How many tokens each of them may have.
+    """
 
     def __init__(self, session: Any, *, rows: int, length: int) -> None:
-        """Allocate; the system gives memory only to what is written.
+        """Allocate the arrays. The system gives memory only to the parts that are written.
 
         Args:
-            session: Of a graph that our converter wrote.
-            rows: Sequences.
-            length: Tokens of each.
+            session: A session of a graph that `olpipe.convert` wrote.
+            rows: How many sequences to have room for.
+            length: How many tokens each of them may have.
         """
         self._session = session
         self.rows, self.length = rows, length
@@ -38,20 +43,22 @@ class Cache:
                 name = one.name.removeprefix(_PAST)
                 self._arrays[name] = np.zeros((rows, heads, length, size), np.float32)
         vocabulary_size = next(one.shape[-1] for one in session.get_outputs() if one.name == "logits")
-        self._logits = np.empty((rows, 1, vocabulary_size), np.float32)
-        self._bindings: dict[tuple[int, int], Any] = {}
+        self._logits = np.empty((rows, 1, vocabulary_size), np.float32)  # those after each row's last token
+        self._bindings: dict[tuple[int, int], Any] = {}  # by first row and end of the rows
 
     def run(self, tokens: npt.NDArray[np.int64], lengths: Sequence[int], *, first: int = 0) -> None:
-        """Run new tokens of adjoining rows through the model.
+        """Run new tokens through the model, for rows that are next to each other.
 
         Args:
-            tokens: (rows, tokens of each); more than one a row only for a single row.
-            lengths: Tokens that each row holds already.
-            first: The first of the rows.
+            tokens: The token ids, (rows, tokens of each row). Several tokens are allowed for a single row only.
+            lengths: How many tokens each row holds already.
+            first: The number of the first row.
         """
         rows, count = tokens.shape
         ends = np.asarray(lengths, np.int64)[:, None] + count  # (rows, 1)
-        mask = (np.arange(ends.max()) < ends).astype(np.int64)  # (rows, longest row)
+        mask = (np.arange(ends.max()) < ends).astype(
+            np.int64
+        )  # (rows, tokens of the longest row): 1 for its own tokens
         binding = self._binding(first, first + rows)
         binding.bind_cpu_input("input_ids", tokens)
         binding.bind_cpu_input("attention_mask", mask)
@@ -73,13 +80,18 @@ class Cache:
             array[[other, one], :, :tokens] = array[[one, other], :, :tokens]
 
     def take(self, other: Cache, rows: Sequence[tuple[int, int]]) -> None:
-        """Copy rows of another cache into the first of this one, each with how many tokens it holds."""
+        """Copy rows of another cache into the first rows of this one.
+
+        Args:
+            other: The other cache.
+            rows: For each row its number there, and how many of its tokens to copy.
+        """
         for target, (source, tokens) in enumerate(rows):
             for name, array in self._arrays.items():
                 array[target, :, :tokens] = other._arrays[name][source, :, :tokens]
 
     def _binding(self, first: int, end: int) -> Any:
-        """Return the rows of the arrays bound as past, present and logits; made once for the same rows."""
+        """Return a binding of some rows as past, present and logits. It is made once for the same rows."""
         if (first, end) not in self._bindings:
             from onnxruntime import OrtValue
 

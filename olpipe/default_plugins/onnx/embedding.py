@@ -1,4 +1,4 @@
-"""Vectors of texts, from any decoder that was converted here."""
+"""Make vectors of texts with a decoder, a model that was made to write."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _PAST = "past_key_values."
 def embed_with_decoder(
     session: Any, vocabulary: Vocabulary, request: EmbedRequest, *, context_length: int
 ) -> Embeddings:
-    """Return the mean of each text's last hidden states.
+    """Return a vector for each text: the mean of the last layer's hidden states over all its tokens.
 
-    A model that was made to write was not made for this. Its vectors tell near texts from far ones, but less well than
-    those of an embedding model.
+    The vectors of texts with a similar meaning are close to each other. Vectors of an embedding model show this better,
+    because a decoder was not trained for it.
 
     Args:
-        session: Of a graph with the output `hidden_states`.
+        session: A session of a graph with the output `hidden_states`.
         vocabulary: The model's tokens.
         request: The texts.
         context_length: Most tokens of a text.
 
     Raises:
         ContextExceeded: A text is too long, and the request does not allow cutting it.
-        UsageError: There are fewer dimensions than the request asks for.
+        UsageError: The request asks for more dimensions than there are.
     """
     started_ns = time.perf_counter_ns()
     texts = [_fitted(vocabulary.encode(vocabulary.quote(text)), request, context_length) for text in request.texts]
     width = next(one.shape[-1] for one in session.get_outputs() if one.name == "hidden_states")
-    pooled = np.zeros((len(texts), width), np.float32)  # an empty text keeps its zeros
+    pooled = np.zeros((len(texts), width), np.float32)  # (texts, width); a text without tokens keeps its zeros
     for row, tokens in zip(pooled, texts, strict=True):
         if tokens:
             row[:] = _hidden(session, tokens).mean(axis=0)
@@ -48,12 +48,13 @@ def embed_with_decoder(
 
 
 def _fitted(tokens: list[int], request: EmbedRequest, context_length: int) -> list[int]:
+    """Return the tokens of a text, cut to the context where the request allows it."""
     check_length(len(tokens), request, context_length=context_length)
     return tokens[:context_length]
 
 
 def _hidden(session: Any, tokens: Sequence[int]) -> Floats:
-    """Run one text through the model; returns (tokens, width)."""
+    """Run one text through the model; returns its hidden states, (tokens, width)."""
     feeds: dict[str, npt.NDArray[np.generic]] = {
         "input_ids": np.array([tokens], np.int64),
         "attention_mask": np.ones((1, len(tokens)), np.int64),

@@ -1,4 +1,4 @@
-"""An embedding model that was converted here: texts in, vectors out, several texts in one forward."""
+"""Run a converted embedding model: it turns texts into vectors, several texts in one forward."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.sessions import open_session, session_errors
 
 BATCH_TOKENS = 1024
-"""Tokens of one forward, padding included. A longer text goes alone."""
+"""Most tokens of one forward, padding included. A longer text has a forward of its own."""
 
 MULTIPLE = 8
-"""Rows are padded to a multiple of so many tokens: a forward never has a single row of numbers to multiply."""
+"""Texts are padded to a multiple of this many tokens.
+
+So no matrix product has a single row. A single row may be rounded differently than several rows.
+"""
 
 
 class EncoderRunner(Runner):
-    """A BERT encoder with its pooling. It writes no answers."""
+    """A BERT encoder and its pooling. It makes vectors, and writes no answers."""
 
     def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
         """Load a package that `olpipe.convert.encoder_package` wrote.
 
         Raises:
+            UsageError: The context is too short for any text.
             BackendMissing: ONNX Runtime is not installed.
             ModelCorrupt: The package is damaged.
         """
@@ -57,7 +61,7 @@ class EncoderRunner(Runner):
             raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
 
     def embed(self, request: EmbedRequest) -> Embeddings:
-        """Return a vector for each text, which does not depend on the other texts."""
+        """Return a vector for each text. It does not depend on the other texts."""
         started_ns = time.perf_counter_ns()
         texts = self._tokenised(request)
         vectors = np.zeros((len(texts), self._width), np.float32)
@@ -67,40 +71,44 @@ class EncoderRunner(Runner):
         return Embeddings(normalised(vectors, request), sum(map(len, texts)), Timings(prompt_ns=spent_ns))
 
     def prepare(self, request: GenerateRequest) -> Prepared:
-        """Refuse: there is nothing to prepare for a model that does not write."""
+        """Refuse the request, because the model does not write answers."""
         raise UsageError(f"`{request.model}` does not write answers, it makes embeddings")
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
-        """Refuse: nothing was prepared."""
+        """Refuse to start, because nothing can be prepared."""
         raise ValueError("this runner makes embeddings only")
 
     def step(self) -> Sequence[tuple[int, Chunk]]:
-        """Do nothing: no sequence runs."""
+        """Return nothing, because no sequence runs."""
         return ()
 
     def stop(self, sequence_id: int) -> None:
-        """Do nothing: no sequence runs."""
+        """Do nothing, because no sequence runs."""
 
     def close(self) -> None:
         """Free the model."""
         self._session = None
 
     def _tokenised(self, request: EmbedRequest) -> list[list[int]]:
-        """Return each text's tokens, the special ones included, cut where the request allows it."""
+        """Return the tokens of each text, with special tokens, and cut where the request allows it.
+
+        Raises:
+            ContextExceeded: A text is too long, and the request does not allow cutting it.
+        """
         longest = self.info.context_length
         tokens: list[list[int]] = []
         for encoding in self._tokenizer.encode_batch_fast([self._prompt + text for text in request.texts]):
-            # What was cut off comes in pieces, each with special tokens of its own.
+            # The tokenizer gives what it cut off in pieces. Each piece has special tokens, too, which do not count.
             cut = sum(len(piece) - self._special for piece in encoding.overflowing)
             check_length(len(encoding) + cut, request, context_length=longest)
             tokens.append(encoding.ids)
         return tokens
 
     def _forward(self, texts: Sequence[Sequence[int]]) -> Floats:
-        """Run some texts through the model; returns (texts, width)."""
-        lengths = np.array([len(text) for text in texts], np.int32)
-        length = min(_padded(int(lengths.max())), self._longest)  # there are positions for no more
-        ids = np.zeros((len(texts), length), np.int32)
+        """Run some texts through the model; returns their vectors, (texts, width)."""
+        lengths = np.array([len(text) for text in texts], np.int32)  # (texts,)
+        length = min(_padded(int(lengths.max())), self._longest)  # the model has no more positions than `_longest`
+        ids = np.zeros((len(texts), length), np.int32)  # (texts, length): the graph masks the padding
         for row, text in zip(ids, texts, strict=True):
             row[: len(text)] = text
         vectors: Floats = self._session.run(["vectors"], {"input_ids": ids, "lengths": lengths})[0]
@@ -108,10 +116,10 @@ class EncoderRunner(Runner):
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the indices of texts that go together: of like lengths, so that little is padded.
+    """Yield the indices of texts that share a forward. They have similar lengths, so that there is little padding.
 
     Args:
-        lengths: Tokens of each text. Texts without tokens are left out.
+        lengths: How many tokens each text has. Texts without tokens are left out.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
@@ -126,6 +134,7 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _padded(length: int) -> int:
+    """Return a length, rounded up to a multiple of `MULTIPLE`."""
     return -(-length // MULTIPLE) * MULTIPLE
 
 

@@ -1,8 +1,9 @@
-"""A language model on plain ONNX Runtime: several sequences side by side, one forward for all of them.
+"""Run a converted decoder on plain ONNX Runtime: several sequences side by side, with one forward for all of them.
 
-It runs what our own converter wrote, whose graphs give the last logits of every row. Rows may be of any length.
-The attention operator takes several new tokens only of a single row that has a past: so every row moves by one token
-with the others, and forced runs are done alone. A row's logits are then those of a runner that has but this sequence.
+Each sequence has a row of the cache, and rows may have different lengths. The attention operator has a limit: where
+rows have a past, it takes several new tokens for a single row only. So a forward over all rows runs one token of each.
+The forced tokens of a sequence are run in a forward of their own. In this way a sequence gets the same logits as in a
+runner that has no other sequence.
 """
 
 from __future__ import annotations
@@ -29,20 +30,21 @@ from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.sessions import open_session, session_errors
 
 SLOTS = 8
-"""Sequences side by side: more bring little on few cores, and each keeps a row of the cache."""
+"""How many sequences run side by side. On few cores, more bring little, and each takes a row of the cache."""
 
 Said = tuple[int, Chunk | OlpipeError]
+"""The number of a sequence, and what it has to say: a chunk of its answer, or the error that ended it."""
 
 
 @dataclass(slots=True)
 class _Sequence:
-    """One request at work.
+    """One sequence that is running.
 
     Attributes:
         sequence_id: Its number.
         row: Its row of the cache.
-        decoder: What decides its tokens.
-        token: The token that it wants to have run with the others'.
+        decoder: The decoder of its answer.
+        token: Its token for the next forward over all rows.
     """
 
     sequence_id: int
@@ -52,7 +54,7 @@ class _Sequence:
 
 
 class BatchedRunner(Runner):
-    """A decoder that was converted here."""
+    """The runner of a converted decoder."""
 
     def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
         """Load a package.
@@ -76,24 +78,25 @@ class BatchedRunner(Runner):
         self._running: dict[int, _Sequence] = {}
 
     def _open(self, rows: int, length: int) -> Cache:
+        """Make an empty cache."""
         return Cache(self._session, rows=rows, length=length)
 
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
-        """Render the chat template, tokenise, and compile the grammar."""
+        """Render the prompt and compile the grammar."""
         started_ns = time.perf_counter_ns()
         return self._preparer.prepare(request, self._render(request), started_ns=started_ns)
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
-        """Register a sequence; a long one may have to wait until others have ended and left it room."""
+        """Register a sequence. It may have to wait until other sequences have ended and there is room for it."""
         assert isinstance(prepared, PreparedPrompt)
         if len(self._waiting) + len(self._running) >= self.info.slots:
             raise ValueError(f"this runner has {self.info.slots} slots, and all are taken")
         self._waiting.append((sequence_id, prepared))
 
     def step(self) -> Sequence[Said]:
-        """Prefill what is new, then advance every sequence by a token."""
+        """Prefill new sequences, then decode one token of every sequence."""
         said: list[Said] = []
-        # 1. Whoever waits gets a row, in the order of arrival.
+        # 1. Sequences that wait get a row, in the order in which they were registered.
         while self._waiting:
             sequence_id, prepared = self._waiting[0]
             row = self._rows.take(prepared.prompt, prepared.room)
@@ -102,7 +105,7 @@ class BatchedRunner(Runner):
             self._waiting.popleft()
             sequence = self._running[sequence_id] = _Sequence(sequence_id, row, prepared.decoder())
             said += self._said(sequence, _begin(sequence, prepared.prompt))
-        # 2. One forward for all.
+        # 2. One forward runs one token of every sequence.
         if self._running:
             sequences = list(self._running.values())
             logits = self._rows.forward([(sequence.row, sequence.token) for sequence in sequences])
@@ -111,14 +114,14 @@ class BatchedRunner(Runner):
         return said
 
     def stop(self, sequence_id: int) -> None:
-        """Forget a sequence, wherever it is."""
+        """Forget a sequence, whether it is running or waiting."""
         if sequence_id in self._running:
             self._end(self._running[sequence_id])
         else:
             self._waiting = deque(one for one in self._waiting if one[0] != sequence_id)
 
     def embed(self, request: EmbedRequest) -> Embeddings:
-        """Return the mean of each text's last hidden states."""
+        """Return a vector for each text: the mean of the last layer's hidden states."""
         from olpipe.default_plugins.onnx.embedding import embed_with_decoder
 
         return embed_with_decoder(self._session, self._vocabulary, request, context_length=self.info.context_length)
@@ -129,7 +132,7 @@ class BatchedRunner(Runner):
         self._session = None
 
     def _said(self, sequence: _Sequence, runs: Iterator[Run]) -> Iterator[Said]:
-        """Hand on what became showable. A sequence ends with its last run, or with an error of its own."""
+        """Yield what a sequence has to say. It ends with its last run, or with an error of its own."""
         try:
             for run in runs:
                 if run.chunk is not None:
@@ -146,7 +149,7 @@ class BatchedRunner(Runner):
 
 
 def _begin(sequence: _Sequence, prompt: Prompt) -> Iterator[Run]:
-    """Prefill a sequence's prompt, with what its answer begins with, and decode as far as `_decode`."""
+    """Prefill a prompt together with what every answer begins with, and go on as `_decode` does."""
     run = sequence.decoder.begin()
     sequence.decoder.reused(sequence.row.reused)
     yield run
@@ -155,7 +158,12 @@ def _begin(sequence: _Sequence, prompt: Prompt) -> Iterator[Run]:
 
 
 def _decode(sequence: _Sequence, logits: Logits) -> Iterator[Run]:
-    """Decode until a single token has to be run, which is then done together with the others'."""
+    """Decode a sequence until a single token has to be run. That token waits for the forward over all rows.
+
+    Args:
+        sequence: The sequence.
+        logits: The logits after its last token, (vocab_size,).
+    """
     while True:
         run = sequence.decoder.next(logits)
         yield run

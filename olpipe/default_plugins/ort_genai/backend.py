@@ -1,4 +1,4 @@
-"""Packages of ONNX Runtime GenAI, as people export and publish them."""
+"""Run packages of ONNX Runtime GenAI, as people export and publish them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from olpipe.default_plugins.packages import CONFIG_NAME, read_model
 from olpipe.interfaces import Backend, Runner
 from olpipe.model import LoadOptions, ModelBundle
 
-# What a package has beside its text decoder when it is more than that.
+# The parts of a package that is more than a text decoder.
 _OTHER_PARTS = ("vision", "speech", "embedding", "encoder")
 
 
@@ -17,7 +17,7 @@ class OrtGenaiBackend(Backend):
     version = "1"
 
     def refuses(self, bundle: ModelBundle) -> str | None:
-        """Look into the package's configuration."""
+        """Say why this backend cannot run a model, by the configuration of its package."""
         if not (bundle.path / CONFIG_NAME).is_file():
             return f"it has no {CONFIG_NAME}"
         try:

@@ -1,4 +1,4 @@
-"""A text model on ONNX Runtime GenAI: one sequence at a time, decoded by olpipe."""
+"""Run a text model on ONNX Runtime GenAI: one sequence at a time. The decoder is olpipe's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from olpipe.model import LoadOptions, ModelBundle
 
 
 class TextRunner(LogitsRunner):
-    """A package with a text decoder."""
+    """The runner of a package with a text decoder."""
 
     def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
         """Load a package.
@@ -35,6 +35,7 @@ class TextRunner(LogitsRunner):
         super().__init__(vocabulary, self._open, render, context_length=context_length, markers=render.markers)
 
     def _open(self, length: int) -> GeneratorSequence:
+        """Make an empty sequence."""
         return GeneratorSequence(self._runtime, self._model, max_length=length)
 
     def _load(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> Any:

@@ -1,4 +1,4 @@
-"""Import onnxruntime-genai, whichever of its distributions is installed."""
+"""Import onnxruntime-genai. It comes in several distributions, and any of them will do."""
 
 from __future__ import annotations
 

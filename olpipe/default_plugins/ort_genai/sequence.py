@@ -1,4 +1,4 @@
-"""A sequence of an ONNX Runtime GenAI generator, as olpipe decodes it."""
+"""A sequence on an ONNX Runtime GenAI generator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from olpipe.decoding.prompt import Prompt
 
 
 class GeneratorSequence:
-    """One generator.
+    """One generator of the runtime, with its KV cache.
 
-    It only ever appends: `generate_next_token` followed by `append_tokens` would leave the sampled token out of the KV
-    cache. The KV cache is allocated for `capacity` tokens, so it is kept to what requests need.
+    Tokens are only appended. The runtime's `generate_next_token` is never used, because a following `append_tokens`
+    would leave its token out of the KV cache. The KV cache is allocated for `capacity` tokens at once, so a sequence
+    should have no more room than its request needs.
 
     Attributes:
-        capacity: Tokens that the KV cache has room for.
+        capacity: How many tokens the KV cache has room for.
     """
 
     def __init__(self, runtime: Any, model: Any, *, max_length: int) -> None:
@@ -27,7 +28,7 @@ class GeneratorSequence:
         Args:
             runtime: The module `onnxruntime_genai`.
             model: Its loaded model.
-            max_length: Tokens of prompt and answer to have room for.
+            max_length: How many tokens of prompt and answer to have room for.
         """
         params = runtime.GeneratorParams(model)
         params.set_search_options(max_length=max_length, do_sample=False)
@@ -35,15 +36,15 @@ class GeneratorSequence:
         self.capacity = max_length
 
     def prefill(self, prompt: Prompt, start: int) -> Logits:
-        """Run a prompt from one of its tokens on."""
+        """Run a prompt from the position `start` on; returns the logits after it, (vocab_size,)."""
         return self.decode(prompt.tokens[start:])
 
     def decode(self, tokens: Sequence[int]) -> Logits:
-        """Run one forward."""
+        """Run tokens in one forward; returns the logits after the last one, (vocab_size,)."""
         self._generator.append_tokens(np.asarray(tokens, dtype=np.int32))
         logits: Logits = self._generator.get_logits().reshape(-1)
         return logits
 
     def rewind(self, length: int) -> None:
-        """Forget everything behind the first tokens."""
+        """Forget everything but the first `length` tokens."""
         self._generator.rewind_to(length)

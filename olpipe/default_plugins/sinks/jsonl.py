@@ -1,4 +1,4 @@
-"""The sink `jsonl`: one JSON object a line, in a file that grows."""
+"""The sink `jsonl`: a file that grows, with one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 
 BEGINNING = b'{"file":'
-"""Every row begins like this: a file that begins otherwise was written by somebody else."""
+"""Every row begins like this. A file that begins in another way was not written by this sink."""
 
 
 class JsonlSink(Sink):
@@ -25,10 +25,10 @@ class JsonlSink(Sink):
         self._replaces = False
 
     def recover(self, position: int) -> bool:
-        """Cut what lies after a position; 0 begins a new file, which takes the old one's place on the first flush.
+        """Cut off everything after a position. 0 begins a new file, which replaces the old one at the first flush.
 
         Raises:
-            OutputUnavailable: The old one does not hold rows, so it is not replaced.
+            OutputUnavailable: The old file does not hold rows, so it is not replaced.
         """
         if position == 0:
             self._refuse_others()
@@ -54,18 +54,18 @@ class JsonlSink(Sink):
         self._opened().write(orjson.dumps(row) + b"\n")
 
     def flush(self) -> int:
-        """Bring every line to the disk and return the file's length."""
+        """Write every line to the disk and return the file's length."""
         file = self._opened()
         file.flush()
         os.fsync(file.fileno())
         if self._replaces:
-            file.close()  # some systems do not rename a file that is open
+            file.close()  # some systems cannot rename a file that is open
             os.replace(self._fresh, self._path)
             self._file, self._replaces = open(self._path, "ab"), False  # noqa: SIM115 - closed by `close`
         return self._opened().tell()
 
     def close(self) -> None:
-        """Let go of the file; what `flush` has not seen is not promised to anyone."""
+        """Close the file. Rows after the last `flush` may be lost."""
         if self._file is not None:
             self._file.close()
         self._file = None
@@ -88,7 +88,7 @@ class JsonlSink(Sink):
 
 
 class JsonlSinkFactory(SinkFactory):
-    """Opens JSON Lines files; takes records of any schema."""
+    """Opens JSON Lines files. They take records of any schema."""
 
     scheme = "jsonl"
     usual_target = "records.jsonl"
@@ -100,5 +100,5 @@ class JsonlSinkFactory(SinkFactory):
 
 @hookimpl
 def register_sinks() -> Iterable[SinkFactory]:
-    """Bring the sink."""
+    """Return the sink's factory."""
     return (JsonlSinkFactory(),)

@@ -1,4 +1,4 @@
-"""`file:PATH`: models that are on this machine already, as a GGUF file or a package's folder."""
+"""`file:PATH`: models that are on this machine already, as a GGUF file or as a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from olpipe.model import ModelName
 
 
 class FileSource(ModelSource):
-    """Copies a model into the store; the original is not needed afterwards."""
+    """Copies a model into the store. The original is not needed afterwards."""
 
     scheme = "file"
 
@@ -27,8 +27,8 @@ class FileSource(ModelSource):
         """Store the file or the folder.
 
         Raises:
-            PullFailed: There is nothing, or a package that reaches out of its folder.
-            ModelCorrupt: A GGUF file that is damaged.
+            PullFailed: There is nothing at the path, or a package that names files outside its folder.
+            ModelCorrupt: The GGUF file is damaged.
         """
         from olpipe.store.packages import add_package
 
@@ -44,5 +44,5 @@ def _path(reference: str) -> Path:
 
 @hookimpl
 def register_model_sources() -> Iterable[ModelSource]:
-    """Bring `file:`."""
+    """Return the source `file:`."""
     return (FileSource(),)

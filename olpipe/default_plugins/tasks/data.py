@@ -1,4 +1,4 @@
-"""The task `data`: any schema; its values stand under `data` and never collide with a record's own keys."""
+"""The task `data`: any schema. Its values stand under `data`, so they never collide with a record's own keys."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class DataTask(Task):
 
 @hookimpl
 def register_tasks() -> Iterable[Task]:
-    """Bring the task."""
+    """Return the task."""
     return (DataTask(),)

@@ -16,7 +16,7 @@ from olpipe.interfaces import Task, TaskContext
 PROPERTIES = ("tags", "title", "description", "alt", "objects")
 BOX = frozenset({"x", "y", "w", "h"})
 LEAST_SIDE = 2
-"""Boxes thinner than this many pixels show nothing."""
+"""Boxes that are thinner than this many pixels are left out."""
 
 
 class PhotoTask(Task):
@@ -27,10 +27,10 @@ class PhotoTask(Task):
     sentences = ("title", "description", "alt")
 
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
-        """Return the request for one photo; sentences are empty where the model does not write the language.
+        """Return the request for one photo. Sentences stay empty where the model does not write the language.
 
         Raises:
-            SchemaError: The schema has properties that a photo's record has no place for.
+            SchemaError: The schema has properties that this task does not know.
         """
         properties = context.schema.get("properties", {})
         for name in properties:
@@ -38,7 +38,7 @@ class PhotoTask(Task):
                 hint = f'it knows {", ".join(PROPERTIES)}; for a schema of your own use `task = "data"`'
                 raise SchemaError(f"the task `photo` does not know the property `{name}`", hint=hint)
         empty = () if context.model_writes else [name for name in self.sentences if name in properties]
-        if empty:  # whatever the schema wants of them
+        if empty:  # replace what the schema says about them, so that it accepts empty texts
             properties = {**properties, **{name: {"const": ""} for name in empty}}
             context = replace(context, schema={**context.schema, "properties": properties})
         return ask(image, context, constants=[(name, '""') for name in empty])
@@ -64,7 +64,7 @@ def _once(tags: Iterable[str]) -> list[str]:
 
 
 def _inside(thing: Mapping[str, Any], width: int, height: int) -> dict[str, Any] | None:
-    """Clip an object's box, where it has one, to the photo; None when nothing worth keeping is left."""
+    """Clip an object's box to the photo, if the object has one. Return None when too little of the box is left."""
     thing = {**thing, "tags": _once(thing["tags"])} if "tags" in thing else dict(thing)
     if not BOX.issubset(thing):
         return thing
@@ -75,5 +75,5 @@ def _inside(thing: Mapping[str, Any], width: int, height: int) -> dict[str, Any]
 
 @hookimpl
 def register_tasks() -> Iterable[Task]:
-    """Bring the task."""
+    """Return the task."""
     return (PhotoTask(),)

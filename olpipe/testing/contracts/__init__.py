@@ -1,14 +1,14 @@
-"""What every plugin must keep to, as test classes to subclass.
+"""What every plugin has to do, written as test classes to inherit from.
 
-Write a class in your tests that inherits from the contract of what you bring, and give it the
-fixtures and attributes that the contract names; pytest does the rest::
+Write a class in your tests that inherits from the contract for what you bring. Give it the fixtures and attributes that
+the contract names. Pytest does the rest::
 
     class TestMyBackend(BackendContract):
         @pytest.fixture
         def backend(self):
             return MyBackend()
 
-A test that makes no sense for a plugin is left out by `test_… = None` in the class.
+If a test makes no sense for your plugin, leave it out with `test_… = None` in the class.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ NEVER = -1000.0
 
 
 class AnswerContract(ModelFixtures):
-    """What is asked of a runner that writes answers."""
+    """What a runner that writes answers has to do."""
 
     def test_only_the_last_chunk_says_how_it_ended(self, writer: Runner) -> None:
         """It carries finish reason, usage and timings; no other chunk carries any."""
@@ -41,14 +41,14 @@ class AnswerContract(ModelFixtures):
         assert all((chunk.finish_reason, chunk.usage, chunk.timings) == (None, None, None) for chunk in others)
 
     def test_times_are_told(self, writer: Runner) -> None:
-        """None is negative, and tokens of the prompt are reused only where there are that many."""
+        """No time is negative, and no more tokens of a prompt are reused than it has."""
         for _ in range(2):
             one = completion(writer, self.request())
             assert min(one.timings.prompt_ns, one.timings.decode_ns) >= 0
             assert 0 <= one.timings.reused_tokens <= one.usage.prompt_tokens
 
     def test_usage_counts_the_prompt(self, writer: Runner) -> None:
-        """It says what `prepare` said. A longer prompt has more tokens."""
+        """The prompt has as many tokens as `prepare` said. A longer prompt has more tokens."""
         found = []
         for text in (self.prompt, f"{self.prompt} {self.prompt}"):
             prepared = writer.prepare(self.request(text))
@@ -57,7 +57,7 @@ class AnswerContract(ModelFixtures):
         assert 0 < found[0] < found[1]
 
     def test_a_budget_ends_an_answer(self, writer: Runner) -> None:
-        """The answer is the beginning of the longer one, and says that it was cut."""
+        """The shorter answer is the beginning of the longer one, and its finish reason says that it was cut."""
         whole = completion(writer, self.request(max_tokens=24))
         assert _tokens(whole) > 3, "the contract's prompt needs an answer of more than three tokens"
         cut = completion(writer, self.request(max_tokens=3))
@@ -67,7 +67,7 @@ class AnswerContract(ModelFixtures):
         assert whole.text.startswith(cut.text.rstrip("\ufffd"))
 
     def test_the_context_ends_an_answer(self, backend: Backend, bundle: ModelBundle, writer: Runner) -> None:
-        """Prompt and answer together hold no more tokens than the context."""
+        """Prompt and answer together have no more tokens than the context."""
         short = load(backend, bundle, LoadOptions(threads=1, context_length=64))
         try:
             one = completion(short, self.request(max_tokens=1000))
@@ -81,7 +81,7 @@ class AnswerContract(ModelFixtures):
             writer.prepare(self.request("word " * (writer.info.context_length + 1)))
 
     def test_logprobs_are_told_of_every_token_or_refused(self, writer: Runner) -> None:
-        """They are never left out in silence, and never told unasked."""
+        """A runner that does not report them refuses the request. They are not reported unless they were asked for."""
         assert completion(writer, self.request()).logprobs == ()
         if not tells_logprobs(writer, self.request()):
             return
@@ -114,7 +114,7 @@ class AnswerContract(ModelFixtures):
             other.close()
 
     def test_a_temperature_lets_chance_in(self, writer: Runner) -> None:
-        """The same seed gives the same answer, another seed another one."""
+        """The same seed gives the same answer, and other seeds give other answers."""
         self._needs_chance()
         texts = [self._drawn(writer, seed) for seed in SEEDS]
         assert [self._drawn(writer, seed) for seed in SEEDS] == texts
@@ -122,7 +122,7 @@ class AnswerContract(ModelFixtures):
 
     @pytest.mark.parametrize("limit", [{"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}], ids=str)
     def test_a_truncation_to_one_token_leaves_nothing_to_chance(self, writer: Runner, limit: dict[str, Any]) -> None:
-        """What remains is the greedy answer."""
+        """The answer is the greedy one."""
         self._needs_chance()
         greedy = completion(writer, self.request())
         for seed in SEEDS[:2]:
@@ -130,7 +130,7 @@ class AnswerContract(ModelFixtures):
             assert completion(writer, self.request(sampling=sampling)).text == greedy.text
 
     def test_a_stop_text_ends_an_answer(self, writer: Runner) -> None:
-        """Neither it nor what follows is shown."""
+        """Neither the stop text nor what follows it is shown."""
         text = completion(writer, self.request()).text
         assert len(text) > 3, "the contract's prompt needs an answer of more than three characters"
         for at in sorted({1, len(text) // 2}):
@@ -150,7 +150,7 @@ class AnswerContract(ModelFixtures):
         pytest.fail("the model says no word of one token: give the contract another `prompt`")
 
     def test_biases_move_tokens(self, writer: Runner) -> None:
-        """A token with a great negative bias is not picked."""
+        """A token with a large negative bias is not picked."""
         self._needs_logprobs(writer)
         request = replace(self.request(), top_logprobs=0)
         picked = {token.token for token in completion(writer, request).logprobs}
@@ -160,7 +160,7 @@ class AnswerContract(ModelFixtures):
 
     @pytest.mark.parametrize("penalty", [{"presence_penalty": 1000.0}, {"frequency_penalty": 1000.0}], ids=str)
     def test_penalties_keep_tokens_from_coming_again(self, writer: Runner, penalty: dict[str, Any]) -> None:
-        """With a great one, no token comes twice."""
+        """With a large penalty, no token comes twice."""
         self._needs_logprobs(writer)
         request = self.request(sampling=SamplingParams(**penalty))
         tokens = [token.token for token in completion(writer, replace(request, top_logprobs=0)).logprobs]
@@ -171,14 +171,14 @@ class AnswerContract(ModelFixtures):
 
     def _needs_chance(self) -> None:
         if not self.draws:
-            pytest.skip("this backend has no model that could draw")
+            pytest.skip("answers of this backend do not depend on chance")
 
     def _needs_logprobs(self, writer: Runner) -> None:
         if not tells_logprobs(writer, self.request()):
-            pytest.skip("this runner does not tell its tokens")
+            pytest.skip("this runner does not report its tokens")
 
     def _wordy(self, writer: Runner) -> Iterator[GenerateRequest]:
-        """Yield requests until one is answered with words: greedy first, then as chance has it."""
+        """Yield requests to try until one is answered with words: first a greedy one, then sampled ones."""
         top = 0 if tells_logprobs(writer, self.request()) else None
         yield replace(self.request(max_tokens=64), top_logprobs=top)
         for seed in SEEDS if self.draws else ():
@@ -190,7 +190,7 @@ def _tokens(one: Completion) -> int:
 
 
 def _words(one: Completion) -> set[str]:
-    """Return the words of an answer: those of one token, where it says what its tokens are."""
+    """Return the words of an answer. Where it reports its tokens, only words of one token count."""
     if not one.logprobs:
         return set(re.findall(r"[a-z]+", one.text.lower()))
     texts = (bytes(token.data).decode("utf-8", errors="replace") for token in one.logprobs)

@@ -1,4 +1,4 @@
-"""What the contracts of backends share: fixtures, requests, and runners driven as the engine drives them."""
+"""What the contracts of backends share: fixtures, requests, and functions that use a runner as the engine does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle
 
 MOST_STEPS = 5000
-"""A runner that takes more steps over a few dozen tokens never ends."""
+"""A runner that needs more steps for a few dozen tokens is taken to run for ever."""
 
 PROMPTS = (
     "Tell me about the sea, please.",
@@ -25,15 +25,15 @@ PROMPTS = (
 
 
 def ignore(progress: Progress) -> None:
-    """Take progress and tell nobody."""
+    """Do nothing with progress."""
 
 
 class Cancelled(Exception):
-    """Raised by the caller of a long step that has had enough."""
+    """Raised by a progress callback to cancel a long step."""
 
 
 def cancelling_after(calls: int) -> ProgressCallback:
-    """Return progress that has had enough after some calls."""
+    """Return a progress callback that cancels after some calls."""
     left = iter(range(calls))
 
     def progress(_: Progress) -> None:
@@ -48,7 +48,7 @@ class ModelFixtures:
 
     Attributes:
         prompt: Something to say to the model.
-        draws: Whether answers at a temperature above 0 depend on chance. Only backends without a model say no.
+        draws: Whether answers at a temperature above 0 depend on chance. Only a backend without a model sets it False.
     """
 
     prompt: str = PROMPTS[0]
@@ -99,12 +99,12 @@ def load(backend: Backend, bundle: ModelBundle, options: LoadOptions | None = No
 
 
 def answer(runner: Runner, request: GenerateRequest) -> list[Chunk]:
-    """Return all chunks of the answer to one request, which is alone."""
+    """Return all chunks of the answer to one request that runs alone."""
     return finish(runner, {1: runner.prepare(request)})[1]
 
 
 def finish(runner: Runner, prepared: Mapping[int, Prepared]) -> dict[int, list[Chunk]]:
-    """Start sequences, all at once, and step until each has ended; returns their chunks."""
+    """Start all sequences, step until each has ended, and return their chunks."""
     chunks: dict[int, list[Chunk]] = {}
     for sequence_id, one in prepared.items():
         runner.start(sequence_id, one)
@@ -113,7 +113,7 @@ def finish(runner: Runner, prepared: Mapping[int, Prepared]) -> dict[int, list[C
 
 
 def go_on(runner: Runner, chunks: dict[int, list[Chunk]], *, steps: int | None = None) -> dict[int, list[Chunk]]:
-    """Step until all sequences have ended, or a few times; their chunks are added to those that came before."""
+    """Step until all sequences have ended, or only `steps` times, and add their chunks to those that came before."""
     for _ in range(MOST_STEPS if steps is None else steps):
         running = {one for one, before in chunks.items() if not before or before[-1].finish_reason is None}
         if not running:
@@ -130,12 +130,12 @@ def go_on(runner: Runner, chunks: dict[int, list[Chunk]], *, steps: int | None =
 
 
 def completion(runner: Runner, request: GenerateRequest) -> Completion:
-    """Return the whole answer to one request, which is alone."""
+    """Return the whole answer to one request that runs alone."""
     return Completion.of(answer(runner, request))
 
 
 def said(one: Completion) -> tuple[object, ...]:
-    """Return what a model said, without how long it took and what that cost."""
+    """Return what a model said, without times and numbers of tokens."""
     return one.text, one.thinking, one.tool_calls, one.finish_reason, one.logprobs
 
 
@@ -149,9 +149,9 @@ def tells_logprobs(runner: Runner, request: GenerateRequest) -> bool:
 
 
 def heard(runner: Runner, request: GenerateRequest) -> tuple[object, ...]:
-    """Return what shows that a model was told something else: its answer, with how likely its tokens were.
+    """Return what differs when a model was told something else: its answer, with how likely its tokens were.
 
-    Where it does not tell how likely they were, the length of the prompt has to do.
+    Where a runner does not report how likely they were, the length of the prompt takes its place.
     """
     if tells_logprobs(runner, request):
         return said(completion(runner, replace(request, top_logprobs=3)))

@@ -20,10 +20,11 @@ class BackendContract(
 ):
     """Every `Backend` and its `Runner`. Give it the fixtures `backend` and `bundle`, a model that it can load.
 
-    Tests of what a runner says it does not do are skipped: of guidance, of photos, of vectors, of several slots.
+    If the runner's `info` says that it does not do something, the tests of that are skipped: guidance, photos, vectors,
+    several slots.
 
     Attributes:
         prompt: Something to say to the model. It needs an answer of some words.
         runtimes: Modules that are imported only when a model is built or loaded.
-        draws: Whether answers at a temperature above 0 depend on chance. Only backends without a model say no.
+        draws: Whether answers at a temperature above 0 depend on chance. Only a backend without a model sets it False.
     """

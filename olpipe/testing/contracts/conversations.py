@@ -20,15 +20,15 @@ TOOL = Tool("weather", "Say what the weather is like.", '{"type":"object","prope
 
 
 class ConversationContract(ModelFixtures):
-    """What is asked of a runner that reads conversations."""
+    """What a runner that reads conversations has to do."""
 
     @pytest.fixture
     def photos(self) -> tuple[DecodedImage, DecodedImage]:
-        """Return two photos that a model tells apart where it sees; the usual two differ in nothing but colours."""
+        """Return two photos that a model with vision can tell apart. The usual two differ only in colours."""
         return decoded(), plain()
 
     def test_every_message_reaches_the_model(self, writer: Runner) -> None:
-        """So do earlier turns and a system message, and what they say matters."""
+        """That includes earlier turns and a system message, and their words matter."""
         last = self.request().messages
         turns: list[tuple[Message, ...]] = [
             (),
@@ -37,7 +37,7 @@ class ConversationContract(ModelFixtures):
             (Message.of("user", "Who are you?"), Message.of("assistant", "A parrot.")),
             (Message.of("user", "Who are you?"), Message.of("assistant", "I am nobody at all.")),
         ]
-        if self.draws:  # a model reads them, it does not only count them: these have as many tokens
+        if self.draws:  # these have equally many tokens: a model has to read them, not only to count them
             for one, other in (("red", "blue"), ("blue", "red")):
                 turns.append((Message.of("system", f"Say {one} and then {other}, please."),))
                 turns.append((Message.of("user", "Now?"), Message.of("assistant", f"Say {one} and then {other}.")))
@@ -47,7 +47,7 @@ class ConversationContract(ModelFixtures):
     def test_the_models_own_system_text_opens_conversations_that_have_none(
         self, backend: Backend, bundle: ModelBundle, writer: Runner
     ) -> None:
-        """It reads as if it stood in the request, and gives way to a system message that does."""
+        """It has the effect of a system message. If the request has a system message, that one is used instead."""
         own, given = "Answer in rhymes, always.", Message.of("system", "Answer in one word.")
         with_own = load(backend, replace(bundle, system=own))
         without = load(backend, replace(bundle, system=""))
@@ -62,7 +62,7 @@ class ConversationContract(ModelFixtures):
             without.close()
 
     def test_photos_are_seen_or_refused(self, writer: Runner, photos: tuple[DecodedImage, DecodedImage]) -> None:
-        """They are never swallowed. Where the runner sees, another photo changes something."""
+        """They are never ignored. Where the runner has vision, another photo makes a difference."""
         asked = [replace(self.request(), messages=(Message.of("user", self.prompt, photo),)) for photo in photos]
         if not writer.info.fit_pixels:
             with pytest.raises(UsageError):
@@ -74,7 +74,7 @@ class ConversationContract(ModelFixtures):
         assert heard(writer, asked[0]) == first
 
     def test_the_order_of_photos_is_kept(self, writer: Runner, photos: tuple[DecodedImage, DecodedImage]) -> None:
-        """«The first one» must be the first one."""
+        """A question about the first photo must not be answered for the second one."""
         if not writer.info.fit_pixels:
             pytest.skip("this runner does not see")
         orders = (photos, photos[::-1])
@@ -96,7 +96,7 @@ class ConversationContract(ModelFixtures):
 
     @pytest.mark.parametrize("option", ["thinking", "tools", "a suffix", "a raw prompt"])
     def test_what_it_does_not_know_it_refuses(self, writer: Runner, option: str) -> None:
-        """A runner that takes a request for it does something about it."""
+        """A runner that accepts such a request does what it asks for."""
         plain_request = self.request(f"{self.prompt} Use the tool {TOOL.name}.")
         wishes: dict[str, GenerateRequest] = {
             "thinking": replace(plain_request, think="on"),

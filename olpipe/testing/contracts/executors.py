@@ -67,7 +67,7 @@ class ExecutorContract:
         assert opened_before == [False]
 
     def test_it_closes_what_it_opens(self, executor: Executor, tmp_path: Path) -> None:
-        """It does so when all is done, and when the caller has had enough."""
+        """It does so when everything is done, and when the caller stops early."""
         list(executor.map(_CheckedJob(tmp_path), map(_image, "abc")))
         assert _events(tmp_path, "opened") == _events(tmp_path, "closed") > 0
         outcomes = executor.map(_CheckedJob(tmp_path), map(_image, map(str, range(100))))
@@ -91,7 +91,7 @@ class ExecutorContract:
         _close(outcomes)
 
     def test_it_reads_photos_in_the_callers_thread(self, executor: Executor, tmp_path: Path) -> None:
-        """What looks for photos need not be safe in other threads."""
+        """The code that looks for photos need not be thread-safe."""
         readers: set[int] = set()
 
         def watched() -> Iterator[ImageFile]:
@@ -110,7 +110,7 @@ class ExecutorContract:
         assert _events(tmp_path, "opened") == _events(tmp_path, "closed") > 0
 
     def test_an_error_of_whoever_looks_for_photos_comes_out(self, executor: Executor, tmp_path: Path) -> None:
-        """Photos that were not found are not taken for photos that are done."""
+        """Otherwise photos that were not found would pass for photos that are done."""
 
         def broken() -> Iterator[ImageFile]:
             yield _image("1.jpg")
@@ -122,7 +122,7 @@ class ExecutorContract:
 
 
 def _close(outcomes: Iterator[Outcome]) -> None:
-    """Have enough, as a caller does who leaves its loop."""
+    """Close the iterator, as a caller does that leaves its loop early."""
     close = getattr(outcomes, "close", None)
     if close is not None:
         close()
@@ -130,7 +130,7 @@ def _close(outcomes: Iterator[Outcome]) -> None:
 
 @dataclass(frozen=True)
 class _CheckedJob(Job):
-    """Leaves a trace in a folder whenever it is opened and closed, in whatever process that is."""
+    """Leaves a trace in a folder whenever it is opened or closed, in whatever process."""
 
     folder: Path
 

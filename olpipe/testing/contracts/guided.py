@@ -22,13 +22,13 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
-# They differ in their last byte only, so that tokens of bytes come one after the other.
+# They differ only in their last byte, so that a model writes each of them in several tokens of bytes.
 CHARACTERS = "一丁七万丈三"
 LETTERS: dict[str, Any] = {"type": "array", "items": {"enum": list(CHARACTERS)}, "minItems": 6, "maxItems": 6}
 
 
 class GuidanceContract(ModelFixtures):
-    """What is asked of a runner whose `info.guidance` says that it holds answers to a schema."""
+    """What a runner has to do whose `info.guidance` says that it holds answers to a schema."""
 
     @pytest.fixture
     def guided(self, writer: Runner) -> Runner:
@@ -48,7 +48,7 @@ class GuidanceContract(ModelFixtures):
         assert one.finish_reason in (FinishReason.STOP, FinishReason.LENGTH)
 
     def test_a_stop_text_does_not_cut_a_document(self, guided: Runner) -> None:
-        """A document that was cut in two is none."""
+        """Half a document would not fit the schema."""
         guidance = Guidance("json_schema", json.dumps(SCHEMA))
         one = completion(guided, self.request(guidance=guidance, sampling=SamplingParams(stop=('"', ":", "known"))))
         _validate(json.loads(one.text), SCHEMA)
@@ -97,7 +97,7 @@ class GuidanceContract(ModelFixtures):
             _validate(json.loads("".join(chunk.text for chunk in chunks)), LETTERS)
 
     def test_guidance_leaves_no_trace(self, guided: Runner) -> None:
-        """The answer behind a guided one, or one with words to avoid, is the same as before it."""
+        """A request gets the same answer before and after one with guidance, words to avoid, penalties or biases."""
         before = heard(guided, self.request())
         guidance = Guidance("json_schema", json.dumps(SCHEMA), (("name", '"Ada"'),))
         sampling = SamplingParams(repeat_penalty=1.5, presence_penalty=3.0, logit_bias=((5, 30.0), (6, -30.0)))
@@ -111,7 +111,7 @@ class GuidanceContract(ModelFixtures):
             assert heard(guided, self.request()) == before
 
     def test_the_same_guidance_is_followed_again(self, guided: Runner) -> None:
-        """What was compiled is kept, and begins anew for each answer."""
+        """A runner may keep what it compiled, but each answer starts from the beginning of the grammar."""
         request = self.request(guidance=Guidance("json_schema", json.dumps(SCHEMA)))
         first = said(completion(guided, request))
         assert said(completion(guided, request)) == first

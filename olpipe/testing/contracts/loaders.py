@@ -43,17 +43,17 @@ class ImageLoaderContract:
         assert self.suffix in loader.suffixes
 
     def test_it_recognises_its_own(self, loader: ImageLoader) -> None:
-        """The first 64 bytes and the suffix are all that it may go by."""
+        """The first 64 bytes and the suffix are all that it gets."""
         assert loader.recognises(self.photo()[:64], self.suffix) is True
 
     def test_it_recognises_nothing_else(self, loader: ImageLoader) -> None:
-        """A file that it claims is asked of no other loader. A file may be shorter than 64 bytes."""
+        """No other loader is asked about a file that it claims. A file may be shorter than 64 bytes."""
         for header, suffix in ((b"a text".ljust(64), ".txt"), (b"", ""), (b"\x00", ".bin"), (b"II*\x00raw", ".cr2")):
             assert loader.recognises(header, suffix) is False
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_it_turns_photos_upright(self, loader: ImageLoader, orientation: int) -> None:
-        """Pixels and size are upright, and the orientation is told as it was found."""
+        """Pixels and size are upright, and `orientation` is what the file says."""
         image = loader.decode(self.photo(orientation=orientation), refuse_pixels=MANY, fit_pixels=MANY)
         assert (image.width, image.height) == (48, 32)
         assert image.orientation == orientation
@@ -88,14 +88,14 @@ class ImageLoaderContract:
         assert loader.decode(self.photo(), refuse_pixels=MANY, fit_pixels=MANY).pixels.shape == (32, 48, 3)
 
     def test_it_refuses_too_many_pixels(self, loader: ImageLoader) -> None:
-        """The limit itself is allowed, however small the photo shall become."""
+        """A photo with exactly that many pixels is decoded. To what size it is scaled down makes no difference."""
         loader.decode(self.photo(), refuse_pixels=48 * 32, fit_pixels=MANY)
         for fit_pixels in (MANY, 100):
             with pytest.raises(ImageTooLarge):
                 loader.decode(self.photo(), refuse_pixels=48 * 32 - 1, fit_pixels=fit_pixels)
 
     def test_damaged_files_are_unreadable(self, loader: ImageLoader) -> None:
-        """No half photo comes out. An exception of the loader's library may: the caller names it `ImageUnreadable`."""
+        """Half a photo is never returned. Any exception will do: the caller turns it into `ImageUnreadable`."""
         data = self.photo()
         cut = [data[: len(data) * eighths // 8] for eighths in (4, 5, 6, 7)]
         damaged = (b"", data[:20], *cut, data[:20] + bytes(len(data) - 20))

@@ -31,7 +31,7 @@ MOST_INTERRUPTIONS = 4
 
 
 class LoadingContract(ModelFixtures):
-    """What is asked of the backend itself.
+    """What the backend itself has to do.
 
     Attributes:
         runtimes: Modules that are imported only when a model is built or loaded.
@@ -46,7 +46,7 @@ class LoadingContract(ModelFixtures):
             assert text
 
     def test_it_takes_its_own_models(self, backend: Backend, bundle: ModelBundle, tmp_path: Path) -> None:
-        """It takes them before they are built, too, and makes nothing while it looks."""
+        """It takes them even before they are built, and makes no files while it looks."""
         unbuilt = replace(bundle, cache=tmp_path / "nothing-built")
         assert backend.refuses(unbuilt) is None
         assert not unbuilt.cache.exists()
@@ -57,7 +57,7 @@ class LoadingContract(ModelFixtures):
     def test_it_says_why_it_refuses_others(
         self, backend: Backend, bundle: ModelBundle, tmp_path: Path, strange: str
     ) -> None:
-        """It looks into files: their names alone make no model. The reason is a few words on one line."""
+        """It looks into the files, because their names are not enough. The reason is a few words on one line."""
         reason = backend.refuses(_strange_bundle(bundle, tmp_path, strange))
         assert isinstance(reason, str)
         assert reason.strip()
@@ -67,7 +67,7 @@ class LoadingContract(ModelFixtures):
     def test_it_refuses_without_its_runtime(
         self, backend: Backend, bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Models are listed, and chosen for, where no runtime is installed."""
+        """It can say which models it takes where its runtime is not installed. There, models are listed, too."""
         for name in [name for name in sys.modules if name.partition(".")[0] in self.runtimes]:
             monkeypatch.delitem(sys.modules, name)
         for name in self.runtimes:
@@ -92,7 +92,7 @@ class LoadingContract(ModelFixtures):
     def test_a_build_that_was_cut_off_is_made_again(
         self, backend: Backend, bundle: ModelBundle, tmp_path: Path
     ) -> None:
-        """What a power cut leaves never looks finished, at whichever step it came."""
+        """What a power cut leaves never looks finished, at whatever step it happens."""
         moments: list[Path] = []
 
         def note(progress: Progress) -> None:
@@ -111,7 +111,7 @@ class LoadingContract(ModelFixtures):
             assert self._said(load(backend, own)) == expected
 
     def test_a_build_can_be_cancelled(self, backend: Backend, bundle: ModelBundle, tmp_path: Path) -> None:
-        """What `progress` raises ends it and comes out. The next build makes everything anew."""
+        """An exception that `progress` raises ends the build and comes out of it. The next build is complete."""
         expected = self._said(load(backend, bundle))
         own = replace(bundle, cache=tmp_path / "own-cache")
         calls: list[Progress] = []
@@ -160,7 +160,7 @@ class LoadingContract(ModelFixtures):
         runner.close()
 
     def _said(self, runner: Runner) -> object:
-        """Return what a runner makes of the contract's prompt, and close it."""
+        """Return a runner's answer to the contract's prompt, and close the runner."""
         try:
             if runner.info.generates:
                 return said(completion(runner, self.request(max_tokens=8)))
@@ -177,7 +177,7 @@ def _copy(bundle: ModelBundle, folder: Path) -> ModelBundle:
 
 
 def _strange_bundle(bundle: ModelBundle, folder: Path, kind: str) -> ModelBundle:
-    """Return a folder that is nobody's model."""
+    """Return a model that no backend can run."""
     path = folder / "strange"
     path.mkdir()
     if kind == "other files":

@@ -57,7 +57,7 @@ class PerceiverContract:
         assert set(self.seen) - _names(perceiver.perceive(photo)) == set()
 
     def test_it_does_not_see_that_in_every_photo(self, perceiver: Perceiver, photo: DecodedImage) -> None:
-        """In a photo of plain grey there is something else, or nothing."""
+        """In a plain grey photo it finds something else, or nothing."""
         assert not set(self.seen) <= _names(perceiver.perceive(plain()))
 
     def test_its_names_are_short(self, perceiver: Perceiver, photo: DecodedImage) -> None:
@@ -68,7 +68,7 @@ class PerceiverContract:
             assert " ".join(name.split()) == name, name
 
     def test_its_evidence_consists_of_plain_values(self, perceiver: Perceiver, photo: DecodedImage) -> None:
-        """Numbers are Python's own, those of boxes whole. Evidence is kept as JSON, and comes back as it was."""
+        """Numbers are Python's own, and those of boxes are whole. Evidence is kept as JSON and read again unchanged."""
         for image in (photo, decoded()):
             evidence = perceiver.perceive(image)
             assert is_plain(asdict(evidence)), evidence
@@ -78,7 +78,7 @@ class PerceiverContract:
 
     @pytest.mark.parametrize(("width", "height", "scale"), SIZES)
     def test_its_boxes_lie_inside_the_original(self, perceiver: Perceiver, width: int, height: int, scale: int) -> None:
-        """That holds whatever the size and shape of the pixels."""
+        """That holds for every size and shape of the pixels."""
         for box in _boxes(perceiver.perceive(decoded(width, height, scale=scale))):
             assert _lies_inside(box, width * scale, height * scale), box
 
@@ -93,7 +93,7 @@ class PerceiverContract:
                 assert abs(3 * side - grown) <= 6, (one, other)
 
     def test_it_is_surest_first_and_says_how_sure(self, perceiver: Perceiver, photo: DecodedImage) -> None:
-        """Scores are in 0..1. Words that it reads stand in the order of reading instead."""
+        """Scores are in 0..1. Words that it reads come in the order in which people read them."""
         for image in (photo, decoded()):
             evidence = perceiver.perceive(image)
             assert all(0.0 <= score <= 1.0 for score in _scores(evidence))
@@ -113,7 +113,7 @@ class PerceiverContract:
         assert np.array_equal(photo.pixels, before)
 
     def test_its_words_stand_under_tags_of_languages(self, perceiver: Perceiver) -> None:
-        """None is empty, and English needs none."""
+        """Each language is a BCP 47 tag, none of them is English, and no word is empty."""
         translations = perceiver.translations()
         assert [tag for tag in translations if not is_tag(tag) or choose(tag, ("en",))] == []
         assert all(name and word.strip() for words in translations.values() for name, word in words.items())
@@ -128,7 +128,7 @@ class PerceiverContract:
             assert [form for form in forms if form != form.casefold() or len(form.split()) != 1] == []
 
     def test_the_same_photo_gives_the_same_evidence(self, perceiver: Perceiver, photo: DecodedImage) -> None:
-        """Nothing of one photo stays for the next."""
+        """No photo has an effect on the evidence of the next one."""
         first = perceiver.perceive(photo)
         perceiver.perceive(decoded())
         assert perceiver.perceive(photo) == first

@@ -8,7 +8,7 @@ from typing import Any
 def is_plain(value: Any) -> bool:
     """Say whether a value consists of what JSON has, and of nothing but Python's own types.
 
-    `numpy.float64` is a subclass of `float`. It compares and counts like one, and breaks where values are written.
+    `numpy.float64` is a subclass of `float`. It works like one until it is written as JSON.
     """
     if type(value) is dict:
         return all(type(key) is str and is_plain(item) for key, item in value.items())

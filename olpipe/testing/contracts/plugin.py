@@ -16,7 +16,7 @@ HEAVY = (
     *("PIL", "cv2", "httpx", "jsonschema", "llguidance", "numpy", "onnx", "onnxruntime", "onnxruntime_genai"),
     *("pandas", "requests", "scipy", "sklearn", "tensorflow", "torch", "transformers"),
 )
-"""What takes long to import; a plugin is loaded before it is known whether the command needs it."""
+"""Modules that take long to import. Every command loads all plugins, and few commands need these modules."""
 
 
 HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("register_")) - {"register_commands"}
@@ -27,18 +27,18 @@ class PluginContract:
 
     Attributes:
         module: Its dotted name.
-        commands: The names that the entry points `olpipe.commands` give to the module; none for one of `olpipe`.
+        commands: The names of its entry points in `olpipe.commands`; empty for a module that is named in `olpipe`.
     """
 
     module: str
     commands: tuple[str, ...] = ()
 
     def test_it_is_accepted(self) -> None:
-        """Its hooks are hooks, and what they return is what they promise."""
+        """Every hook that it implements exists, and returns what it has to."""
         Plugins().add(importlib.import_module(self.module), "plugin")
 
     def test_every_hook_returns_what_it_brings(self) -> None:
-        """A hook that forgets to return brings nothing, and nobody would notice."""
+        """A hook without a `return` would bring nothing, and nobody would notice."""
         hooks = {name: found for name, found in vars(importlib.import_module(self.module)).items() if name in HOOKS}
         assert [name for name, hook in hooks.items() if not isinstance(hook(), Iterable)] == []
 
@@ -56,11 +56,11 @@ class PluginContract:
         assert self._imported("") == []
 
     def test_what_it_brings_imports_nothing_heavy(self) -> None:
-        """Hooks are called before it is known what the command needs: libraries are imported inside methods."""
+        """Every command calls the hooks, so libraries are imported inside methods."""
         assert self._imported("from olpipe.plugins import Plugins; Plugins().add(plugin, 'plugin')") == []
 
     def _imported(self, then: str) -> list[str]:
-        """Return what heavy modules a process has imported that imports the module and does something."""
+        """Return the heavy modules that a new process has imported after it imported the module and ran some code."""
         code = f"import sys, {self.module} as plugin\n{then}\nprint(*sorted(set({HEAVY!r}) & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         return done.stdout.split()

@@ -1,4 +1,4 @@
-"""The contract of what `LogitsRunner` decodes with: sequences that show logits."""
+"""The contract of sequences that show logits, which `LogitsRunner` decodes with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from olpipe.decoding.model_sequence import Logits, ModelSequence, RewindableSequ
 from olpipe.decoding.prompt import Prompt
 
 TOLERANCE = 1e-3
-"""Forwards of other widths round differently, by a little."""
+"""Forwards over different numbers of tokens round a little differently."""
 
 
 class ModelSequenceContract:
-    """Every `ModelSequence`. Give it the fixtures `open_sequence` and `prompt`, of six tokens and more.
+    """Every `ModelSequence`. Give it the fixtures `open_sequence` and `prompt`, which has at least six tokens.
 
     Attributes:
         vocab_size: Width of the logits; None leaves that open.
@@ -26,7 +26,7 @@ class ModelSequenceContract:
 
     @pytest.fixture
     def open_sequence(self) -> Callable[[int], ModelSequence]:
-        """Return what makes an empty sequence with room for so many tokens."""
+        """Return a function that makes an empty sequence with room for a number of tokens."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -42,7 +42,7 @@ class ModelSequenceContract:
     def test_it_has_the_room_that_was_asked_for(
         self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
     ) -> None:
-        """It holds that many tokens of prompt and answer."""
+        """Prompt and answer together may have that many tokens."""
         room = len(prompt) + 4
         sequence = open_sequence(room)
         assert sequence.capacity >= room
@@ -51,7 +51,7 @@ class ModelSequenceContract:
             assert np.isfinite(sequence.decode((token,))).any()
 
     def test_logits_have_one_number_for_each_token(self, sequence: ModelSequence, prompt: Prompt) -> None:
-        """They are (vocab_size,) float32, those behind the last token only."""
+        """They are (vocab_size,) float32, and only those after the last token."""
         for logits in (sequence.prefill(prompt, 0), sequence.decode(prompt.tokens[:1])):
             assert (logits.ndim, logits.dtype.name) == (1, "float32")
             assert self.vocab_size is None or len(logits) == self.vocab_size
@@ -59,7 +59,7 @@ class ModelSequenceContract:
             assert not np.isnan(logits).any()
 
     def test_logits_belong_to_the_caller(self, sequence: ModelSequence, prompt: Prompt) -> None:
-        """They are never written to again. The decoder adds biases to them in place, and compares earlier ones."""
+        """The sequence never writes to them again. The decoder adds biases in place, and compares earlier logits."""
         first = sequence.prefill(prompt, 0)
         kept = first.copy()
         sequence.decode(prompt.tokens[:2])
@@ -77,7 +77,7 @@ class ModelSequenceContract:
         assert np.array_equal(_all_logits(open_sequence(64), prompt)[0], expected[0])
 
     def test_every_token_matters(self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt) -> None:
-        """The first token of a prompt is read, too, and so is the first of several that are decoded at once."""
+        """That includes the first token of a prompt, and the first of several tokens that are decoded at once."""
         whole = open_sequence(64).prefill(prompt, 0)
         assert not np.array_equal(whole, open_sequence(64).prefill(Prompt(prompt.tokens[1:]), 0))
         one, other = prompt.tokens[0], prompt.tokens[-1]
@@ -91,7 +91,7 @@ class ModelSequenceContract:
     def test_tokens_may_come_together_or_one_by_one(
         self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
     ) -> None:
-        """What the grammar forces rides with the sampled token, in one forward."""
+        """Tokens that the grammar forces go through the model together with the sampled token, in one forward."""
         together, apart = open_sequence(64), open_sequence(64)
         together.prefill(prompt, 0)
         apart.prefill(prompt, 0)
@@ -121,7 +121,7 @@ class ModelSequenceContract:
     def test_a_sequence_that_rewinds_forgets_its_end(
         self, open_sequence: Callable[[int], ModelSequence], prompt: Prompt
     ) -> None:
-        """It goes on as if nothing had come behind."""
+        """It goes on as if the tokens that were cut off had never been there."""
         sequence = open_sequence(64)
         if not isinstance(sequence, RewindableSequence):
             pytest.skip("this sequence does not rewind")
@@ -133,7 +133,7 @@ class ModelSequenceContract:
 
 
 def _all_logits(sequence: ModelSequence, prompt: Prompt) -> list[npt.NDArray[np.float32]]:
-    """Return copies of a prompt's logits and of those behind one more token."""
+    """Return copies of the logits after a prompt, and of those after one more token."""
     logits: list[Logits] = [sequence.prefill(prompt, 0).copy()]
     return [*logits, sequence.decode(prompt.tokens[:1]).copy()]
 

@@ -20,11 +20,11 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 MOST_AT_ONCE = 16
-"""Of a runner with more slots, no more are filled."""
+"""Where a runner has more slots than this, only this many are filled."""
 
 
 class SideBySideContract(ModelFixtures):
-    """What is asked of a runner that the engine keeps busy."""
+    """What a runner has to do that the engine keeps busy."""
 
     def mixed(self, runner: Runner, count: int) -> list[GenerateRequest]:
         """Return different requests: free ones, sampled ones and, where the runner takes them, guided ones."""
@@ -50,7 +50,7 @@ class SideBySideContract(ModelFixtures):
         assert [said(Completion.of(chunks[10 + number])) for number in range(count)] == alone
 
     def test_a_sequence_may_join_later(self, writer: Runner) -> None:
-        """Those at work do not notice."""
+        """It does not change the answers of those that run already."""
         if writer.info.slots < 2:
             pytest.skip("this runner answers one sequence at a time")
         first, second = self.mixed(writer, 2)
@@ -62,7 +62,7 @@ class SideBySideContract(ModelFixtures):
         assert [said(Completion.of(chunks[number])) for number in (1, 2)] == alone
 
     def test_no_more_sequences_than_slots_are_taken(self, writer: Runner) -> None:
-        """One more is a bug of the caller."""
+        """One more is a bug in the code that calls."""
         prepared = writer.prepare(self.request())
         started = 0
         for started in range(1, writer.info.slots + 1):
@@ -78,7 +78,7 @@ class SideBySideContract(ModelFixtures):
         assert not writer.step()
 
     def test_a_stopped_sequence_frees_its_slot(self, writer: Runner) -> None:
-        """It may be stopped before its first step and in the middle, and says nothing any more."""
+        """It may be stopped before its first step or in the middle. No chunk of it comes after that."""
         expected = said(completion(writer, self.request()))
         for steps in range(4):
             for sequence_id in range(1, writer.info.slots + 1):
@@ -91,7 +91,7 @@ class SideBySideContract(ModelFixtures):
         assert said(completion(writer, self.request())) == expected
 
     def test_stopping_one_leaves_the_others_alone(self, writer: Runner) -> None:
-        """They say what they would have said."""
+        """Their answers stay the same."""
         if writer.info.slots < 2:
             pytest.skip("this runner answers one sequence at a time")
         requests = self.mixed(writer, 2)
@@ -104,7 +104,7 @@ class SideBySideContract(ModelFixtures):
             assert said(Completion.of(go_on(writer, {stays: chunks[stays]})[stays])) == alone[stays - 1]
 
     def test_stopping_an_unknown_sequence_is_ignored(self, writer: Runner) -> None:
-        """A cancel may come late, while another sequence is at work."""
+        """A cancel may come late, while another sequence runs."""
         expected = said(completion(writer, self.request()))
         writer.stop(99)
         writer.start(1, writer.prepare(self.request()))
@@ -112,11 +112,11 @@ class SideBySideContract(ModelFixtures):
         assert said(Completion.of(go_on(writer, {1: []})[1])) == expected
 
     def test_a_step_without_sequences_says_nothing(self, runner: Runner) -> None:
-        """The engine may ask once too often."""
+        """The engine may call `step` once too often."""
         assert not runner.step()
 
     def test_what_is_prepared_waits(self, writer: Runner) -> None:
-        """Prepared requests know nothing of each other, and are started in any order or never."""
+        """Prepared requests do not depend on each other. They are started in any order, or never."""
         requests = self.mixed(writer, 3)
         alone = [said(completion(writer, request)) for request in requests]
         prepared = [writer.prepare(request) for request in requests]
@@ -125,7 +125,7 @@ class SideBySideContract(ModelFixtures):
         assert found == alone[::-1]
 
     def test_requests_are_prepared_between_steps(self, writer: Runner) -> None:
-        """An answer does not notice what is prepared while it is written."""
+        """What is prepared while an answer is written does not change that answer."""
         first, second = self.mixed(writer, 2)
         alone = [said(completion(writer, request)) for request in (first, second)]
         chunks: dict[int, list[Chunk]] = {1: []}
@@ -140,7 +140,7 @@ class SideBySideContract(ModelFixtures):
         assert said(Completion.of(finish(writer, {2: prepared})[2])) == alone[1]
 
     def test_requests_are_prepared_while_others_are_answered(self, writer: Runner) -> None:
-        """Another thread does that, at the same time as this one is inside `step`."""
+        """Another thread prepares them while this one is inside `step`."""
         requests = self.mixed(writer, 3)
         alone = [said(completion(writer, request)) for request in requests]
         done, failed = threading.Event(), []

@@ -108,7 +108,7 @@ class SinkContract:
             assert self.read(target) == ["one.jpg", "two.jpg", "three.jpg"]
 
     def test_a_relative_target_lies_below_the_output_folder(self, factory: SinkFactory, run: RunInfo) -> None:
-        """It does not depend on the current folder. A sink whose targets are no paths leaves this test out."""
+        """It does not depend on the current folder. Leave this test out for a sink whose targets are not paths."""
         self._write(factory, "below", 0, run, ROWS[0])
         assert self.read(str(run.output / "below")) == ["one.jpg"]
 
@@ -135,7 +135,7 @@ class SinkContract:
         assert self.read(target) == ["one.jpg", "three.jpg"]
 
     def test_what_was_never_flushed_does_no_harm(self, factory: SinkFactory, target: str, run: RunInfo) -> None:
-        """It makes no difference whether it reached the target or not."""
+        """It makes no difference whether such rows reached the target or not."""
         first = self._write(factory, target, 0, run, ROWS[0])
         with opened(factory, target, run, first) as sink:
             sink.write(ROWS[1])
@@ -153,7 +153,7 @@ class SinkContract:
         assert self.read(target) == ["one.jpg", "two.jpg"]
 
     def test_starting_over_replaces_everything(self, factory: SinkFactory, target: str, run: RunInfo) -> None:
-        """Position 0 is that of a sink that was never flushed."""
+        """The position 0 means to start over."""
         self._write(factory, target, 0, run, ROWS[0])
         self._write(factory, target, 0, run, ROWS[1])
         assert self.read(target) == ["two.jpg"]
@@ -169,7 +169,7 @@ class SinkContract:
     def test_a_position_that_is_not_there_is_reported(
         self, factory: SinkFactory, target: str, run: RunInfo, tmp_path: Path
     ) -> None:
-        """Somebody removed or cut what was written. The sink is then asked to start over, and all is written again."""
+        """Somebody has removed or cut the target. `recover(0)` then starts it over, and everything is written again."""
         position = self._write(factory, target, 0, run, ROWS[0])
         elsewhere = str(tmp_path / "elsewhere")
         sink = factory.open(elsewhere, run)
@@ -181,7 +181,7 @@ class SinkContract:
         assert self.read(elsewhere) == ["two.jpg"]
 
     def test_the_position_stays_where_nothing_is_written(self, factory: SinkFactory, target: str, run: RunInfo) -> None:
-        """That holds for runs that write nothing, too."""
+        """A run that writes nothing gets the position that it began at."""
         position = self._write(factory, target, 0, run, ROWS[0])
         assert self._write(factory, target, position, run) == position
 
@@ -194,7 +194,7 @@ class SinkContract:
             self._write(factory, str(tmp_path / "a-file" / "target"), 0, run, ROWS[0])
 
     def _write(self, factory: SinkFactory, target: str, position: int, run: RunInfo, *rows: Mapping[str, Any]) -> int:
-        """Write rows behind a position and return the position after them."""
+        """Write rows after a position and return the position after them."""
         with opened(factory, target, run, position) as sink:
             for row in rows:
                 sink.write(row)

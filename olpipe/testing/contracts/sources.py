@@ -38,7 +38,7 @@ class ModelSourceContract:
 
     @pytest.fixture
     def wrongly_pinned(self) -> str | None:
-        """Return a reference with a digest that is not that of what comes; None where references have no digests."""
+        """Return a reference that is pinned to a wrong digest; None where references have no digests."""
         return None
 
     @pytest.fixture
@@ -59,12 +59,12 @@ class ModelSourceContract:
             assert source.default_name(str(name)) == name
 
     def test_it_announces_names(self, source: ModelSource) -> None:
-        """Each is a model's name, and its own default name. Announcing them asks no network."""
+        """Each is a model's name, and its own default name. No network is used to announce them."""
         for name in source.names():
             assert source.default_name(name) == ModelName.parse(name)
 
     def test_it_names_what_it_brings(self, source: ModelSource, reference: str) -> None:
-        """The name does not depend on what is there."""
+        """The name depends on the reference only."""
         name = source.default_name(reference)
         assert isinstance(name, ModelName)
         assert source.default_name(reference) == name == ModelName.parse(str(name))
@@ -94,7 +94,7 @@ class ModelSourceContract:
         assert [path for path in store.moved if not any(path.is_relative_to(own) for own in store.partials)] == []
 
     def test_pulling_again_gives_the_same_model(self, source: ModelSource, reference: str, library: Library) -> None:
-        """Its digest is that of what was pulled, not of when or under which name."""
+        """Its digest depends on what was pulled, not on when or under which name."""
         names = ModelName.parse("one"), source.default_name(reference)
         for name in names:
             source.pull(reference, name, library, ignore)
@@ -126,7 +126,7 @@ class ModelSourceContract:
     def test_a_model_that_the_store_refuses_is_refused(
         self, source: ModelSource, reference: str, library: Library
     ) -> None:
-        """The store says that no backend runs it, and the source lets that out."""
+        """The store raises an error because no backend runs the model, and the source lets the error through."""
         store = _WatchedStore(library, refuses=True)
         with pytest.raises(ModelUnsupported, match="nobody runs it"):
             source.pull(reference, MINE, store, ignore)
@@ -135,7 +135,7 @@ class ModelSourceContract:
     def test_what_is_not_what_was_pinned_is_refused(
         self, source: ModelSource, wrongly_pinned: str | None, library: Library
     ) -> None:
-        """Other bytes are no model."""
+        """Bytes with another digest do not become a model."""
         if wrongly_pinned is None:
             pytest.skip("references of this source have no digests")
         with pytest.raises(DigestMismatch):
@@ -164,7 +164,7 @@ class _WatchedStore(ModelStore):
         return self._library.has(digest)
 
     def partial(self, key: str) -> Path:
-        """Note a folder that the source may do with as it likes."""
+        """Note a folder whose files belong to the source."""
         folder = self._library.partial(key)
         self.partials.append(folder.resolve())
         return folder
@@ -202,7 +202,7 @@ class _WatchedStore(ModelStore):
 
 
 def _cancelling_at(status: str) -> ProgressCallback:
-    """Return progress that has had enough when it is told a status. What is fetched already is not told again."""
+    """Return a progress callback that cancels at a status. It counts no calls: a second pull may make fewer of them."""
 
     def progress(one: Progress) -> None:
         if one.status == status:

@@ -77,12 +77,12 @@ class TaskContract:
         assert task.build(decoded(), replace(context, perceivers=None)).perceivers is None
 
     def test_it_asks_the_recipes_prompt(self, task: Task, context: TaskContext) -> None:
-        """The prompt stands in the request, word by word."""
+        """The prompt is in the request, word for word."""
         request = task.build(decoded(), context)
         assert any(context.prompt in message.text for message in request.messages)
 
     def test_the_photo_is_in_the_message_that_is_answered(self, task: Task, context: TaskContext) -> None:
-        """That is the last message, and it is the user's."""
+        """That is the last message, and its role is `user`."""
         image = decoded()
         request = task.build(image, context)
         assert request.messages[-1].role == "user"
@@ -113,7 +113,7 @@ class TaskContract:
     def test_sentences_stay_empty_in_a_language_that_the_model_does_not_write(
         self, task: Task, context: TaskContext
     ) -> None:
-        """Those that `sentences` names are known to be empty, and the model is not asked for them."""
+        """The properties in `sentences` get empty texts as known values, so the model is not asked for them."""
         texts = {name: {"type": "string", "minLength": 1} for name in task.sentences}
         schema = {**self.schema, "properties": {**self.schema.get("properties", {}), **texts}}
         request = task.build(decoded(), replace(context, schema=schema, model_writes=False))
@@ -132,11 +132,11 @@ class TaskContract:
         assert value == before
 
     def test_its_values_leave_the_records_own_keys_alone(self, task: Task, value: Any) -> None:
-        """They stand beside `file`, `sha256` and the like."""
+        """They come beside `file`, `sha256` and the other keys that every record has."""
         assert not RESERVED & set(task.parse(value, decoded()))
 
     def test_a_schema_cannot_name_the_records_own_keys(self, task: Task, context: TaskContext) -> None:
-        """A task refuses such a schema, or puts the answer where nothing collides."""
+        """A task refuses such a schema, or puts the answer where no keys collide."""
         schema = {
             "type": "object",
             "properties": {"file": {"type": "string"}, "sha256": {"type": "string"}},
@@ -152,7 +152,7 @@ class TaskContract:
 
 
 def _known(request: GenerateRequest, name: str) -> Any:
-    """Return the value of a property that a request settles, or None where the model is asked for it."""
+    """Return the value of a property that a request fixes, or None where the model is asked for it."""
     if request.guidance is None:
         return None
     known = dict(request.guidance.constants)

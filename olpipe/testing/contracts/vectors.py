@@ -15,7 +15,7 @@ TEXTS = ("a dog on a lawn", "the sea", "Write down the number of the street.", "
 
 
 class EmbeddingContract(ModelFixtures):
-    """What is asked of a runner whose `info.embeds` says that it turns texts into vectors."""
+    """What a runner has to do whose `info.embeds` says that it turns texts into vectors."""
 
     @pytest.fixture
     def embedder(self, runner: Runner) -> Runner:
@@ -25,7 +25,7 @@ class EmbeddingContract(ModelFixtures):
         return runner
 
     def test_a_runner_without_vectors_says_so(self, runner: Runner) -> None:
-        """It does not make some up."""
+        """It does not return made-up vectors."""
         if runner.info.embeds:
             pytest.skip("this runner makes embeddings")
         with pytest.raises(UsageError):
@@ -39,7 +39,7 @@ class EmbeddingContract(ModelFixtures):
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-4)
 
     def test_vectors_stand_in_the_order_of_the_texts(self, embedder: Runner) -> None:
-        """Each is the one that its text gets alone."""
+        """Each text has the same vector together with others and alone."""
         together = _vectors(embedder, *TEXTS)
         alone = np.concatenate([_vectors(embedder, text) for text in TEXTS])
         assert np.allclose(together, alone, rtol=0.0, atol=1e-5)
@@ -56,7 +56,7 @@ class EmbeddingContract(ModelFixtures):
         assert len(_vectors(embedder)) == 0
 
     def test_vectors_can_be_cut(self, embedder: Runner) -> None:
-        """They are then the beginning of the whole ones, brought back to length 1."""
+        """A cut vector is the beginning of the whole one, scaled to length 1 again."""
         whole = _vectors(embedder, *TEXTS)
         cut = embedder.embed(EmbedRequest("m", TEXTS, dimensions=5)).vectors
         expected = whole[:, :5] / np.linalg.norm(whole[:, :5], axis=1, keepdims=True)
@@ -77,7 +77,7 @@ class EmbeddingContract(ModelFixtures):
             embedder.embed(EmbedRequest("m", (TEXTS[0], long), truncate=False))
 
     def test_tokens_of_all_texts_are_counted(self, embedder: Runner) -> None:
-        """They are counted together."""
+        """`prompt_tokens` is their sum."""
         counts = [embedder.embed(EmbedRequest("m", (text,))).prompt_tokens for text in TEXTS]
         assert min(counts) > 0
         assert embedder.embed(EmbedRequest("m", TEXTS)).prompt_tokens == sum(counts)

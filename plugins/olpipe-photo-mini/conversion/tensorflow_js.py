@@ -1,8 +1,8 @@
-"""Read a TensorFlow.js graph model and translate the part of it that convolutional networks use.
+"""Read a TensorFlow.js graph model and translate the operations that convolutional networks use.
 
-A graph model is a JSON file (the nodes, and where each weight lies) beside one or more files of raw
-weights. TensorFlow keeps images as (N, H, W, C), ONNX as (N, C, H, W): every translated convolution
-is wrapped in two Transpose nodes, and ONNX Runtime removes the pairs that meet.
+A graph model is a JSON file (the nodes, and where each weight lies) beside one or more files of raw weights. Images are
+(N, H, W, C) in TensorFlow and (N, C, H, W) in ONNX. So every translated convolution has a Transpose node before it and
+one after it. ONNX Runtime removes two that follow each other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Node:
     attributes: dict[str, Any]
 
     def ints(self, key: str) -> list[int]:
-        """Return a list of integers; JSON carries them as texts."""
+        """Return a list of integers. In JSON they are texts."""
         return [int(value) for value in self.attributes[key]["list"]["i"]]
 
     def flag(self, key: str) -> bool:
@@ -41,7 +41,7 @@ class Node:
         return bool(self.attributes.get(key, {}).get("b", False))
 
     def text(self, key: str) -> str:
-        """Return a text; JSON carries it in base64."""
+        """Return a text. In JSON it is written in base64."""
         return base64.b64decode(self.attributes[key]["s"]).decode()
 
     def texts(self, key: str) -> list[str]:
@@ -87,12 +87,12 @@ class Translator:
     """Adds to an ONNX graph what is needed to compute a TensorFlow node."""
 
     def __init__(self, model: GraphModel, graph: GraphBuilder, inputs: dict[str, str]) -> None:
-        """Remember where values come from.
+        """Make a translator that has translated nothing yet.
 
         Args:
-            model: What to translate.
-            graph: Where to put it.
-            inputs: ONNX names of the values that stand for TensorFlow placeholders.
+            model: The model to translate.
+            graph: Where the translated nodes go.
+            inputs: ONNX names of the values that take the place of TensorFlow's placeholders.
         """
         self._model = model
         self._graph = graph
@@ -114,12 +114,12 @@ class Translator:
         }
 
     def value(self, name: str) -> str:
-        """Return the ONNX name of a TensorFlow value, translating what it depends on.
+        """Return the ONNX name of a TensorFlow value, after translating everything that it depends on.
 
-        Recursion is as deep as the network, a few hundred calls.
+        The recursion is as deep as the network: a few hundred calls.
 
         Raises:
-            ValueError: An operation that is not translated.
+            ValueError: There is no translation for an operation.
         """
         name = name.removesuffix(":0")
         if name not in self._done:
@@ -187,6 +187,6 @@ class Translator:
 
 
 def translate(model: GraphModel, graph: GraphBuilder, inputs: dict[str, str], wanted: Sequence[str]) -> list[str]:
-    """Translate what `wanted` needs and return the ONNX names of the wanted values."""
+    """Translate everything that the wanted values depend on and return their ONNX names."""
     translator = Translator(model, graph, inputs)
     return [translator.value(name) for name in wanted]

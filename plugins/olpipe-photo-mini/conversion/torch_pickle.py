@@ -1,8 +1,8 @@
 """Read tensors from a PyTorch checkpoint as it was saved before version 1.6, without PyTorch.
 
-Such a file is five pickles in a row (magic number, protocol, system, tensors, storage keys), then
-each storage in the order of the keys: its length as int64, then its values. Pickles can run any
-code; this reader knows four names and refuses every other.
+Such a file holds five pickles, one after the other: magic number, protocol, system, tensors, storage keys. Then comes
+each storage, in the order of the keys: its length as int64, then its values. Pickles can run any code, so this reader
+allows four names and refuses all others.
 
 Source: https://github.com/pytorch/pytorch/blob/v1.5.0/torch/serialization.py
 """
@@ -24,7 +24,7 @@ STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 @dataclass(frozen=True)
 class _Storage:
-    """A flat run of values that tensors point into."""
+    """A flat array of values that tensors are views of."""
 
     key: str
     dtype: np.dtype[Any]
@@ -32,7 +32,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view into a storage; offset and strides count values, not bytes."""
+    """A view of a storage. Offset and strides count values, not bytes."""
 
     storage: _Storage
     offset: int
@@ -67,13 +67,13 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the tensors of a state dict by name.
 
     Raises:
-        ValueError: The file is not of this kind.
-        pickle.UnpicklingError: The file holds more than tensors.
+        ValueError: The file is not such a checkpoint.
+        pickle.UnpicklingError: The file holds something else than tensors.
     """
     with path.open("rb") as file:
         if _load(file) != MAGIC_NUMBER:
             raise ValueError(f"{path} is not a PyTorch checkpoint of the old format")
-        _load(file), _load(file)  # protocol, system: both of no interest on a little-endian machine
+        _load(file), _load(file)  # protocol and system: neither matters on a little-endian machine
         tensors: dict[str, _Tensor] = _load(file)
         keys: list[str] = _load(file)
         dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
@@ -89,7 +89,7 @@ def _load(file: BinaryIO) -> Any:
 
 
 def _view(tensor: _Tensor, storage: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the tensor's values; the strides need not be those of a contiguous array."""
+    """Return a copy of a tensor's values. The strides need not be those of a contiguous array."""
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
     if last >= storage.size:
         raise ValueError(f"a tensor reaches to value {last} of a storage of {storage.size}")

@@ -197,7 +197,7 @@ def test_a_batch_normalisation_folds_into_its_convolution():
     names = ("weight", "bias", "running_mean", "running_var")
     norm = {f"n.{name}": np.abs(RANDOM.normal(size=4)).astype(np.float32) for name in names}
     builder = graph.GraphBuilder(half=False)
-    y = efficientnet._convolution(builder, {"c.weight": kernel, **norm}, "image", "c", "n")
+    y = efficientnet.normalised_convolution(builder, {"c.weight": kernel, **norm}, "image", "c", "n")
     builder.node("Identity", [y], "y")
     shape = (1, 4, 3, 3)
     model = builder.model("test", [graph.float_value("image", 1, 2, 3, 3)], [graph.float_value("y", *shape)])

@@ -1,6 +1,7 @@
-"""The answer wanted for a photo's evidence: title, description and alt text, each in its register.
+"""The wanted answer for a photo's evidence: title, description and alt text, each in its own style.
 
-Captions say it best, trimmed to what the evidence makes likely. Where none fits, the evidence is put into plain words.
+Answers follow captions, which are trimmed to what the evidence makes likely. Where no caption fits, the evidence itself
+is put into plain words.
 """
 
 from __future__ import annotations
@@ -21,20 +22,34 @@ from training.wording import AT, SETTINGS, article, headline, listing, placed, s
 from caption_metrics import rouge_l  # isort: skip
 
 LEAST_WORDS = 9
-"""Of a description; a shorter one goes on with what else was found."""
+"""A description with fewer words also says what else was found."""
 
 SHORT, SHORTEST = 28, 16
-"""Characters; a shorter description says where in the photo, even where it says in what place."""
+"""Characters. A description of fewer than `SHORTEST` says where in the photo its thing is.
+
+So does one of at most `SHORT`, if it has nothing else to add.
+"""
 
 OFTEN = 0.1
-"""Share of a thing's captions that say what it does, for that to be said of any."""
+"""What a thing does is said without a caption of the photo, if at least this share of all its captions says so."""
 
 SELDOM, USUAL = 0.03, 0.18
-"""A noun may stay in a caption that goes with something found this often; a setting is said that does so usually."""
+"""How often a noun has to go with a thing that was found.
+
+From `SELDOM` on, it may stay in a caption. From `USUAL` on, a noun that names a place may be added.
+"""
 
 WORDS_WANTED, SHORT_COST, NAMED_GAIN, LARGEST_GAIN = 12, 0.03, 0.08, 0.1
+"""What a caption is worth: the words that it should have, the cost of each that it lacks, and two gains.
+
+It gains for each thing that it names, and once more for the largest thing.
+"""
+
 FEWEST_TITLE_WORDS, MOST_OPENING, MOST_UNSURE = 4, 5, 4
-"""Words: of a caption's beginning as a title and in an alt text, and of an unsure thing with a place."""
+"""Words: fewest of a caption's beginning as a title, most of it in an alt text.
+
+The name of an unsure thing has to be shorter than `MOST_UNSURE` for a title to say its place, too.
+"""
 
 _LOCATED = re.compile(r" (in|on|at|near|down|by|above|over|under|through|behind|inside|along|outside) ")
 _BROKEN = re.compile(r"\b(a|an|the) (a|an|the|and|on|in|of|with|is)\b|\b(is|are) (white|black|red|green|blue)\b")
@@ -42,13 +57,13 @@ _PLAIN = frozenset("side top front middle back background other group pair coupl
 
 
 class Answers:
-    """Makes answers out of captions and evidence."""
+    """Makes answers from captions and evidence."""
 
     def __init__(self, photos: Photos) -> None:
-        """Know the captions' nouns."""
+        """Use the nouns and the usual words of a file of captions."""
         self._photos = photos
         self._finder = photos.finder
-        # Finer names stand beside their kind's box, and so does the one name that ImageNet has for a person at play.
+        # Not said: the kinds of finer names have boxes already, and so has the person who is a `baseball player`.
         self._unsaid = {breed for breeds in photos.breeds.values() for breed in breeds} | {"baseball player"}
 
     def has_caption(self, photo: Photo, evidence: Evidence) -> bool:
@@ -56,7 +71,7 @@ class Answers:
         return bool(self._texts(photo, evidence, know(evidence, self._unsaid)))
 
     def answer(self, photo: Photo, evidence: Evidence) -> dict[str, str]:
-        """Return three different texts that say nothing but what the evidence makes likely."""
+        """Return three different texts that say only what the evidence makes likely."""
         known = know(evidence, self._unsaid)
         if not known.things and not known.others and not known.scene:
             return nothing(known.time)
@@ -75,12 +90,14 @@ class Answers:
 
     def _texts(self, photo: Photo, evidence: Evidence, known: Known) -> list[str]:
         """Return a photo's captions, trimmed and with the right numbers, best first."""
+        # 1. What was found, and which nouns may be said because of it
         found = things(evidence, WIDTH, HEIGHT)
         counts = {thing.label: thing.count for thing in found if thing.is_sure}
         named = self._finder.find(" . ".join([*counts, *known.others]))
         may_be = {thing.label for thing in found if thing.is_large}
         allowed = self._allowed([*counts, *may_be, *(label.name for label in evidence.tags if label.score >= UNSURE)])
         nouns = self._photos.endings | self._photos.named
+        # 2. Trim each caption, and keep those that say something, name only what was found, and count right
         texts: dict[str, float] = {}
         for caption in photo.clean:
             text = trim(caption, nouns, allowed)
@@ -93,7 +110,7 @@ class Answers:
         return sorted(texts, key=lambda text: (-texts[text], text))
 
     def _worth(self, text: str, names: Collection[str], photo: Photo, known: Known) -> float:
-        """Say how well a text agrees with the others, is long enough and names what is there."""
+        """Return how good a text is: it agrees with other captions, is long enough, and names what is there."""
         others = [one for one in photo.captions if text not in one.lower()]
         agreement = rouge_l(text, others) if others else 0.5
         missing = max(0, WORDS_WANTED - len(text.split()))
@@ -102,7 +119,7 @@ class Answers:
         return agreement - SHORT_COST * missing + NAMED_GAIN * named + LARGEST_GAIN * largest
 
     def _allowed(self, names: Sequence[str]) -> set[str]:
-        """Return the nouns that may be said: names found, their likely company, and words that say nothing."""
+        """Return the nouns that may be said: the names found, nouns that often go with them, and a few plain words."""
         allowed = set(_PLAIN)
         for name in names:
             company = self._photos.likely.get(name, {})
@@ -113,7 +130,7 @@ class Answers:
         return allowed
 
     def _state(self, photo: Photo, known: Known) -> str:
-        """Return what the largest thing is doing as two people at least say, else as such things usually do."""
+        """Return what the largest thing does: what at least two captions say, or else what such things usually do."""
         if not known.things:
             return ""
         usual = self._photos.states.get(known.things[0].label, {})
@@ -123,7 +140,8 @@ class Answers:
         return max(here or often, key=lambda word: (said[word], usual[word], word), default="")
 
     def _description(self, texts: Sequence[str], known: Known, state: str) -> str:
-        """Return the best text, or else the first thing found; with the rest, until it is long enough."""
+        """Return the description: the best text or else the first thing found, with more until it is long enough."""
+        # 1. Begin with the best text, if it names something that was found, or else with the first thing
         names = self._finder.find(texts[0]) if texts else set()
         if texts and (not known.things or any(thing.label in names for thing in known.things)):
             text = texts[0]
@@ -134,13 +152,16 @@ class Answers:
             if not known.count:
                 return f"nothing but {text} could be recognised in this photo"
             text = f"{text} {state}".strip() if known.scene or not rest else text
+        # 2. Add the place, unless the text has one
         is_located = bool(_LOCATED.search(text))
         scene = known.scene or ("" if is_located else self._setting(known))
         if scene and not _says(text, scene):
             text += f" {scene}"
+        # 3. Add the time, and what else was found if the text is short
         tail = f" {known.time}" if known.time else ""
         if rest and len(text.split()) < LEAST_WORDS:
             tail += f", with {listing(rest[:2])}" if scene or is_located else f" with {listing(rest[:2])}"
+        # 4. Add where in the photo the thing is if the text is still short
         if len(text + tail) < SHORTEST or not (rest or scene or len(text + tail) > SHORT):
             text += f" {known.where} of the photo" if known.things else " in the photo"
         return text + tail
@@ -155,6 +176,7 @@ class Answers:
         return setting if shares[setting] >= USUAL else ""
 
     def _title(self, texts: Sequence[str], known: Known, description: str) -> str:
+        """Return the best headline that a text gives, or one made from the evidence, with time or scene if they fit."""
         wanted = min(2, known.count)
 
         def worth(text: str) -> tuple[int, int, int]:
@@ -173,7 +195,7 @@ class Answers:
         return best
 
     def _subject(self, text: str, thing: Thing) -> str:
-        """Return how a text begins, as far as it speaks of one thing only: `two dogs sitting`."""
+        """Return how a text begins, as far as it is about this thing only: `two dogs sitting`; else an empty text."""
         first, *rest = (" ".join(phrase).replace("_", " ") for phrase in phrases(text)[:2])
         subject = f"{first} {rest[0]}" if rest and rest[0] in STATES else first
         if len(subject.split()) > MOST_OPENING or subject.split()[0] in OPENERS:
@@ -182,7 +204,7 @@ class Answers:
 
 
 def nothing(time: str = "") -> dict[str, str]:
-    """Return what to say where nothing was found but what colours tell."""
+    """Return the answer where nothing was found, except perhaps a time that the colours show."""
     photo = f"photo {time}".strip()
     return {
         "title": f"Unrecognised {photo}",
@@ -192,7 +214,7 @@ def nothing(time: str = "") -> dict[str, str]:
 
 
 def _alt(known: Known, subject: str, state: str, description: str) -> str:
-    """Return everything with its place, the largest first."""
+    """Return the alt text: everything with its place, the largest first."""
     parts = [(spoken(thing), thing.place) for thing in known.things]
     if parts:
         parts[0] = (subject or f"{parts[0][0]} {state}".strip(), parts[0][1])
@@ -205,7 +227,7 @@ def _alt(known: Known, subject: str, state: str, description: str) -> str:
 
 
 def _unsure(known: Known, setting: str) -> dict[str, str]:
-    """Return what to say where all that was found is unsure."""
+    """Return the answer where everything that was found is unsure."""
     name, where, time = known.spoken[0], known.where, known.time and f" {known.time}"
     place = setting or (f"{where} of the photo" if where else "in the photo")
     at = AT[known.things[0].place] if known.things else ""
@@ -217,5 +239,5 @@ def _unsure(known: Known, setting: str) -> dict[str, str]:
 
 
 def _says(text: str, addition: str) -> bool:
-    """Return whether a text says a place already, in whatever words."""
+    """Return whether a text already names a place or a time, in whatever words; the last word decides."""
     return addition.split()[-1] in text.lower().split()

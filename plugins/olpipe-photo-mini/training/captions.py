@@ -1,7 +1,7 @@
-"""What people wrote about photos, made fit to learn from.
+"""Clean the captions that people wrote, so that a model can learn from them.
 
-The language model knows no more of a photo than the evidence tells. What cannot follow from that (sexes, ages, colours,
-looks, praise) is taken out of the captions, or it would learn to invent it.
+The language model knows of a photo only what the evidence says. What cannot follow from that (sexes, ages, colours,
+looks, praise) is taken out of the captions. Otherwise the model would learn to invent it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FEWEST_WORDS, MOST_WORDS = 5, 18
 MOST_CHARACTERS = 110
 TITLE_WORDS = 7
 LEAST_USES = 4
-"""A word that fewer captions use is likely a slip of the pen, or too special to follow from evidence."""
+"""A word that fewer captions use is probably misspelt, or too special to follow from evidence."""
 
 _KINDS = r"photo(graph)?s?|pictures?|images?|shots?|views?|snapshots?|portraits?|scenes?|close[- ]?ups?"
 _OPENING = re.compile(
@@ -54,10 +54,11 @@ _DANGLING = _BOUNDARIES | frozenset("a an the their its some another one two thr
 
 
 def clean(caption: str) -> str | None:
-    """Return a caption in lower case without its full stop, as far as it follows from evidence, or None.
+    """Return a caption in lower case without its full stop, as far as it can follow from evidence, or None.
 
-    None stands for captions that speak of the photographer, judge, or are too short or too long.
+    None stands for captions that are about the photographer, that judge, or that are too short or too long.
     """
+    # 1. Take out openings (`there is`, `a photo of`) and looks, and say `person` for `man` and `woman`
     text = re.sub(r"\s+", " ", caption.strip().rstrip(". ").lower())
     for _ in range(2):
         text = _OPENING.sub("", text, count=1)
@@ -66,6 +67,7 @@ def clean(caption: str) -> str | None:
     for pattern, word in _NEUTRAL.items():
         text = re.sub(rf"\b({pattern})\b", word, text)
     text = _articles(re.sub(r"\s+", " ", text).strip(" ,"))
+    # 2. Refuse what is still not fit to learn from
     words = text.split()
     if _REFUSED.search(text) or not FEWEST_WORDS <= len(words) <= MOST_WORDS or len(text) > MOST_CHARACTERS:
         return None
@@ -80,7 +82,7 @@ def _articles(text: str) -> str:
 
 
 def usual_endings(captions: Iterable[str]) -> frozenset[str]:
-    """Return the words that often end a caption: nearly all of them nouns."""
+    """Return the words that often end a caption. Nearly all of them are nouns."""
     uses: Counter[str] = Counter()
     endings: Counter[str] = Counter()
     for caption in captions:
@@ -97,7 +99,7 @@ def usual_words(captions: Iterable[str]) -> frozenset[str]:
 
 
 def title(text: str, endings: frozenset[str]) -> str | None:
-    """Return the beginning of a clean caption as a headline of two to seven words, or None where it has none.
+    """Return the beginning of a clean caption as a headline of two to seven words, or None where none is possible.
 
     Args:
         text: The caption.

@@ -1,7 +1,8 @@
-"""See what a photo's captions mention as the real detector would see it: with misses, mistakes, wrong counts.
+"""Make up evidence from a photo's captions, as the real detector would find it: with misses, mistakes, wrong counts.
 
-The numbers were measured with the perceiver `photo-mini` on annotated photos: what at least two of five people mention
-(`SAID`) is found, surely and large; what it finds besides (`UNSAID`) is small, unsure, and half of it is not there.
+The numbers were measured with the perceiver `photo-mini` on annotated photos. What at least two of five people mention
+(`SAID`) is mostly found, with a high score and a large box. What it finds besides (`UNSAID`) has a low score and a
+small box, and half of it is not in the photo.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ MOST_OF_A_KIND = 14
 
 @dataclass(frozen=True)
 class Finding:
-    """How a kind of finding is spread: scores and shares of the photo at equally likely steps."""
+    """How a kind of finding is distributed.
+
+    Attributes:
+        scores: Scores at equally likely steps: the smallest, the largest, and quantiles between them.
+        shares: Shares of the photo, in the same way.
+    """
 
     scores: Sequence[float]
     shares: Sequence[float]
@@ -38,26 +44,27 @@ SAID = Finding(scores=(0.24, 0.41, 0.50, 0.57, 0.64, 0.92), shares=(0.001, 0.03,
 UNSAID = Finding(scores=(0.22, 0.25, 0.28, 0.33, 0.41, 0.60), shares=(0.0005, 0.002, 0.004, 0.01, 0.03, 0.12))
 
 FOUND = 0.86
-"""How much of what two people mention is found."""
+"""Share of the things that two people mention which is found."""
 
 FOUND_ONCE = 0.4
-"""How much of what one person mentions is found."""
+"""Share of the things that one person mentions which is found."""
 
 UNSAID_A_PHOTO = 1.3
-"""Findings that nobody mentions, on average."""
+"""Findings in a photo that nobody mentions, on average."""
 
 PLACE_FOUND, NAME_FOUND = 0.55, 0.5
-"""How often the classifier knows a place, or a thing without a box, that two people mention."""
+"""How often the classifier finds a place, or a thing without a box, that two people mention."""
 
 WRONG_NAME = 0.07
-"""How often it names something else."""
+"""How often the classifier names something that is not there."""
 
 BREED_FOUND = 0.4
+"""How often the classifier has a finer name for a thing."""
 
 TONES_FOUND, WRONG_TONE = 0.8, 0.02
-"""How often colours tell of a night or of greenery that two people mention, and how often a photo has no colours.
+"""How often colours show a night or greenery that two people mention, and how often a photo is black and white.
 
-Of real nights and real greenery fewer are plain, but then they should not be overlooked.
+In real photos, night and greenery are clear less often. But where they are, the model should not overlook them.
 """
 
 
@@ -67,18 +74,20 @@ def detect(
     """Return what is found in a photo.
 
     Args:
-        said: How many there are of each thing that people mention.
+        said: How many there are of each thing that two people mention.
         once: Things that one person mentions.
-        others: Things to draw from what nobody mentions.
+        others: Things that nobody mentions; some of them are found all the same.
         labels: What the classifier finds.
-        chance: Decides.
+        chance: The source of random numbers.
     """
     objects: list[Detection] = []
     tags: list[Label] = list(labels)
+    # 1. Draw what is found
     found = [(name, count, SAID) for name, count in said.items() if chance.random() < FOUND]
     found += [(name, 1, UNSAID) for name in once if chance.random() < FOUND_ONCE]
     extras = min(len(others), _poisson(UNSAID_A_PHOTO, chance))
     found += [(name, chance.choice((1, 1, 1, 2, 3)), UNSAID) for name in chance.sample(others, extras)]
+    # 2. Draw scores and boxes; what has a low score gets a tag, and no box
     for name, count, finding in found:
         score = finding.score(chance)
         if score < BOX_SCORE:
@@ -98,7 +107,7 @@ def miscount(count: int, chance: random.Random) -> int:
 
 
 def _boxes(name: str, score: float, count: int, share: float, chance: random.Random) -> list[Detection]:
-    """Return boxes of one kind: side by side around a place, filling the share together."""
+    """Return boxes of one kind, side by side around a place, which together fill the share of the photo."""
     area = min(0.9, share) * WIDTH * HEIGHT / count
     h = max(1, min(HEIGHT, round((area * chance.uniform(0.5, 2)) ** 0.5)))
     w = max(1, min(WIDTH, round(area / h)))
@@ -111,12 +120,14 @@ def _boxes(name: str, score: float, count: int, share: float, chance: random.Ran
 
 
 def _between(steps: Sequence[float], chance: random.Random) -> float:
+    """Draw a number between two neighbouring steps, each pair of neighbours being equally likely."""
     at = chance.random() * (len(steps) - 1)
     low = int(at)
     return steps[low] + (at - low) * (steps[low + 1] - steps[low])
 
 
 def _poisson(mean: float, chance: random.Random) -> int:
+    """Draw a number from a Poisson distribution: how many events with exponential distances happen before `mean`."""
     count, left = 0, chance.expovariate(1)
     while left < mean:
         count, left = count + 1, left + chance.expovariate(1)

@@ -12,7 +12,7 @@ from training.detector import HEIGHT, WIDTH
 from training.wording import AT, SCENES, TIMES, WHERE, article, headline, spoken
 
 MOST_THINGS, MOST_OTHERS = 4, 2
-"""With a place, and without."""
+"""Most things with a place that are said, and most without one."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Known:
     """What a photo's evidence allows to say.
 
     Attributes:
-        things: With a place, largest first; the small and the unsure only where there is nothing else.
-        others: Names without a place.
-        scene: `in a kitchen`, or nothing.
-        time: `at night`, or nothing.
-        sure: Whether anything was.
+        things: Things with a place, largest first. Small and unsure ones are among them only where there is nothing
+            else.
+        others: Names of things without a place.
+        scene: `in a kitchen`, or an empty text.
+        time: `at night`, or an empty text.
+        sure: Whether anything was sure.
     """
 
     things: Sequence[Thing]
@@ -35,18 +36,18 @@ class Known:
 
     @property
     def spoken(self) -> list[str]:
-        """Return all things in words; where there are none, the scene: `a kitchen`."""
+        """Return all things in words, or the scene where there are none: `a kitchen`."""
         named = [spoken(thing) for thing in self.things] + [article(name) for name in self.others]
         return named or [self.scene.partition(" ")[2]]
 
     @property
     def count(self) -> int:
-        """Return how many things there are words for."""
+        """Return how many things there are, with a place or without."""
         return len(self.things) + len(self.others)
 
     @property
     def where(self) -> str:
-        """Return where the largest thing is: `on the left`, or nothing."""
+        """Return where the largest thing is: `on the left`, or an empty text where there is none."""
         return WHERE[self.things[0].place] if self.things else ""
 
     @property
@@ -67,8 +68,9 @@ def know(evidence: Evidence, breeds: Collection[str]) -> Known:
 
     Args:
         evidence: What was found.
-        breeds: Finer names of what has a box: nobody says them.
+        breeds: Finer names of things that have boxes; they are not said.
     """
+    # 1. Sort out what was found: things with boxes, names without, place and time
     found = things(evidence, WIDTH, HEIGHT)
     boxed = {thing.label for thing in found}
     free = [label for label in evidence.tags if label.name not in boxed]
@@ -76,6 +78,7 @@ def know(evidence: Evidence, breeds: Collection[str]) -> Known:
     others = [label.name for label in free if label.score >= UNSURE and label.name not in unsaid]
     scene = next((SCENES[label.name] for label in free if label.name in SCENES), "")
     time = next((TIMES[label.name] for label in free if label.name in TIMES), "")
+    # 2. Choose what is sure, or else one thing that is not
     sure = [thing for thing in found if thing.is_sure]
     chosen = [thing for thing in sure if not thing.is_small] or sure
     if chosen or others or scene:

@@ -1,10 +1,10 @@
-"""Make pairs to learn from: the evidence as the prompt gives it, and the answer wanted.
+"""Make pairs to learn from: a prompt with evidence, and the wanted answer.
 
     python -m training.pairs CAPTIONS [--seed 0] [--show 20]
 
-CAPTIONS is a JSON file with `captions`: a list of captions by photo. No photo is needed: the evidence is made up from
-what the captions mention, and degraded as a real detector would. The answer says nothing but what the evidence makes
-likely, so that the model learns to keep to it.
+CAPTIONS is a JSON file with the key `captions`: an object with a list of captions for each photo. No photo is needed:
+the evidence is made up from what the captions mention, with the mistakes of a real detector. The answer says only what
+the evidence makes likely, so that the model learns to do the same.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from training.photos import Photo, Photos
 
 RECIPE_PROMPT = "Describe the photo as JSON."
 NOTHING_SHARE = 0.01
+"""Share of pairs without any evidence."""
 PLAIN_SHARE = 0.35
-"""Of the evidence that no caption agrees with, how much is learnt from: plain answers are all alike."""
+"""Share of the evidence without a caption for it that is used. Answers without a caption are all alike."""
 PASSES = 2
+"""How often each photo is used, each time with new evidence."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class Pair:
 def make_pairs(
     captions: Mapping[str, Sequence[str]], seed: int, mix: questions.Mix = questions.USUAL
 ) -> Iterator[Pair]:
-    """Yield a pair for each photo, in an order of the seed's choice; then others, from new evidence.
+    """Yield pairs for the photos in random order, `PASSES` times, at most one pair for a photo each time.
 
     Args:
-        captions: By photo.
-        seed: Decides everything.
+        captions: The captions of each photo.
+        seed: Equal seeds give equal pairs.
         mix: Which questions are asked.
     """
     chance = random.Random(seed)
@@ -70,7 +72,7 @@ def _pair(photo: Photo, evidence: Evidence, answers: Answers, chance: random.Ran
 
 
 def _described(evidence: Evidence, answer: Mapping[str, str]) -> Pair:
-    """Return the pair that the recipe asks for; the grammar forces its keys in this order, and no white space."""
+    """Return a pair as the recipe asks for it. The grammar forces keys in this order, and no white space."""
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return Pair(f"{RECIPE_PROMPT}\n{describe(evidence, WIDTH, HEIGHT)}", text)
 

@@ -1,4 +1,4 @@
-"""What captions tell of photos, and what perceivers may find in such a photo."""
+"""What captions say about photos, and what perceivers may find in such photos."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DATA = Path(__file__).parents[1] / "src" / "olpipe_photo_mini" / "data"
 
 
 SOMETIMES = 0.04
-"""Share of a thing's captions that say what it does, for others of the kind to do so."""
+"""What a thing does is usual for its kind if at least this share of the kind's captions says so."""
 
 _COUNTS = {"two": 2, "couple": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "several": 5, "some": 4}
 _CROWDS = {"group": 6, "herd": 7, "flock": 8, "crowd": 12, "bunch": 6, "many": 8, "row": 5, "lots": 8, "team": 7}
@@ -49,15 +49,15 @@ _TONES = {
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as its captions tell it.
+    """A photo as its captions describe it.
 
     Attributes:
-        captions: As people wrote them.
-        clean: Those fit to learn from, in lower case.
-        said: How many of each COCO thing there are that at least two people mention.
+        captions: The captions as people wrote them.
+        clean: The captions that are fit to learn from, in lower case.
+        said: COCO things that at least two people mention, and how many there are of each.
         once: COCO things that one person mentions.
         labels: What a perfect classifier would add.
-        tones: What its colours would tell.
+        tones: What its colours would show.
     """
 
     captions: tuple[str, ...]
@@ -72,7 +72,8 @@ class Photos:
     """All photos of a captions file, and what they have in common."""
 
     def __init__(self, captions: Mapping[str, Sequence[str]]) -> None:
-        """Read captions by photo."""
+        """Read the captions of each photo."""
+        # 1. Names that perceivers can give, and the words for them
         self.finder = NounFinder()
         self.ones = _ones()
         self.named = frozenset(
@@ -90,6 +91,7 @@ class Photos:
         for kind, name in finer:
             self.breeds.setdefault(kind, []).append(name)
         self.others = sorted({row[0] for row in table if not row[1] or row[0] == row[1]} - set(self._names))
+        # 2. The photos, and words that are usual in their captions
         cleaned = {key: [registers.clean(caption) for caption in texts] for key, texts in captions.items()}
         every = [text for texts in cleaned.values() for text in texts if text]
         usual = registers.usual_words(every)
@@ -99,11 +101,12 @@ class Photos:
         for photo in self.photos:
             for name in photo.said:
                 self._by_name.setdefault(name, []).append(photo)
+        # 3. What goes with each name
         self.likely = self._likely()
         self.states = self._states()
 
     def _likely(self) -> Mapping[str, Mapping[str, float]]:
-        """Return the nouns that go with something, each with the share of its photos where two people use it."""
+        """Return the nouns that go with each name, each with the share of the name's photos where two people use it."""
         uses: Counter[str] = Counter()
         together: dict[str, Counter[str]] = {}
         for photo in self.photos:
@@ -115,7 +118,7 @@ class Photos:
         return {name: {noun: count / uses[name] for noun, count in counts.items()} for name, counts in together.items()}
 
     def _states(self) -> Mapping[str, Mapping[str, float]]:
-        """Return what things are said to do, and the share of their captions that say so: `sitting`."""
+        """Return what each kind of thing usually does (`sitting`), each with the share of captions that say so."""
         found = {}
         for name, photos in self._by_name.items():
             texts = [text.lower() for photo in photos for text in photo.captions]
@@ -146,11 +149,12 @@ class Photos:
         return {label for label in (*self.places, *self.others) if f" {label} " in words or f" {label}s " in words}
 
     def _count(self, name: str, texts: Sequence[str]) -> int:
-        """Return how many the captions speak of: by the number words before the name, or by the plural."""
+        """Return how many the captions speak of: as the number words before the name say, or else the plural."""
         counts = [count for text in texts if (count := self._count_in(name, text.lower()))]
         return max(set(counts), key=lambda count: (counts.count(count), count)) if counts else 1
 
     def _count_in(self, name: str, text: str) -> int:
+        """Return how many a text speaks of at the first mention of a name; 0 where it does not mention it."""
         words = re.findall("[a-z]+", text)
         for at, word in enumerate(words):
             if name not in self.finder.find(" ".join(words[at : at + 2])) or name in self.finder.find(
@@ -167,7 +171,8 @@ class Photos:
         return 0
 
     def evidence(self, photo: Photo, chance: random.Random) -> Evidence:
-        """Return what perceivers may find in a photo, another thing at every call."""
+        """Make up what perceivers may find in a photo. Every call makes up something else."""
+        # 1. Things that nobody mentions: from photos of the same things, and at random
         mentioned = {*photo.said, *photo.once}
         others: list[str] = []
         for name in [*photo.said, *photo.said]:
@@ -175,6 +180,7 @@ class Photos:
             others += [*near.said, *near.once]
         others += chance.choices(self._names, k=2)
         others = [name for name in dict.fromkeys(others) if name not in mentioned]
+        # 2. What the classifier finds: places and names, finer names, a wrong name, tones
         labels = [
             Label(label, chance.uniform(0.42, 0.95))
             for label in photo.labels
@@ -190,6 +196,7 @@ class Photos:
         labels += [Label(tone, chance.uniform(0.5, 0.95)) for tone in photo.tones if chance.random() < TONES_FOUND]
         if chance.random() < WRONG_TONE:
             labels.append(Label(BLACK_AND_WHITE, 0.9))
+        # 3. What the detector finds
         return detect(photo.said, photo.once, others, labels, chance)
 
 
@@ -199,7 +206,7 @@ def singular(word: str) -> str:
 
 
 def _ones() -> dict[str, tuple[str, ...]]:
-    """Return the words for one of each COCO thing."""
+    """Return the singular words for each COCO thing, its name first."""
     ones = {}
     for line in TABLE.read_text(encoding="utf-8").splitlines():
         name, _, phrases = line.partition("\t")

@@ -1,4 +1,4 @@
-"""Questions about a photo that the evidence answers, and some that it cannot."""
+"""Questions about a photo that the evidence answers, and some that it cannot answer."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Mix:
     """Which questions are asked.
 
     Attributes:
-        share: Of all pairs, how many are questions.
-        animals_times: How often animals are asked for where there are some: they are few, and would be asked for
-            in vain most of the time.
+        share: Share of all pairs that are questions.
+        animals_times: How much more often animals are asked for where there are some. Few photos have animals, so
+            most questions about them would have the answer that there are none.
     """
 
     share: float = 0.15
@@ -54,10 +54,10 @@ def ask(
 
     Args:
         evidence: What was found.
-        description: A sentence on the photo, for the open question.
-        width: Of the photo.
-        chance: Decides.
-        animals_times: How often animals are asked for where there are some.
+        description: A sentence about the photo, for the open question.
+        width: Width of the photo in pixels.
+        chance: The source of random numbers.
+        animals_times: How much more often animals are asked for where there are some.
     """
     counts = _counts(evidence)
     kinds = ["animals", "how many", "is there", "open", "unanswerable", "where"]
@@ -89,7 +89,7 @@ def _number(count: int, name: str) -> str:
 
 
 def _counts(evidence: Evidence) -> dict[str, int]:
-    """Return how many of each thing were found, less what was hardly seen."""
+    """Return how many of each thing were found. Things without one sure detection are left out."""
     counts: dict[str, int] = {}
     for detection in evidence.objects:
         counts[detection.label] = counts.get(detection.label, 0) + 1

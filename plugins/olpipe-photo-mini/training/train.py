@@ -2,9 +2,10 @@
 
     python -m training.train CAPTIONS MODEL.gguf [--out adapter.safetensors]
 
-Four stages, each over pairs of `training.pairs` with evidence made up anew, less a twentieth that is kept to measure
-the loss on. Takes about an hour on two idle CPU cores; uses a GPU where there is one. Pairs and
-their order are the same every time.
+The training has four stages. Each stage makes its own pairs with `training.pairs`, from new evidence. It learns from
+most of them, and measures its loss on one pair in twenty. The pairs and their order are the same every time.
+
+It takes about an hour on two idle CPU cores. Where there is a GPU, it uses the GPU.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ from training.questions import USUAL, Mix
 RANK, SCALE = 16, 2.0
 BATCH = 8
 LEARNING_RATE, WARM_UP_STEPS, LARGEST_GRADIENT = 4e-4, 20, 1.0
-LONGEST = 160
-SNAPSHOT_STEPS = 25
-ROUNDING_STEPS = 16  # between two roundings of the matrices
-HELD_OUT = 20  # one pair in so many
-CHUNK = 16  # batches whose pairs are sorted by length, so that little is padding
+LONGEST = 160  # tokens of a pair
+SNAPSHOT_STEPS = 25  # steps from one save to the next
+ROUNDING_STEPS = 16  # steps from one rounding of the matrices to the next
+HELD_OUT = 20  # one pair in this many is kept to measure the loss on
+CHUNK = 16  # the pairs of this many batches are sorted by length, so that there is little padding
 
 Example = tuple[list[int], int]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training, with a warm-up and a decay of its own.
+    """A part of the training, with its own warm-up and decay.
 
     Attributes:
         precision: What the matrices are rounded to: a key of `PRECISIONS`.
-        steps: Batches.
-        seed: Of its pairs and their order.
-        questions: Of its pairs.
+        steps: How many batches it learns from.
+        seed: Seed of its pairs and their order.
+        questions: Which of its pairs are questions.
     """
 
     precision: str
@@ -63,7 +64,7 @@ class Stage:
 STAGES = (
     Stage(PRECISION, 360, 0),
     Stage(PRECISION, 160, 1),
-    Stage(PRECISION, 100, 2, Mix(share=0.5)),  # questions are short, and of many kinds
+    Stage(PRECISION, 100, 2, Mix(share=0.5)),  # more questions: they are short, and there are many kinds of them
     Stage(PRECISION, 60, 3, Mix(share=0.5, animals_times=40)),
 )
 
@@ -74,8 +75,8 @@ def main() -> None:
     parser.add_argument("captions", type=Path)
     parser.add_argument("model", type=Path, help="the GGUF file")
     parser.add_argument("--out", type=Path, default=Path("adapter.safetensors"))
-    parser.add_argument("--resume", type=Path, metavar="ADAPTER", help="go on from an adapter")
-    parser.add_argument("--first", type=int, default=1, metavar="N", help="begin with this stage")
+    parser.add_argument("--resume", type=Path, metavar="ADAPTER", help="start from this adapter")
+    parser.add_argument("--first", type=int, default=1, metavar="N", help="start with stage N")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -98,7 +99,7 @@ def main() -> None:
 
 
 def read_examples(captions: Path, model: Path, stage: Stage) -> list[Example]:
-    """Return pairs as token ids, with the number of the answer's first token; those too long are left out."""
+    """Return pairs as token ids, with the index of the answer's first token; pairs that are too long are left out."""
     header = read_header(model)
     tokenizer = read_tokenizer(header)
     size = header.tensors["token_embd.weight"].shape[0]
@@ -109,7 +110,7 @@ def read_examples(captions: Path, model: Path, stage: Stage) -> list[Example]:
 
 
 def train(model: Llama, examples: Sequence[Example], stage: Stage, save: Callable[[], None]) -> None:
-    """Take steps of AdamW, with a linear warm-up and a linear decay; call `save` now and then, and at the end."""
+    """Take steps of AdamW, with a linear warm-up and a linear decay. Call `save` now and then, and at the end."""
     blocks, steps = PRECISIONS[stage.precision].layers, stage.steps
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=0.0)
@@ -144,7 +145,7 @@ def measure(model: Llama, examples: Sequence[Example]) -> float:
 
 
 def endless_batches(examples: Sequence[Example], chance: random.Random) -> Iterator[Sequence[Example]]:
-    """Yield batches, each example once before any comes again, examples of a length together."""
+    """Yield batches without end. Examples of similar length go together; each comes once before any comes again."""
     while True:
         order = chance.sample(examples, len(examples))
         for start in range(0, len(order), BATCH * CHUNK):
@@ -154,7 +155,7 @@ def endless_batches(examples: Sequence[Example], chance: random.Random) -> Itera
 
 
 def tensors(batch: Sequence[Example], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return token ids, and where the answer is, (batch, longest) each."""
+    """Return token ids, padded on the right, and whether each belongs to the answer: (batch, longest) each."""
     longest = max(len(ids) for ids, _ in batch)
     tokens = torch.zeros((len(batch), longest), dtype=torch.long)
     wanted = torch.zeros((len(batch), longest), dtype=torch.bool)

@@ -57,7 +57,7 @@ SETTINGS = {
     "water": "in the water",
     "wave": "on a wave",
 }
-"""Nouns of places that usually go with some things, and how they are said."""
+"""Nouns of places that often go with things, and how to say them."""
 
 TIMES = {NIGHT: "at night", BLACK_AND_WHITE: "in black and white"}
 
@@ -73,7 +73,7 @@ def article(name: str) -> str:
 
 
 def spoken(thing: Thing) -> str:
-    """Return what is said of a thing: `a dog`, `two dogs`."""
+    """Return the words for a thing: `a dog`, `two dogs`."""
     name = _SPOKEN.get(thing.label, thing.label)
     if name in _NO_ARTICLE:
         return name
@@ -81,7 +81,7 @@ def spoken(thing: Thing) -> str:
 
 
 def listing(parts: Sequence[str]) -> str:
-    """Join with commas and a last `and`."""
+    """Join texts with commas, and the last two with `and`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 

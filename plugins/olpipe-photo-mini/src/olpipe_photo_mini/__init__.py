@@ -1,4 +1,4 @@
-"""The model `photo-mini`: a detector and a classifier look at the photo, a small language model writes."""
+"""The model `photo-mini`: a detector and a classifier look at the photo, and a small language model writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from olpipe.interfaces import ModelSource, Perceiver
 
 @hookimpl
 def register_model_sources() -> Iterable[ModelSource]:
-    """Bring the language model."""
+    """Return the source of the language model."""
     from olpipe_photo_mini.source import PhotoMiniSource
 
     return (PhotoMiniSource(),)
@@ -18,7 +18,7 @@ def register_model_sources() -> Iterable[ModelSource]:
 
 @hookimpl
 def register_perceivers() -> Iterable[Perceiver]:
-    """Bring the eyes; their networks are opened with the first photo."""
+    """Return the perceiver. It opens its networks when it gets the first photo."""
     from olpipe_photo_mini.perceiver import PhotoMini
 
     return (PhotoMini(),)

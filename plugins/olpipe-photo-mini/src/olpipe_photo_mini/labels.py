@@ -1,4 +1,4 @@
-"""What the networks' classes are called."""
+"""The names of the networks' classes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Indices = Mapping[str, npt.NDArray[np.intp]]
 
 @dataclass(frozen=True, slots=True)
 class ClassifierLabels:
-    """The 1000 classes of ImageNet, under three headings.
+    """The 1000 classes of ImageNet, grouped in three ways.
 
-    The classes are finer than what one can be sure of: a photo of a cat may be a tabby, a lynx or a
-    spotted cat, each a little. Added up, they are a cat.
+    Single classes are often too fine to be sure of: for a photo of a cat, a tabby, a lynx and other classes each get a
+    small probability. Their sum says that it is a cat.
 
     Attributes:
-        names: Classes by their own name, a few of which stand for two.
-        kinds: Classes by the kind of thing they are, where there is a common word: `cat`.
-        places: Classes by the place they are found in: a washbasin in a bathroom.
+        names: Indices of classes by the classes' own name. A few names stand for two classes.
+        kinds: Indices of classes by the kind of thing, where there is a common word for it: `cat`.
+        places: Indices of classes by the place where such things are found: a washbasin in a bathroom.
     """
 
     names: Indices
@@ -32,7 +32,7 @@ class ClassifierLabels:
 
     @classmethod
     def read(cls) -> ClassifierLabels:
-        """Read the table of classes, a line each in their order: name, kind, place."""
+        """Read the table of classes. It has one line for each class, in their order: name, kind, place."""
         lines = (DATA / "imagenet.tsv").read_text(encoding="utf-8").splitlines()[1:]
         rows = [([*line.split("\t"), "", ""])[:3] for line in lines]
         names, kinds, places = (_indices(column) for column in zip(*rows, strict=True))
@@ -45,7 +45,12 @@ def detector_labels() -> tuple[str, ...]:
 
 
 def sums(probabilities: npt.NDArray[np.floating], labels: Indices) -> dict[str, float]:
-    """Return the probability of each label: the sum over its classes."""
+    """Return the probability of each label: the sum over its classes.
+
+    Args:
+        probabilities: (classes,).
+        labels: Indices of classes by label.
+    """
     return {label: float(probabilities[indices].sum()) for label, indices in labels.items()}
 
 

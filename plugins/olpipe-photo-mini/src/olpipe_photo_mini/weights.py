@@ -1,6 +1,7 @@
-"""Where the networks lie, and what they must be.
+"""Where the weights lie, and their digests.
 
-`conversion/convert.py` made the two networks that look, `training/train.py` the adapter of the one that writes.
+`conversion/convert.py` made the detector and the classifier. `training/train.py` made the adapter of the language
+model.
 """
 
 from __future__ import annotations
