@@ -15,13 +15,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from olpipe.convert.bert import BertConfig
-from olpipe.convert.linear import CONTRIB, Graph
+from olpipe.convert.graph import CONTRIB, Graph, write_graph
 from olpipe.convert.sentence_folder import Pooling
 from olpipe.convert.tensor_file import Floats
 from olpipe.convert.weights import WeightFile
 
-_OPSET = 21
-_IR_VERSION = 10
 _LOWEST = np.float32(-1e9)  # below all values after a norm, so it is never the largest value of a text
 
 
@@ -50,15 +48,7 @@ def write_encoder(
         path: The `.onnx` file to write.
         done: Called after every tensor.
     """
-    with WeightFile(path.with_name(path.name + ".data")) as weights:
-        graph = _Writer(source, config, weights, done).graph(pooling)
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(CONTRIB, 1)],
-        ir_version=_IR_VERSION,
-        producer_name="olpipe",
-    )
-    path.write_bytes(model.SerializeToString())
+    write_graph(path, lambda weights: _Writer(source, config, weights, done).graph(pooling))
 
 
 class _Writer:

@@ -16,13 +16,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from olpipe.convert.floats import Floats, FloatTensors, Order
-from olpipe.convert.linear import CONTRIB, Blocks, Graph, Linear
+from olpipe.convert.graph import CONTRIB, Graph, write_graph
+from olpipe.convert.linear import Blocks, Linear
 from olpipe.convert.llama import LlamaConfig
 from olpipe.convert.weights import WeightFile
 from olpipe.errors import ModelCorrupt
 
-_OPSET = 21
-_IR_VERSION = 10
 _FAR = np.iinfo(np.int64).max  # behind the end of any sequence
 _HIDDEN = "hidden_states"
 """The graph's output for embeddings. It costs nothing in a forward that does not ask for it."""
@@ -57,16 +56,7 @@ def write_decoder(
         precision: How finely to quantise.
         done: Called after every tensor.
     """
-    with WeightFile(path.with_name(path.name + ".data")) as weights:
-        writer = _Writer(source, config, weights, precision, done)
-        graph = writer.graph()
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(CONTRIB, 1)],
-        ir_version=_IR_VERSION,
-        producer_name="olpipe",
-    )
-    path.write_bytes(model.SerializeToString())
+    write_graph(path, lambda weights: _Writer(source, config, weights, precision, done).graph())
 
 
 class _Writer:

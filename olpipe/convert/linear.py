@@ -10,19 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper
 
 from olpipe.convert.floats import Floats, FloatTensors, Order
+from olpipe.convert.graph import CONTRIB, Graph
 from olpipe.convert.quantize import Coding, Quantised, quantize
-from olpipe.convert.weights import WeightFile
-
-CONTRIB = "com.microsoft"
-"""The domain of ONNX Runtime's own operators."""
 
 _FAST_INT8 = 4  # the accuracy level of MatMulNBits that also rounds the inputs to eight bits, block by block
 
@@ -50,27 +44,6 @@ class Matrix:
     blocks: Blocks
     has_offsets: bool
     has_zero_points: bool
-
-
-class Graph:
-    """The nodes of a graph in the order of the data flow, and its weights."""
-
-    def __init__(self, weights: WeightFile) -> None:
-        self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-
-    def node(
-        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], *, domain: str = "", **attributes: Any
-    ) -> str:
-        """Append a node, which is named after its first output; returns the name of this output."""
-        name = outputs[0].removesuffix(".output")
-        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
-        return outputs[0]
-
-    def constant(self, name: str, values: npt.NDArray[Any]) -> str:
-        """Add a weight that several nodes may use. It is added only once; returns its name."""
-        name = f"constants.{name}"
-        return name if name in self.weights else self.weights.add(name, values)
 
 
 class Linear:

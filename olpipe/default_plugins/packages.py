@@ -15,12 +15,11 @@ import orjson
 
 from olpipe.errors import ModelCorrupt
 from olpipe.model import ModelBundle
+from olpipe.store.package_checks import CONFIG_NAME
 
 if TYPE_CHECKING:
     from olpipe.decoding.vocabulary import Vocabulary
     from olpipe.families.chat_template import TemplateFiles
-
-CONFIG_NAME = "genai_config.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 
 from olpipe.convert.floats import FloatTensors
 from olpipe.convert.gguf import open_gguf
-from olpipe.convert.linear import CONTRIB, Blocks, Graph, Linear
+from olpipe.convert.graph import CONTRIB, Graph
+from olpipe.convert.linear import Blocks, Linear
 from olpipe.convert.quantize import Coding, dequantize, quantize
 from olpipe.convert.weights import WeightFile
 from olpipe.testing.gguf import write_gguf

@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from olpipe.convert.architectures import ADAPTER_FILE, EMBEDDING_CONFIG, FORMAT_VERSION
-from olpipe.default_plugins.packages import CONFIG_NAME
 from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 from olpipe.interfaces import Backend, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
+from olpipe.store.package_checks import CONFIG_NAME
 
 DEFAULT_PRECISION = "int4"
 """The precision of a model whose manifest names none."""
