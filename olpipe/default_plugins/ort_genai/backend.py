@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from olpipe.default_plugins.packages import CONFIG_NAME, read_model
+from olpipe.default_plugins.packages import read_model
 from olpipe.interfaces import Backend, Runner
 from olpipe.model import LoadOptions, ModelBundle
+from olpipe.store.package_checks import CONFIG_NAME
 
 # The parts of a package that is more than a text decoder.
 _OTHER_PARTS = ("vision", "speech", "embedding", "encoder")
