@@ -106,7 +106,7 @@ def transparent(mode):
         (transparent("P"), "PNG", WHITE),
         (Image.new("RGBA", (4, 4), (255, 0, 0, 128)), "PNG", (255, 127, 127)),
         (grey(0x8000, "I;16"), "PNG", (128, 128, 128)),
-        (grey(40, "I;16"), "PNG", (0, 0, 0)),
+        (grey(40, "I;16"), "PNG", (10, 10, 10)),
         (grey(0x8000, "I;16"), "TIFF", (128, 128, 128)),
         (grey(0.5, "F"), "TIFF", (128, 128, 128)),
         (grey(float("nan"), "F"), "TIFF", (0, 0, 0)),
@@ -122,6 +122,38 @@ def test_every_kind_of_pixel_becomes_srgb(image, file_format, expected):
     assert decoded.pixels.dtype == np.uint8
     assert decoded.pixels.shape == (4, 4, 3)
     assert tuple(map(int, decoded.pixels[0, 0])) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_greys_of_any_number_of_bits_in_sixteen_go_from_black_to_white(bits, file_format):
+    ramp = np.linspace(0, 2**bits - 1, 256).astype(np.uint16).reshape(16, 16)
+    decoded = decode(encode(Image.fromarray(ramp), file_format), "." + file_format.lower(), LOADERS)
+    assert decoded.pixels[..., 0].reshape(-1) == pytest.approx(np.arange(256), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.0, 0.5, 1.0), (0, 128, 255)),
+        ((-2.0, 0.0, 2.0), (0, 128, 255)),
+        ((0.0, 2.0, 4000.0), (0, 0, 249)),
+        ((0.0, 100_000.0, 200_000.0), (0, 128, 255)),
+        ((float("inf"), 0.0, 1.0), (0, 0, 255)),
+    ],
+)
+def test_floats_are_scaled_to_what_they_hold(values, expected):
+    decoded = decode(encode(Image.fromarray(np.array([values], np.float32)), "TIFF"), ".tiff", LOADERS)
+    assert tuple(map(int, decoded.pixels[0, :, 0])) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.9])
+def test_a_png_with_a_flipped_byte_is_damaged(at):
+    noise = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
+    data = bytearray(encode(Image.fromarray(noise), "PNG"))
+    data[int(at * len(data))] ^= 0x55
+    with pytest.raises(ImageUnreadable, match="the image is damaged: "):
+        decode(bytes(data), ".png", LOADERS)
 
 
 def test_a_cmyk_jpeg_keeps_its_colours():

@@ -23,6 +23,9 @@ SIGNATURES = (
 )
 """First bytes that tell the format, whatever the suffix says. TIFF's are left out: camera raw files begin like TIFF."""
 
+WHOLE_BITS = (8, 10, 12, 14, 16)
+"""How many bits the values of grey images may have. What is above is scaled to the largest value."""
+
 SWAPS_SIDES = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 
@@ -71,10 +74,11 @@ def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int) ->
         raise ImageTooLarge(
             f"the image has {width} x {height} pixels; at most {refuse_pixels / 1e6:.0f} megapixels are decoded"
         )
-    # 2. Decode, and find out how far the image still has to be turned: TIFF images turn themselves when they are
-    #    loaded, the HEIF reader turns images when it opens them, and a PNG may have its orientation after its pixels
-    found = image.info.get("original_orientation") or _orientation(image)
+    # 2. Decode, and find out how far the image still has to be turned. TIFF images turn themselves when they are
+    #    loaded, and the HEIF reader turns images when it opens them. Other images are asked only after they are loaded:
+    #    to look for the orientation of a PNG, Pillow decodes it, and a damaged one would seem to be whole after that.
     file_format = image.format or "RAW"
+    found = image.info.get("original_orientation") or (_orientation(image) if file_format == "TIFF" else 1)
     image.draft(None, _fitted(width, height, fit_pixels))  # lets JPEG decode at 1/2, 1/4 or 1/8 of the size
     image.load()
     left = _orientation(image)
@@ -102,19 +106,30 @@ def _fitted(width: int, height: int, pixels: int) -> tuple[int, int]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float greys to eight bits. Other images stay as they are."""
+    """Scale greys of more than eight bits, and floats, to eight bits. Other images stay as they are.
+
+    Scanners and cameras store 10, 12 or 14 bits in files that have room for 16, and few files say so. So the largest
+    value tells how many bits there are.
+    """
     import numpy as np
     from PIL import Image
 
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    largest = float(values.max(initial=0.0))
-    if image.mode.startswith("I;16") or 255 < largest <= 65535:
-        values /= 257
-    elif largest > 65535 or (image.mode == "F" and largest <= 1.0):
-        values *= 255 / max(largest, 1.0)
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    values = np.asarray(image)  # (H, W)
+    if image.mode == "F":
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    lowest, largest = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    white = largest - lowest
+    if lowest == 0 and (image.mode != "F" or largest > 1):
+        known = WHOLE_BITS[1:] if image.mode.startswith("I;16") else WHOLE_BITS  # eight bits would not be stored in 16
+        white = next((2.0**bits - 1 for bits in known if largest < 2**bits), largest)
+    elif lowest == 0:
+        white = 1.0
+    grey = np.empty(values.shape, np.uint8)
+    for row, line in enumerate(values):  # line by line, as floats of a large scan would fill the memory
+        grey[row] = np.rint((line.astype(np.float64) - lowest) * (255 / (white or 1.0)))
+    return Image.fromarray(grey)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
