@@ -45,6 +45,12 @@ SOME_FAILED = 3
     help="Where records go; may be repeated. TARGET is a path below OUTPUT, or what the sink understands.",
 )
 @click.option("--executor", metavar="NAME", help="The executor that works through the photos.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders of this name, like 'thumb*'; with a `/`, of this path. May be repeated.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Describe only the first N photos.")
 @click.option("--retry-failed", is_flag=True, help="Try photos again that failed before.")
 @click.pass_obj
@@ -58,6 +64,7 @@ def batch(
     limit: int | None,
     retry_failed: bool,
     sinks: tuple[str, ...],
+    exclude: tuple[str, ...],
     **changes: Any,
 ) -> int:
     """Describe photos, with one JSON record for each photo.
@@ -75,7 +82,7 @@ def batch(
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
     recipe = _recipe(recipe_name, {**changes, "sinks": sinks or None})
     suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
-    found = discover(inputs, suffixes, leave_out=output)
+    found = discover(inputs, suffixes, leave_out=output, exclude=exclude)
     return _run(app, found, recipe, BatchOptions(output, limit, retry_failed))
 
 
@@ -89,15 +96,14 @@ def _recipe(name: str, changes: dict[str, Any]) -> Recipe:
 
 def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:
     """Run the batch, show how it goes, and return the exit code."""
-    from olpipe.cli.batch_display import BatchDisplay, finishing_on_interrupt, summarise
+    from olpipe.cli.batch_display import BatchDisplay, finishing_on_interrupt, passed_by, summarise
     from olpipe.cli.progress import shown
     from olpipe.engine.manager import Engine
     from olpipe.pipeline.run import Observer, run_batch
 
     display = BatchDisplay()
-    if found.links_skipped:
-        links = "1 link that leads" if found.links_skipped == 1 else f"{found.links_skipped} links that lead"
-        display.notice(f"not followed: {links} to a folder, or out of the folders given")
+    for line in passed_by(found):
+        display.notice(line)
     observer = Observer(display.progress, display.notice)
     explanation = f"getting `{recipe.model}` ready: this may take some minutes, once"
     try:
@@ -114,7 +120,8 @@ def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> i
     summarise(result, options.output)
     if result.status == "interrupted":
         return INTERRUPTED
-    return SOME_FAILED if result.counts.failures or result.counts.failures_before else 0
+    failed = result.counts.failures or result.counts.failures_before or found.unopened
+    return SOME_FAILED if failed else 0
 
 
 def _schema_text(text: str) -> str:

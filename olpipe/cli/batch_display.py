@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from olpipe.imaging.discover import Discovery
     from olpipe.pipeline.report import Counts
     from olpipe.pipeline.run import BatchResult
 
 LINE_EVERY_S = 10.0
+
+MOST_LINES = 5
+"""At most so many folders are named one by one."""
+
 STOPPING = b"\nfinishing the photos in flight; press Ctrl-C again to quit at once\n"
 
 
@@ -98,6 +103,25 @@ def finishing_on_interrupt(stop: threading.Event, display: BatchDisplay) -> Iter
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def passed_by(found: Discovery) -> Iterator[str]:
+    """Yield a line for each kind of thing in the folders that will not be described."""
+    for folder in found.unopened[:MOST_LINES]:
+        yield f"warning: cannot look into {folder}"
+    if len(found.unopened) > MOST_LINES:
+        yield f"warning: cannot look into {len(found.unopened) - MOST_LINES} more folders"
+    if found.programs_folders:
+        names = ", ".join(f"`{folder}`" for folder in found.programs_folders[:MOST_LINES])
+        more = ", …" if len(found.programs_folders) > MOST_LINES else ""
+        yield f"left out, as programs keep them for themselves: {names}{more}; name one to have it described"
+    if found.videos:
+        yield f"left out: {_plural(found.videos, 'video')}"
+    if found.excluded:
+        yield f"left out: {found.excluded} that `--exclude` names"
+    if found.links_skipped:
+        links = "1 link that leads" if found.links_skipped == 1 else f"{found.links_skipped} links that lead"
+        yield f"not followed: {links} to a folder, or out of the folders given"
 
 
 def summarise(result: BatchResult, output: Path) -> None:

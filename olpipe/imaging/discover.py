@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,20 @@ UNREAD_SUFFIXES = frozenset((CAMERA_RAW + " " + DRAWINGS).split())
 """Images that people keep beside photos. One that no loader reads becomes a failure, so that nobody misses it."""
 
 
+_VIDEOS = ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv"
+VIDEOS = frozenset(_VIDEOS.split())
+"""They are counted, so that nobody takes them for described."""
+
+PROGRAMS_FOLDERS = (
+    *("@eaDir", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"),
+    *("*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata", "*.lrcat-data", "*.cocatalog"),
+)
+"""Folders that storage devices and photo programs keep for themselves: thumbnails, previews, deleted files.
+
+Each is the name of a folder or a pattern, in which capitals mean nothing. One that is given itself is searched.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Discovery:
     """What was found.
@@ -29,53 +45,92 @@ class Discovery:
         root: The deepest folder that holds everything given; names are relative to it.
         images: Every photo once, sorted by name.
         links_skipped: How many links were not followed because they lead out of what was given, or to a folder.
+        unopened: Folders that could not be looked into, each with the reason: `photos/private: Permission denied`.
+        programs_folders: Folders that were left out because programs keep them for themselves.
+        videos: How many videos were passed by.
+        excluded: How many files and folders were left out because the user said so.
     """
 
     root: Path
     images: tuple[ImageRef, ...]
-    links_skipped: int
+    links_skipped: int = 0
+    unopened: tuple[str, ...] = ()
+    programs_folders: tuple[str, ...] = ()
+    videos: int = 0
+    excluded: int = 0
 
 
-def discover(inputs: Sequence[str], suffixes: Collection[str], *, leave_out: Path | None = None) -> Discovery:
+def discover(
+    inputs: Sequence[str],
+    suffixes: Collection[str],
+    *,
+    leave_out: Path | None = None,
+    exclude: Sequence[str] = (),
+) -> Discovery:
     """Find every photo in folders (recursively), files and globs.
 
     Names are relative to the deepest folder that holds everything given; for one folder, that is the folder itself. So
-    two photos never have the same name. Hidden files and folders are left out, unless they were given themselves. Links
-    to folders are not followed: what is inside a folder that was given is found without them.
+    two photos never have the same name. Hidden files and folders are left out, and so are `PROGRAMS_FOLDERS`, unless
+    they were given themselves. Links to folders are not followed: what is inside a folder that was given is found
+    without them. A folder below a given one that cannot be looked into is listed, and the others are searched.
 
     Args:
         inputs: Folders, files and glob patterns (`**` for any depth) as the user wrote them.
         suffixes: Lower-case suffixes, with their dot, that loaders read.
         leave_out: A folder to leave out, such as the output folder inside the input.
+        exclude: Names and patterns of files and folders to leave out. One with a `/` is held against the path below the
+            folder that was given, the others against the name.
 
     Raises:
-        UsageError: A path is not there, a pattern matches nothing, or there is no photo at all.
+        UsageError: An input is empty or not there, a given folder cannot be looked into, a pattern matches nothing, or
+            there is no photo at all.
     """
     wanted = frozenset(suffixes) | UNREAD_SUFFIXES
-    walk = _Walk(wanted, leave_out)
+    walk = _Walk(wanted, leave_out, exclude)
     roots = [root for text in inputs for root in walk.add(text)]
     if not walk.found:
         where = " ".join(f"`{text}`" for text in inputs)
-        raise UsageError(f"no photos in {where}", hint=f"looked for {' '.join(sorted(suffixes))}")
+        raise UsageError(f"no photos in {where}{walk.passed_by()}", hint=f"looked for {' '.join(sorted(suffixes))}")
     root = _common_folder(roots)
     images = [
         ImageRef(Path(path), _name(path, root), status.st_size, status.st_mtime_ns)
         for path, status in walk.found.items()
     ]
-    return Discovery(Path(root), tuple(sorted(images, key=lambda image: image.name)), walk.links_skipped)
+    return Discovery(
+        Path(root),
+        tuple(sorted(images, key=lambda image: image.name)),
+        walk.links_skipped,
+        tuple(walk.unopened),
+        tuple(walk.programs_folders),
+        walk.videos,
+        walk.excluded,
+    )
 
 
 class _Walk:
     """Collects files by their absolute paths, so that each file counts once."""
 
-    def __init__(self, wanted: frozenset[str], leave_out: Path | None) -> None:
+    def __init__(self, wanted: frozenset[str], leave_out: Path | None, exclude: Sequence[str]) -> None:
         self.found: dict[str, os.stat_result] = {}
-        self.links_skipped = 0
+        self.links_skipped = self.videos = self.excluded = 0
+        self.unopened: list[str] = []
+        self.programs_folders: list[str] = []
         self._wanted = wanted
         self._leave_out = _identity(leave_out) if leave_out else None
+        self._exclude = exclude
+
+    def passed_by(self) -> str:
+        """Return what was passed by, as the end of a message that there are no photos."""
+        parts = [f"cannot look into {folder}" for folder in self.unopened]
+        parts += [f"left out `{folder}`" for folder in self.programs_folders]
+        parts += [f"{self.videos} videos"] if self.videos else []
+        parts += [f"{self.excluded} excluded"] if self.excluded else []
+        return f" ({'; '.join(parts)})" if parts else ""
 
     def add(self, text: str) -> Iterator[str]:
         """Take one input and yield the folders that names are relative to."""
+        if not text.strip():
+            raise UsageError("an input is empty", hint="a variable in the command may be unset; `.` is this folder")
         path = os.path.abspath(os.path.expanduser(text))
         if os.path.isdir(path):
             self._folder(path)
@@ -89,33 +144,60 @@ class _Walk:
             raise _missing(text, path)
 
     def _pattern(self, text: str, path: str) -> Iterator[str]:
-        matches = sorted(glob.iglob(path, recursive=True))
+        fixed, pattern = _without_literals(path)
+        matches = sorted(glob.iglob(pattern, recursive=True))
         if not matches:
             raise UsageError(f"nothing matches `{text}`", hint="`**` matches folders of any depth: `photos/**/*.jpg`")
         for match in matches:
             if os.path.isdir(match):
                 if not path.endswith("**"):
                     self._folder(match)
+            elif self._is_excluded(os.path.basename(match), os.path.relpath(match, fixed)):
+                self.excluded += 1
             elif self._is_wanted(match):
                 self._keep(match)
-        parts = Path(path).parts
-        fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-        yield str(Path(*parts[:fixed]))
+        yield fixed
 
     def _folder(self, root: str) -> None:
         inside = os.path.realpath(root)
         folders = [root]
         while folders:
-            for entry in _entries(folders.pop()):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    if _identity(entry.path) != self._leave_out:
-                        folders.append(entry.path)
-                elif entry.is_symlink() and (entry.is_dir() or not _is_inside(entry.path, inside)):
-                    self.links_skipped += 1
-                elif self._is_wanted(entry.name):
-                    self._keep(entry.path)
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    found = list(entries)
+            except OSError as error:
+                if folder == root:
+                    raise UsageError(f"cannot look into `{folder}`: {error.strerror}") from error
+                self.unopened.append(f"`{folder}`: {error.strerror}")
+                continue
+            folders += [entry.path for entry in found if self._take(entry, root, inside)]
+
+    def _take(self, entry: os.DirEntry[str], root: str, inside: str) -> bool:
+        """Take one entry of a folder; returns whether it is a folder to be searched."""
+        if entry.name.startswith("."):
+            return False
+        if self._is_excluded(entry.name, os.path.relpath(entry.path, root)):
+            self.excluded += 1
+            return False
+        if _is_folder(entry, follow_symlinks=False):
+            if any(_matches(entry.name, pattern) for pattern in PROGRAMS_FOLDERS):
+                self.programs_folders.append(entry.path)
+                return False
+            return _identity(entry.path) != self._leave_out
+        if entry.is_symlink() and (_is_folder(entry) or not _is_inside(entry.path, inside)):
+            self.links_skipped += 1
+        elif self._is_wanted(entry.name):
+            self._keep(entry.path)
+        elif os.path.splitext(entry.name)[1].lower() in VIDEOS:
+            self.videos += 1
+        return False
+
+    def _is_excluded(self, name: str, path: str) -> bool:
+        return any(
+            _matches(path.replace(os.sep, "/") if "/" in pattern else name, pattern.strip("/"))
+            for pattern in self._exclude
+        )
 
     def _is_wanted(self, name: str) -> bool:
         return os.path.splitext(name)[1].lower() in self._wanted
@@ -124,7 +206,8 @@ class _Walk:
         try:
             self.found[path] = os.stat(path)
         except OSError:  # for example a link to nothing: reading it will fail later, and become a failure
-            self.found[path] = os.lstat(path)
+            with suppress(FileNotFoundError):  # it was removed in the meantime
+                self.found[path] = os.lstat(path)
 
 
 def read(ref: ImageRef, *, most: int = -1) -> tuple[ImageRef, bytes]:
@@ -146,12 +229,32 @@ def read(ref: ImageRef, *, most: int = -1) -> tuple[ImageRef, bytes]:
         return ImageRef(ref.path, ref.name, status.st_size, status.st_mtime_ns), file.read(most)
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool = True) -> bool:
+    """Say whether an entry is a folder. A link that leads to itself, or to where nobody may look, is none."""
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise UsageError(f"cannot look into `{folder}`: {error.strerror}") from error
+        return entry.is_dir(follow_symlinks=follow_symlinks)
+    except OSError:
+        return False
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
+
+
+def _without_literals(path: str) -> tuple[str, str]:
+    """Split a pattern at its first part that is a pattern: the folder before it, and what is to be searched for.
+
+    A part that names something as it is written is a name, even if it looks like a pattern: `trip [2024]`.
+    """
+    done, *parts = Path(path).parts
+    pattern, fixed = glob.escape(done), done
+    is_fixed = True
+    for part in parts:
+        is_name = not glob.has_magic(part) or (is_fixed and os.path.lexists(os.path.join(fixed, part)))
+        is_fixed = is_fixed and is_name
+        fixed = os.path.join(fixed, part) if is_fixed else fixed
+        pattern = os.path.join(pattern, glob.escape(part) if is_name else part)
+    return fixed, pattern
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:
@@ -163,7 +266,11 @@ def _identity(path: Path | str) -> tuple[int, int] | None:
 
 
 def _is_inside(link: str, folder: str) -> bool:
-    target = os.path.realpath(link)
+    """Say whether a link leads to something in a folder. One that leads to nothing readable counts as a file in it."""
+    try:
+        target = os.path.realpath(link)
+    except OSError:
+        return True
     return target.startswith(os.path.join(folder, ""))
 
 
@@ -175,12 +282,22 @@ def _common_folder(roots: Sequence[str]) -> str:
 
 
 def _name(path: str, root: str) -> str:
-    r"""Return the path as records show it; bytes that are not UTF-8 appear as `\xNN`."""
-    relative = os.path.relpath(path, root) if root else path
-    return os.fsencode(relative.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
+    r"""Return the path as records show it. No two paths have the same name.
+
+    In a path that is not UTF-8, such bytes appear as `\xNN`, and backslashes are doubled. Its name begins with `./`, as
+    no other name does: a file may really be called `\xe9.jpg`.
+    """
+    relative = (os.path.relpath(path, root) if root else path).replace(os.sep, "/")
+    encoded = os.fsencode(relative)
+    try:
+        return encoded.decode("utf-8")
+    except UnicodeDecodeError:
+        return "./" + encoded.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def _missing(text: str, path: str) -> UsageError:
+    if "://" in text:
+        return UsageError(f"`{text}` is an address, and photos are read from files", hint="download it first")
     parent, name = os.path.split(path)
     try:
         close = nearest(name, os.listdir(parent))

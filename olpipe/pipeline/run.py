@@ -127,7 +127,7 @@ def run_batch(
             river = _River(ledger, writer, plugins, observer, recipe.executor)
             job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
             targets = tuple(str(place) for place in places if place.kind == RECORD)
-            status = river.flow(job, found.images, options, plan.about(recipe, targets))
+            status = river.flow(job, found.images, options, {**plan.about(recipe, targets), **_passed_by(found)})
             return BatchResult(status, river.counts, targets)
 
 
@@ -179,6 +179,19 @@ class _Plan:
             "sinks": list(targets),
             "versions": versions(),
         }
+
+
+def _passed_by(found: Discovery) -> dict[str, Any]:
+    """Return what the report says about what was found and will not be described."""
+    return {
+        "passed_by": {
+            "unopened": list(found.unopened),
+            "programs_folders": list(found.programs_folders),
+            "videos": found.videos,
+            "excluded": found.excluded,
+            "links": found.links_skipped,
+        }
+    }
 
 
 def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:

@@ -175,7 +175,7 @@ def test_names_that_are_not_utf8_survive(batch):
     with open(path, "wb") as file:
         file.write(photo())
     assert batch.run()[0] == 0
-    assert batch.files == ["caf\\xe9.jpg"]
+    assert batch.files == ["./caf\\xe9.jpg"]
     assert "1 record (0 new)" in batch.run()[1]
 
 
@@ -338,6 +338,38 @@ def test_links_that_were_not_followed_are_counted(batch, tmp_path):
     (tmp_path / "b.jpg").write_bytes(photo())
     (batch.photos / "b.jpg").symlink_to(tmp_path / "b.jpg")
     assert "not followed: 1 link that leads to a folder, or out of the folders given\n" in batch.run()[1]
+    assert batch.files == ["a.jpg"]
+
+
+def test_what_was_passed_by_is_told_and_stands_in_the_report(batch):
+    for name in ("a.jpg", "b.jpg", "@eaDir/c.jpg"):
+        batch.put(name)
+    (batch.photos / "d.mp4").write_bytes(b"film")
+    code, said = batch.run("--exclude", "b*")
+    assert code == 0
+    folder = batch.photos / "@eaDir"
+    assert f"left out, as programs keep them for themselves: `{folder}`; name one to have it described\n" in said
+    assert "left out: 1 video\n" in said
+    assert "left out: 1 that `--exclude` names\n" in said
+    passed_by = json.loads((batch.output / "run.json").read_bytes())["passed_by"]
+    assert passed_by == {"unopened": [], "programs_folders": [str(folder)], "videos": 1, "excluded": 1, "links": 0}
+    assert batch.files == ["a.jpg"]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_warned_about_and_the_exit_code_says_so(batch, monkeypatch):
+    batch.put("a.jpg")
+    batch.put("private/b.jpg")
+    real = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "private":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    code, said = batch.run()
+    assert code == 3
+    assert f"warning: cannot look into `{batch.photos / 'private'}`: Permission denied\n" in said
     assert batch.files == ["a.jpg"]
 
 

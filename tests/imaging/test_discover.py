@@ -115,7 +115,7 @@ def test_names_that_are_not_utf8_survive(tmp_path):
     with open(path, "wb") as file:
         file.write(b"pixels")
     (image,) = discover([str(tmp_path)], SUFFIXES).images
-    assert image.name == "caf\\xe9.jpg"
+    assert image.name == "./caf\\xe9.jpg"
     assert read(image)[1] == b"pixels"
 
 
@@ -146,3 +146,149 @@ def test_reading_a_named_pipe_fails_at_once_instead_of_waiting(tmp_path):
     (image,) = discover([str(tmp_path)], SUFFIXES).images
     with pytest.raises(OSError, match="not a regular file"):
         read(image)
+
+
+# --- one bad entry stops nothing ----------------------------------------------------------------------
+
+
+def paths_of(tmp_path, *names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"pixels")
+
+
+class Locked:
+    """Stands for a folder that the system does not let anybody look into; root may look into all."""
+
+    def __init__(self, scandir, *names):
+        self.scandir, self.names = scandir, names
+
+    def __call__(self, path):
+        if os.path.basename(path) in self.names:
+            raise PermissionError(13, "Permission denied", path)
+        return self.scandir(path)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named_and_the_others_are_searched(tmp_path, monkeypatch):
+    paths_of(tmp_path, "private/a.jpg", "ok/b.jpg", "ok/private/c.jpg")
+    monkeypatch.setattr(os, "scandir", Locked(os.scandir, "private"))
+    found = discover([str(tmp_path)], SUFFIXES)
+    assert [image.name for image in found.images] == ["ok/b.jpg"]
+    assert sorted(found.unopened) == [
+        f"`{tmp_path / 'ok/private'}`: Permission denied",
+        f"`{tmp_path / 'private'}`: Permission denied",
+    ]
+
+
+def test_a_given_folder_that_may_not_be_looked_into_is_an_error(tmp_path, monkeypatch):
+    paths_of(tmp_path, "private/a.jpg")
+    monkeypatch.setattr(os, "scandir", Locked(os.scandir, "private"))
+    with pytest.raises(UsageError, match=f"^cannot look into `{tmp_path / 'private'}`: Permission denied$"):
+        discover([str(tmp_path / "private")], SUFFIXES)
+
+
+def test_where_there_is_no_photo_the_message_says_what_was_passed_by(tmp_path, monkeypatch):
+    paths_of(tmp_path, "private/a.jpg", "b.mp4", "c.txt")
+    monkeypatch.setattr(os, "scandir", Locked(os.scandir, "private"))
+    with pytest.raises(UsageError) as caught:
+        discover([str(tmp_path)], SUFFIXES)
+    private = f"cannot look into `{tmp_path / 'private'}`: Permission denied"
+    assert caught.value.message == f"no photos in `{tmp_path}` ({private}; 1 videos)"
+
+
+@pytest.mark.parametrize("name", ["loop.jpg", "loop"])
+def test_a_link_that_leads_to_itself_stops_nothing(tmp_path, name):
+    paths_of(tmp_path, "a.jpg")
+    (tmp_path / name).symlink_to(name)
+    (tmp_path / "one.jpg").symlink_to("two.jpg")
+    (tmp_path / "two.jpg").symlink_to("one.jpg")
+    found = names(tmp_path)
+    assert found == sorted({"a.jpg", "one.jpg", "two.jpg"} | ({name} if name.endswith(".jpg") else set()))
+
+
+def test_a_file_that_goes_away_while_it_is_looked_for_is_passed_by(tmp_path, monkeypatch):
+    paths_of(tmp_path, "a.jpg", "b.jpg")
+    real = os.stat
+
+    def stat(path, *args, **options):
+        if os.path.basename(os.fspath(path)) == "a.jpg":
+            os.unlink(path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert names(tmp_path) == ["b.jpg"]
+
+
+# --- what nobody wants described ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "#recycle", "$Recycle.Bin", "Mine.photoslibrary", "x/Lightroom.lrdata"])
+def test_folders_that_programs_keep_for_themselves_are_left_out_unless_given(tmp_path, folder):
+    paths_of(tmp_path, "a.jpg", f"{folder}/b.jpg")
+    found = discover([str(tmp_path)], SUFFIXES)
+    assert [image.name for image in found.images] == ["a.jpg"]
+    assert found.programs_folders == (str(tmp_path / folder),)
+    assert names(tmp_path / folder) == ["b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (("b.jpg",), ["a.jpg", "old/a.jpg", "old/x/A.jpg"]),
+        (("old",), ["a.jpg", "b.jpg"]),
+        (("old/",), ["a.jpg", "b.jpg"]),
+        (("a.*",), ["b.jpg", "old/b.jpg"]),
+        (("old/a.jpg", "/b.jpg"), ["a.jpg", "old/b.jpg", "old/x/A.jpg"]),
+        (("old/*",), ["a.jpg", "b.jpg"]),
+        ((), ["a.jpg", "b.jpg", "old/a.jpg", "old/b.jpg", "old/x/A.jpg"]),
+    ],
+)
+def test_what_the_user_does_not_want_is_left_out(tmp_path, exclude, left):
+    paths_of(tmp_path, "a.jpg", "b.jpg", "old/a.jpg", "old/b.jpg", "old/x/A.jpg")
+    assert names(tmp_path, exclude=exclude) == left
+    assert names(str(tmp_path / "**/*.jpg"), exclude=exclude)[:1] == left[:1]
+
+
+def test_videos_are_counted(tmp_path):
+    paths_of(tmp_path, "a.jpg", "b.MP4", "c/d.mov", "e.txt")
+    assert discover([str(tmp_path)], SUFFIXES).videos == 2
+
+
+# --- a name is a name ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern", "found"),
+    [
+        ("trip [a-c]", "trip [a-c]/*.jpg", ["right.jpg"]),
+        ("trip [2024]", "trip [2024]/*.jpg", ["right.jpg"]),
+        ("trip [2024]/x*y", "trip [2024]/x*y/*.jpg", ["right.jpg"]),
+        ("trip 1", "trip [0-9]/*.jpg", ["trip 1/right.jpg"]),
+    ],
+)
+def test_what_is_really_called_so_is_no_pattern(tmp_path, folder, pattern, found):
+    paths_of(tmp_path, f"{folder}/right.jpg", "trip b/wrong.jpg")
+    assert names(tmp_path / pattern) == found
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_input_is_refused(text):
+    with pytest.raises(UsageError, match=r"^an input is empty$") as caught:
+        discover([text], SUFFIXES)
+    assert caught.value.hint == "a variable in the command may be unset; `.` is this folder"
+
+
+def test_an_address_is_told_from_a_path():
+    with pytest.raises(UsageError) as caught:
+        discover(["https://example.org/photos/"], SUFFIXES)
+    assert str(caught.value.message) == "`https://example.org/photos/` is an address, and photos are read from files"
+    assert caught.value.hint == "download it first"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the file system insists on Unicode")
+def test_no_two_files_have_the_same_name(tmp_path):
+    files = [b"latin\xe9.jpg", b"latin\\xe9.jpg", b"latin\\\xe9.jpg", b"latin\\\\xe9.jpg", b"latin\\\\\xe9.jpg"]
+    for name in files:
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(b"pixels")
+    assert len(set(names(tmp_path))) == len(files)
