@@ -8,7 +8,7 @@ from pathlib import Path
 from olpipe.asking.wishes import Wishes
 from olpipe.generation import Completion, GenerateRequest
 from olpipe.image import USUAL_PIXELS, DecodedImage
-from olpipe.imaging.decode import load
+from olpipe.imaging.decode import decode, load
 from olpipe.messages import Message
 from olpipe.model import ModelBundle
 from olpipe.perception.evidence_cache import EvidenceCache
@@ -46,13 +46,16 @@ class Asker:
         self._model_pixels = model_pixels
         self._grounder = Grounder(bundle, plugins.perceivers, names=wishes.perceivers, cache=evidence)
 
-    def image(self, path: Path) -> DecodedImage:
-        """Decode a photo to as many pixels as the model or a perceiver can use.
+    def image(self, source: Path | bytes) -> DecodedImage:
+        """Decode a photo, a file or its bytes, to as many pixels as the model or a perceiver can use.
 
         Raises:
-            ImageError: The photo cannot be decoded. The message names it.
+            ImageError: The photo cannot be decoded. The message names its file.
         """
-        return load(path, self._loaders, sizes=self._grounder.sizes(self._model_pixels))
+        sizes = self._grounder.sizes(self._model_pixels)
+        if isinstance(source, bytes):
+            return decode(source, "", self._loaders, sizes=sizes)
+        return load(source, self._loaders, sizes=sizes)
 
     def request(self, model: str, messages: Sequence[Message]) -> GenerateRequest:
         """Return the request to send, with the evidence of its photos in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -31,6 +32,7 @@ def cli(ctx: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    _write_any_text()
     try:
         code = cli.main(args=arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -45,7 +47,32 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not end in a traceback that nobody can use
+        code = _fail_unexpectedly(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _write_any_text() -> None:
+    """Let every text be written: a file gets UTF-8, and a terminal gets a stand-in for what it cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            if stream.isatty():
+                stream.reconfigure(errors="backslashreplace")
+            else:
+                stream.reconfigure(encoding="utf-8")
+
+
+def _fail_unexpectedly(error: Exception) -> int:
+    """Keep the traceback in a file, and say in one line what happened and where that file is."""
+    import tempfile
+    import traceback
+
+    from olpipe.errors import first_line
+
+    with tempfile.NamedTemporaryFile("w", prefix="olpipe-", suffix=".log", delete=False, encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)))
+    hint = f"the traceback is in {file.name}; please report it"
+    return _fail(f"olpipe has a fault: {type(error).__name__}: {first_line(error)}", hint, 1)
 
 
 def _fail(message: str, hint: str | None, code: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from olpipe.cli import choices
 from olpipe.cli.app import App
+from olpipe.cli.question import STDIN, Question, read_question
 from olpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def run(
 ) -> None:
     """Ask MODEL something and stream its answer.
 
-    If PROMPT has paths of images in it, the images are shown to the model or to perceivers. Text from stdin
-    is put before PROMPT. A model that makes embeddings answers with a vector, as one JSON array.
+    Paths of images in PROMPT are images, which are shown to the model or to perceivers. `-` stands for what
+    is piped in, text or an image. A model that makes embeddings answers with a vector, as one JSON array.
 
     \b
     olpipe run photo-mini "what is in samples/photos/cat.jpg?"
@@ -63,7 +63,7 @@ def run(
     from olpipe.cli.run_embedding import embed, only_embeds
     from olpipe.model import LoadOptions
 
-    question = _question(prompt)
+    question = read_question(prompt, app.plugins.image_loaders)
     wishes = _wishes(format_, perceivers, sampling)
     # One question needs one slot, and forwards are fastest with a single sequence.
     options = LoadOptions(slots=1, backend=backend or "")
@@ -74,11 +74,13 @@ def run(
     ):
         bundle = engine.bundle(model)
         if only_embeds(bundle):
-            embed(engine, model, question, wishes, options=options, verbose=verbose)
+            if question.images:
+                raise UsageError(f"`{model}` makes embeddings of texts, and not of images", hint="ask without images")
+            embed(engine, model, question.text, wishes, options=options, verbose=verbose)
             return
         pixels = _pixels(model, bundle, engine, options)
         asker = Asker(bundle, wishes, app.plugins, model_pixels=pixels, evidence=evidence)
-        request = asker.request(model, [_message(app, asker, question)])
+        request = asker.request(model, [_message(asker, question)])
         completion = _show(engine.submit(request, options=options))
     if verbose:
         _report(completion)
@@ -92,14 +94,6 @@ def _pixels(model: str, bundle: ModelBundle, engine: Engine, options: LoadOption
     sees = "vision" in bundle.config.capabilities
     info = engine.load(model, options=options).result() if sees else None
     return info.fit_pixels if info is not None and info.fit_pixels else USUAL_PIXELS
-
-
-def _question(prompt: tuple[str, ...]) -> str:
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
-    question = " ".join(part for part in (piped.strip(), *prompt) if part)
-    if not question:
-        raise UsageError("there is no prompt", hint='run `olpipe run MODEL "your question"`, or pipe it in')
-    return question
 
 
 def _wishes(
@@ -124,16 +118,14 @@ def _format(given: str | None) -> str | None:
         raise UsageError(message) from error
 
 
-def _message(app: App, asker: Asker, question: str) -> Message:
-    """Take the images out of the question and load them."""
-    from olpipe.cli.prompt_images import take_images
+def _message(asker: Asker, question: Question) -> Message:
+    """Load the images of the question."""
     from olpipe.messages import Message
 
-    text, paths = take_images(question, {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes})
-    images = [asker.image(path) for path in paths]
-    for path in paths:
-        click.echo(f"Added image '{path}'", err=True)
-    return Message.of("user", text, *images)
+    images = [asker.image(image) for image in question.images]
+    for image in question.images:
+        click.echo(f"Added image '{STDIN if isinstance(image, bytes) else image}'", err=True)
+    return Message.of("user", question.text, *images)
 
 
 def _show(stream: Stream) -> Completion:

@@ -69,9 +69,9 @@ def test_a_schema_is_taken_as_text_or_from_a_file(tiny, tmp_path, as_file):
     jsonschema.validate(json.loads(out), SCHEMA)
 
 
-def test_what_is_piped_in_comes_before_the_prompt(tiny):
+def test_what_is_piped_in_stands_where_the_arguments_say_so(tiny):
     alone = olpipe("run", tiny, "one two", "--temperature", 0, "--max-tokens", 9)[1]
-    assert olpipe("run", tiny, "two", "--temperature", 0, "--max-tokens", 9, stdin="one\n")[1] == alone
+    assert olpipe("run", tiny, "-", "two", "--temperature", 0, "--max-tokens", 9, stdin="one\n")[1] == alone
 
 
 def test_a_photo_is_refused_by_a_model_that_cannot_see(tiny, tmp_path):

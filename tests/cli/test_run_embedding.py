@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from olpipe.testing.bert import WIDTH, write_tiny_bert
 from olpipe.testing.float_bert import FloatBert
+
+PHOTO = Path(__file__).parents[2] / "samples/photos/cat.jpg"
 
 
 def olpipe(*arguments, stdin=""):
@@ -38,7 +41,7 @@ def test_a_vector_goes_to_stdout_as_one_array_on_one_line(folder):
 def test_several_words_and_what_is_piped_in_are_one_text(folder):
     whole = olpipe("run", "tiny", "the dog is on the street")[1]
     assert olpipe("run", "tiny", "the", "dog is", "on the street")[1] == whole
-    assert olpipe("run", "tiny", "on the street", stdin="the dog is\n")[1] == whole
+    assert olpipe("run", "tiny", "-", "on the street", stdin="the dog is\n")[1] == whole
 
 
 def test_statistics_go_to_stderr(folder):
@@ -53,6 +56,10 @@ def test_statistics_go_to_stderr(folder):
     ("arguments", "lines"),
     [
         ([], ["error: there is no prompt", 'hint: run `olpipe run MODEL "your question"`, or pipe it in']),
+        (
+            ["what is in", PHOTO],
+            ["error: `tiny` makes embeddings of texts, and not of images", "hint: ask without images"],
+        ),
         *(
             (
                 ["the dog", *option],
