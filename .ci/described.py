@@ -57,7 +57,7 @@ def docstring(thing: Any) -> Docstring:
 
 
 def _entries(heading: str, body: str) -> list[tuple[str, str]]:
-    lines = inspect.cleandoc(body.rstrip()).splitlines()
+    lines = textwrap.dedent(body.rstrip()).splitlines()
     if heading in ("Returns", "Yields"):
         return [("", " ".join(line.strip() for line in lines))]
     entries: list[tuple[str, str]] = []

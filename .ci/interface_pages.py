@@ -10,12 +10,16 @@ from types import FunctionType, ModuleType
 import pluggy
 from described import Attribute, aliases, attributes, docstring, methods, signature, words
 
-from olpipe import embedding, generation, hookspecs, image, interfaces, messages, model, record
-from olpipe.decoding import logits_runner, model_sequence, prompt, reading, vocabulary
+from olpipe import embedding, entry_points, generation, hookspecs, image, interfaces, messages, model, plugins, record
+from olpipe import settings as settings_module
+from olpipe.decoding import decoder, logits_runner, model_sequence, preparing, prompt, reading, vocabulary
 from olpipe.families import chat_template, rendering
+from olpipe.imaging import decode
 from olpipe.interfaces import batch, models, photos, progress
+from olpipe.store import library, packages
 from olpipe.testing import commands, contracts, documents, fixtures, images, install
 from olpipe.testing import models as test_models
+from olpipe.testing.contracts import sinks
 
 VALUE_MODULES = (messages, generation, embedding, model, image, record, progress)
 DOOR = (
@@ -23,6 +27,14 @@ DOOR = (
     *(model_sequence.RewindableSequence, prompt.Prompt, prompt.PlacedImage, rendering.ChatRenderer),
     *(rendering.ImageSpan, chat_template.TemplateFiles, reading.Markers),
 )
+SIDE_BY_SIDE = (preparing.Preparer, preparing.PreparedPrompt, decoder.Decoder, decoder.Run)
+USED: tuple[tuple[ModuleType, str], ...] = (
+    *((packages, "name_from"), (decode, "load"), (library, "Library"), (library, "Library.get")),
+    *((plugins, "Plugins"), (plugins, "Plugins.load"), (plugins, "Plugins.registries")),
+    *((settings_module, "Settings"), (settings_module, "Settings.read"), (entry_points, "names")),
+)
+"""What the example uses besides: functions, classes, and methods."""
+
 OWNED = ("own", "prompt", "examples")
 SPELLINGS = {
     **{f"{owner}s {owned}": f"{owner}'s {owned}" for owner in ("model", "recipe", "record") for owned in OWNED},
@@ -32,20 +44,30 @@ SPELLINGS = {
 }
 """What a test's name cannot spell."""
 
-KIT = (images, documents, test_models, fixtures, install, commands)
+KIT = (images, documents, test_models, fixtures, install, commands, sinks)
 INTRODUCTION = """
 This page is made from the code. [Writing a plugin](plugins.md) shows how to use what stands here, and
 [writing a backend](write-a-backend.md) leads from nothing to a backend.
 
-- [Hooks](#hooks) are functions of your module that olpipe calls. They stand in `olpipe.hookspecs`.
+- [Hooks](#hooks) are functions of your module that olpipe calls. They stand in `olpipe.hookspecs`, and so does the mark
+  that each of yours needs: `from olpipe.hookspecs import hookimpl`.
 - [Interfaces](#interfaces) are what hooks return. They stand in `olpipe.interfaces`.
 - [Values](#values) are what the methods of interfaces take and return.
 - [The door for backends that show logits](#the-door-for-backends-that-show-logits) spares them all of decoding.
 - [Contracts](#contracts) are test classes that check what an interface promises.
 - [The test kit](#the-test-kit) is what else tests of plugins can use.
+- [Other things that plugins use](#other-things-that-plugins-use) are what the example needs besides.
 
 The page on [errors](errors.md) describes what stands under *Raises*. A method marked *needed* has to be written. The
 others have a default.
+"""
+
+SEVERAL = """
+What follows is for runners that answer several requests at once.
+[Writing a backend](write-a-backend.md#several-sequences-at-once) has an example.
+"""
+OTHERS = """
+A plugin may import everything up to the third floor of the [house](architecture.md#floors). The example needs these:
 """
 
 
@@ -54,6 +76,7 @@ def hooks() -> Iterator[str]:
     yield "# Hooks and interfaces\n"
     yield inspect.cleandoc(INTRODUCTION) + "\n"
     yield "## Hooks\n"
+    yield _text(hookspecs) + "\n"
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     for name, hook in vars(hookspecs).items():
         if manager.parse_hookspec_opts(hookspecs, name) is not None:
@@ -70,7 +93,13 @@ def hooks() -> Iterator[str]:
     yield from _values(shown)
     yield "## The door for backends that show logits\n"
     yield _text(logits_runner) + "\n"
+    named = aliases(model_sequence)
+    yield "\n".join(f"- `{one.name}` is `{_inline(one.default)}`. {one.meaning}" for one in named) + "\n"
     for found in DOOR:
+        yield from _class(found, module=True)
+    yield inspect.cleandoc(SEVERAL) + "\n"
+    yield _text(decoder) + "\n"
+    for found in SIDE_BY_SIDE:
         yield from _class(found, module=True)
     yield "## Contracts\n"
     yield _text(contracts) + "\n"
@@ -79,6 +108,9 @@ def hooks() -> Iterator[str]:
     yield "## The test kit\n"
     for module in KIT:
         yield from _kit(module)
+    yield "## Other things that plugins use\n"
+    yield inspect.cleandoc(OTHERS) + "\n"
+    yield from (_used(module, name) for module, name in USED)
 
 
 def _interfaces() -> Iterator[type]:
@@ -102,7 +134,7 @@ def _values(shown: Iterable[type]) -> Iterator[str]:
         for name, found in vars(module).items()
         if inspect.isclass(found) and found.__module__ == module.__name__
     }
-    mentioned = {name for found in (*shown, *DOOR) for name in words(found)}
+    mentioned = {name for found in (*shown, *DOOR, *SIDE_BY_SIDE) for name in words(found)}
     reached: set[str] = set()
     named = {entry.name: entry for module in VALUE_MODULES for entry in aliases(module)}
     while mentioned - reached:
@@ -191,6 +223,19 @@ def _kit(module: ModuleType) -> Iterator[str]:
             code = name if module is fixtures else signature(name, function, wraps=False)
             yield f"- `{code}`: {docstring(function).text.splitlines()[0]}"
     yield ""
+
+
+def _used(module: ModuleType, name: str) -> str:
+    """Write one line on a function, a class, or a method that stands behind its class."""
+    owner, _, method = name.partition(".")
+    found = getattr(module, owner)
+    shown = name if method else f"{module.__name__}.{name}"
+    if method:
+        found = vars(found)[method]
+        found = getattr(found, "__func__", found)
+    made = getattr(found, "__init__", None) if inspect.isclass(found) else found
+    code = signature(shown, made, wraps=False) if inspect.isfunction(made) and made.__doc__ else shown
+    return f"- `{code}`: {docstring(found).text.splitlines()[0]}"
 
 
 def _inline(text: str) -> str:

@@ -68,6 +68,9 @@ def settings() -> Iterator[str]:
         threads = 4
         disable_plugins = ["other"]
         ```
+
+        Plugins go by the names in the first column of `olpipe plugins`. The distribution that brings a plugin may have
+        another name.
         """
     )
     yield ""

@@ -15,13 +15,23 @@ COMMANDS = "olpipe.commands"
 
 
 def installed(group: str) -> list[EntryPoint]:
-    """Return the entry points of a group, sorted by name. Where several have one name, the first one found counts."""
+    """Return the entry points of a group, sorted by name. Where several have one name, the first of them counts."""
+    return [found[0] for found in by_name(group).values()]
+
+
+def by_name(group: str) -> dict[str, list[EntryPoint]]:
+    """Return all entry points of a group by name, sorted; those of one name are sorted by their distributions."""
     from importlib.metadata import entry_points
 
-    found: dict[str, EntryPoint] = {}
+    found: dict[str, list[EntryPoint]] = {}
     for entry_point in entry_points(group=group):
-        found.setdefault(entry_point.name, entry_point)
-    return [found[name] for name in sorted(found)]
+        found.setdefault(entry_point.name, []).append(entry_point)
+    return {name: sorted(found[name], key=distribution) for name in sorted(found)}
+
+
+def distribution(entry_point: EntryPoint) -> str:
+    """Return the name of the distribution that announces an entry point; empty where that is not known."""
+    return entry_point.dist.name if entry_point.dist else ""
 
 
 def names(group: str) -> list[str]:

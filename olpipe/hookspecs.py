@@ -6,7 +6,8 @@ your distribution's entry points::
     [project.entry-points.olpipe]
     my-plugin = "my_plugin"
 
-Each hook is called once, not for each image or request. It returns the things to register.
+Each hook is called once, not for each image or request. It returns the things to register as a list or a tuple, even
+where there is only one, and `()` where there is none.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def register_commands(cli: click.Group) -> None:
     """Add commands with `cli.add_command`.
 
     This hook is called only when one of the module's commands is asked for. Name each command under the entry-point
-    group `olpipe.commands`, so that `olpipe --help` can list it without importing your module.
+    group `olpipe.commands`, so that `olpipe --help` can list it without importing your module. The name there and the
+    command's own name must be the same.
     """
 
 

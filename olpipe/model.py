@@ -22,7 +22,9 @@ _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 @dataclass(frozen=True, slots=True, order=True)
 class ModelName:
-    """A model's name, `[host/][namespace/]model[:tag]`, as Ollama writes them.
+    """A model's name: `MODEL`, `NAMESPACE/MODEL` or `HOST/NAMESPACE/MODEL`, with `:TAG` or without, as in Ollama.
+
+    A name on a host needs a namespace. Capitals in a host mean nothing.
 
     Source: https://github.com/ollama/ollama/blob/main/types/model/name.go
 
@@ -77,7 +79,8 @@ class ModelConfig:
         file_type: The quantisation: `Q4_1`, `int4`, …
         context_length: Tokens of prompt plus answer; 0 when not known.
         embedding_length: Width of the model; 0 when not known.
-        capabilities: `completion`, `vision`, …
+        capabilities: What the model does: `completion` (it writes answers), `vision` (it sees photos), `embedding` (it
+            turns texts into vectors).
         perceivers: Names of the perceivers whose evidence joins every request to this model.
         languages: Languages that it writes, as BCP 47 tags; empty when not known.
         conversion: Choices for the conversion into a runnable package, like `{"precision": "int4"}`.

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isfunction
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from olpipe import __version__, entry_points, hookspecs, interfaces
 from olpipe.errors import PluginError, nearest
-from olpipe.registry import Registry
+from olpipe.registry import NameTaken, Registry
 from olpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 logger = logging.getLogger(__name__)
 
@@ -75,15 +79,24 @@ class Plugins:
             name = module.removeprefix("olpipe.default_plugins.")
             plugins._load(PluginRow(name, "olpipe", __version__), partial(importlib.import_module, module), settings)
         plugins.rows.reverse()
-        for found in entry_points.installed(entry_points.PLUGINS):
-            distribution, version = (found.dist.name, found.dist.version) if found.dist else ("", "")
-            row = PluginRow(found.name, distribution, version)
+        installed = entry_points.by_name(entry_points.PLUGINS)
+        _warn_of_unknown(settings, installed, [row.name for row in plugins.rows])
+        for found, *others in installed.values():
             if settings.lets_in(found.name):
-                plugins._load(row, found.load, settings)
+                plugins._load(_row(found), found.load, settings)
+                plugins.rows += [_hidden(found, other, settings) for other in others]
             else:
-                plugins.rows.append(replace(row, status="disabled"))
+                plugins.rows += [replace(_row(one), status="disabled") for one in (found, *others)]
         plugins._arrange_all(settings)
+        for registry in plugins.registries().values():
+            registry.not_loaded = plugins.not_loaded
         return plugins
+
+    @property
+    def not_loaded(self) -> str:
+        """How a hint ends where something is missing: with the plugins that are not loaded, if there are any."""
+        others = [f"`{row.name}` ({row.status})" for row in self.rows if row.status in ("disabled", "failed")]
+        return f"; not loaded: {', '.join(others)}" if others else ""
 
     def registries(self) -> dict[interfaces.PluginKind, Registry[Any]]:
         """Return every registry by the name of its kind."""
@@ -122,7 +135,7 @@ class Plugins:
             for kind, registry in self.registries().items():
                 for one in self._implementations(kind):
                     if one.plugin is module and not _is_wrapper(one):
-                        items = self._brought[kind, name] = list(_call(one) or ())
+                        items = self._brought[kind, name] = _several(one.function(), name, f"`register_{kind}`")
                         for item in items:
                             registry.register(item, name)
         except pluggy.PluginValidationError as error:
@@ -151,7 +164,7 @@ class Plugins:
             # 2. Each wrapper changes the results of those inside it, the innermost wrapper first
             for one in filter(_is_wrapper, implementations):
                 try:
-                    results = [list(result) for result in _wrapped(f"register_{kind}", results, one)]
+                    results = _rearranged(f"register_{kind}", results, one)
                     registry.rebuild(_owned(results, owners, one.plugin_name))
                 except Exception as error:
                     raise _WrapperFailed(one, error) from error
@@ -183,9 +196,21 @@ class Plugins:
         """Import one plugin and register it. Whatever goes wrong becomes a warning and a row that says why."""
         try:
             self._add(load(), row.name)
+        except NameTaken as error:
+            row = _failed(row, error, settings, self._way_on(row.name, error, settings))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a warning tells it
             row = _failed(row, error, settings)
         self.rows.append(row)
+
+    def _way_on(self, name: str, error: NameTaken, settings: Settings) -> str:
+        """Return what happens to a plugin that brings a name which another one has, and what can be done."""
+        if error.by == name:
+            return ""
+        dropped = f"; nothing that `{name}` brings can be used"
+        if any(row.name == error.by and row.distribution == "olpipe" for row in self.rows):
+            return f"{dropped}, because `{error.by}` ships with olpipe"
+        denied = ",".join([*settings.plugins_deny, error.by])
+        return f"{dropped}. To use it, do without `{error.by}`: OLPIPE_DISABLE_PLUGINS={denied}"
 
 
 class _WrapperFailed(Exception):
@@ -200,11 +225,56 @@ class _WrapperFailed(Exception):
         self.reason = reason
 
 
-def _failed(row: PluginRow, error: BaseException, settings: Settings) -> PluginRow:
+def _row(found: EntryPoint) -> PluginRow:
+    return PluginRow(found.name, entry_points.distribution(found), found.dist.version if found.dist else "")
+
+
+def _hidden(first: EntryPoint, other: EntryPoint, settings: Settings) -> PluginRow:
+    """Warn that a plugin has the name of another distribution's plugin, and return its row."""
+    row, owner = _row(other), entry_points.distribution(first)
+    error = PluginError(f"the distributions `{owner}` and `{row.distribution}` both have a plugin `{row.name}`")
+    return _failed(row, error, settings, "; uninstall one of them", whose=f" of `{row.distribution}`")
+
+
+def _failed(
+    row: PluginRow, error: BaseException, settings: Settings, way_on: str = "", *, whose: str = ""
+) -> PluginRow:
     """Warn that a plugin cannot be used, and return its row."""
     text = _in_a_line(error)
-    logger.warning("plugin `%s` could not be loaded: %s", row.name, text, exc_info=error if settings.debug else None)
+    trace = error if settings.debug else None
+    logger.warning("plugin `%s`%s could not be loaded: %s%s", row.name, whose, text, way_on, exc_info=trace)
     return replace(row, status="failed", error=text)
+
+
+def _warn_of_unknown(settings: Settings, installed: Mapping[str, Sequence[EntryPoint]], shipped: Sequence[str]) -> None:
+    """Warn of names in `OLPIPE_PLUGINS` and `OLPIPE_DISABLE_PLUGINS` that are no installed plugin's.
+
+    Args:
+        settings: The settings.
+        installed: The entry points of installed plugins, by name.
+        shipped: The names of plugins that ship with olpipe.
+    """
+    if not settings.plugins_allow and not settings.plugins_deny:
+        return
+    owners = {name: entry_points.distribution(found[0]) for name, found in installed.items()}
+    # A distribution that only brings commands is a plugin of its own name
+    commands = {entry_points.distribution(found) for found in entry_points.installed(entry_points.COMMANDS)}
+    known = {*owners, *(commands - set(owners.values()))}
+    named = [("OLPIPE_PLUGINS", name) for name in settings.plugins_allow or () if name not in shipped]
+    named += [("OLPIPE_DISABLE_PLUGINS", name) for name in settings.plugins_deny]
+    for setting, name in named:
+        if name in shipped:
+            logger.warning("%s names `%s`, which ships with olpipe and always stays", setting, name)
+        elif name not in known:
+            of_distribution = [plugin for plugin, owner in owners.items() if _same_project(owner, name)]
+            close = [f"`{one}`" for one in of_distribution or nearest(name, known)]
+            way_on = f"did you mean {' or '.join(close)}?" if close else "`olpipe plugins` lists them"
+            logger.warning("%s names `%s`, and no installed plugin is called that; %s", setting, name, way_on)
+
+
+def _same_project(one: str, other: str) -> bool:
+    """Say whether two names of distributions mean the same: capitals and the kind of dashes do not count."""
+    return re.sub("[-_.]+", "-", one).lower() == re.sub("[-_.]+", "-", other).lower()
 
 
 def _in_a_line(error: BaseException) -> str:
@@ -235,9 +305,38 @@ def _owned(results: list[Any], owners: dict[int, str], other: str) -> list[tuple
     return [(item, owners.setdefault(id(item), other)) for result in results for item in result]
 
 
-def _call(implementation: pluggy.HookImpl) -> Iterable[object] | None:
-    function: Callable[[], Iterable[object] | None] = implementation.function  # type: ignore[assignment]
-    return function()
+def _several(value: object, plugin: str, where: str) -> list[Any]:
+    """Return what a hook returned as a list.
+
+    Args:
+        value: What it returned.
+        plugin: The plugin.
+        where: Which hook it was.
+
+    Raises:
+        PluginError: It is not several things.
+    """
+    if value is None:
+        raise PluginError(
+            f"plugin `{plugin}` returned nothing from {where}: return a list or a tuple, "
+            "`()` where there is nothing to bring"
+        )
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise PluginError(
+            f"plugin `{plugin}` returned one {type(value).__name__} from {where}: return a list or a tuple"
+        )
+    return list(value)
+
+
+def _rearranged(hook: str, results: list[Any], wrapper: pluggy.HookImpl) -> list[Any]:
+    """Return what a hook wrapper makes of results: lists of what plugins brought.
+
+    Raises:
+        PluginError: It is something else.
+    """
+    plugin, where = wrapper.plugin_name, f"its wrapper of `{hook}`"
+    found = _several(_wrapped(hook, results, wrapper), plugin, where)
+    return [_several(result, plugin, f"{where}, among others") for result in found]
 
 
 def _is_wrapper(implementation: pluggy.HookImpl) -> bool:

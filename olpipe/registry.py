@@ -22,6 +22,18 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 _WORDS = {"str": "a text", "int": "a whole number", "tuple[str, ...]": "a tuple of texts"}
 
 
+class NameTaken(PluginError):
+    """Two things of one kind have one name.
+
+    Attributes:
+        by: The plugin whose thing has the name.
+    """
+
+    def __init__(self, message: str, *, by: str) -> None:
+        super().__init__(message)
+        self.by = by
+
+
 class Registry(Generic[T]):
     """Things of one kind by name, in the order in which they are asked."""
 
@@ -40,12 +52,15 @@ class Registry(Generic[T]):
         declared = vars(expected).get("__annotations__", {})
         self._declared = {key: "str", **{name: kind for name, kind in declared.items() if kind in _CHECKS}}
         self._items: dict[str, tuple[T, str]] = {}
+        self.not_loaded = ""
+        """How a hint ends where a thing is missing: with the plugins that are not loaded, and may have brought it."""
 
     def register(self, item: object, plugin: str) -> None:
         """Add a thing that a plugin brought.
 
         Raises:
-            PluginError: It is of the wrong type, has no name, or its name is taken.
+            PluginError: It is of the wrong type, or has no name.
+            NameTaken: Another thing has its name.
         """
         brought = f"plugin `{plugin}` registered a"
         if isinstance(item, type):
@@ -67,7 +82,7 @@ class Registry(Generic[T]):
             )
         if name in self._items:
             other = self._items[name][1]
-            raise PluginError(f"plugins `{other}` and `{plugin}` both register the {self.kind} `{name}`")
+            raise NameTaken(f"plugins `{other}` and `{plugin}` both register the {self.kind} `{name}`", by=other)
         self._items[name] = (item, plugin)
 
     def get(self, name: str) -> T:
@@ -79,8 +94,11 @@ class Registry(Generic[T]):
         if name in self._items:
             return self._items[name][0]
         close = nearest(name, self._items)
-        known = f"did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else None
-        hint = known or (f"known: {', '.join(self._items)}" if self._items else "no plugin brings one")
+        if close:
+            hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?"
+        else:
+            hint = f"known: {', '.join(self._items)}" if self._items else "no plugin brings one"
+            hint += self.not_loaded
         raise UnknownName(f"no {self.kind} is called `{name}`", hint=hint)
 
     def discard(self, plugin: str) -> None:
@@ -119,8 +137,15 @@ class Registry(Generic[T]):
         Raises:
             PluginError: The thing's own code failed.
         """
-        with blaming(f"the {self.kind} `{name}` of the plugin `{self.plugin_of(name)}`", but=but):
+        with blaming(self._whose(name), but=but):
             yield
+
+    def fault(self, name: str, what: str) -> PluginError:
+        """Return the error for a thing whose own code did `what`, which its interface does not allow."""
+        return PluginError(f"{self._whose(name)} failed: {what}")
+
+    def _whose(self, name: str) -> str:
+        return f"the {self.kind} `{name}` of the plugin `{self.plugin_of(name)}`"
 
     def names(self) -> tuple[str, ...]:
         """Return all names, in order."""

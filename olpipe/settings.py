@@ -67,10 +67,13 @@ class Settings:
     )
     debug: bool = _setting("OLPIPE_DEBUG", _switch, False, "Show tracebacks and debug logs")
     plugins_allow: tuple[str, ...] | None = _setting(
-        "OLPIPE_PLUGINS", _names, None, "Load only these installed plugins, comma separated; empty loads none"
+        "OLPIPE_PLUGINS",
+        _names,
+        None,
+        "Load only installed plugins of these names, comma separated; empty loads none",
     )
     plugins_deny: tuple[str, ...] = _setting(
-        "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load these installed plugins, comma separated"
+        "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load installed plugins of these names, comma separated"
     )
     threads: int = _setting(
         "OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores that it may use"

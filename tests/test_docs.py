@@ -16,9 +16,12 @@ import pytest
 from olpipe import errors, hookspecs
 from olpipe.cli.group import COMMANDS
 from olpipe.cli.main import cli
+from olpipe.guidance.evidence import KINDS, evidence_kinds
+from olpipe.guidance.schema import check_schema
 from olpipe.pipeline.recipe_file import KEYS, OPTIONS, parse_recipe, shipped_recipes
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
+from olpipe.store.manifest import Manifest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -54,6 +57,12 @@ def anchors(path: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", text_of(path)), re.MULTILINE)
     words = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
     return {re.sub(r"[-\s]+", "-", word) for word in words}
+
+
+def test_the_manifest_on_the_page_on_models_is_one_that_the_store_writes():
+    (example,) = blocks(DOCS / "models.md", "json")
+    data = json.dumps(json.loads(example), separators=(",", ":")).encode()
+    assert Manifest.from_bytes(data).to_bytes() == data
 
 
 # --- reference ---------------------------------------------------------------------------------
@@ -172,9 +181,20 @@ def test_python_in_the_documentation_is_python_that_imports_what_there_is(page, 
 
 
 def test_the_recipe_in_the_documentation_is_one():
-    (source,) = blocks(DOCS / "recipes.md", "toml")
+    source, _ = blocks(DOCS / "recipes.md", "toml")
     recipe = parse_recipe(tomllib.loads(source))
     assert (recipe.name, list(recipe.schema["properties"])) == ("condition", ["what", "condition"])
+
+
+def test_the_schema_with_evidence_in_the_documentation_is_one():
+    _, source = blocks(DOCS / "recipes.md", "toml")
+    schema = check_schema(json.dumps(tomllib.loads(source)["schema"]))
+    assert evidence_kinds(schema) == {"words": "texts", "things": "tags"}
+
+
+def test_every_kind_of_evidence_is_documented():
+    rows = re.findall(r"^\| `(\w+)` \|", text_of(DOCS / "recipes.md"), re.MULTILINE)
+    assert set(KINDS) <= set(rows)
 
 
 def test_the_config_file_in_the_documentation_is_one(tmp_path):

@@ -107,6 +107,12 @@ COMMANDS = [
         "error: schema `none.json` cannot be read: No such file or directory\nhint: give a file, or JSON in quotes\n",
     ),
     (
+        ["batch", "photos", "-o", "out", "--schema", '{"properties": {"words": {"x-evidence": "texts", "const": 1}}}'],
+        2,
+        'error: `x-evidence = "texts"` fills an array of texts, and `$.properties.words` cannot be one\n'
+        'hint: write `type = "array"` and `items = { type = "string" }`, or leave `x-evidence` out\n',
+    ),
+    (
         ["run", "photo-mini", "hello", "--format", '{"type": "objekt"}'],
         2,
         "error: the schema is not valid at `$.type`: 'objekt' is not valid under any of the given schemas\n",

@@ -11,7 +11,7 @@ from olpipe.hookspecs import hookimpl
 from olpipe.model import ModelBundle, ModelName
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.build import backend_for
+from olpipe.store.build import backend_for, refusal
 from olpipe.testing.echo import EchoBackend
 from olpipe.testing.fixtures import plugin_folder
 from olpipe.testing.install import install_plugin
@@ -150,8 +150,13 @@ def test_a_wrapper_of_the_old_style_works_too(load, install):
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("return [['x']]", "PluginError: plugin `bad` registered a str where a backend is expected"),
-        ("return [results[0], results[0]]", "PluginError: plugins `onnx` and `onnx` both register the backend `onnx`"),
-        ("return 5", "TypeError: 'int' object is not iterable"),
+        ("return [results[0], results[0]]", "NameTaken: plugins `onnx` and `onnx` both register the backend `onnx`"),
+        ("return 5", "PluginError: plugin `bad` returned one int from its wrapper of `register_backends`: return "),
+        (
+            "return [5]",
+            "PluginError: plugin `bad` returned one int from its wrapper of `register_backends`, among others",
+        ),
+        ("return", "PluginError: plugin `bad` returned nothing from its wrapper of `register_backends`: return "),
         ("yield", "RuntimeError: "),
     ],
 )
@@ -210,11 +215,12 @@ def test_the_backend_that_is_asked_for_runs_the_model_whoever_comes_first(load, 
 
 def test_a_model_that_nobody_runs_is_told_with_every_reason(load, install):
     install("shy", BACKEND.format(name="shy", reason="not today", options=""))
-    backends = load("shy")[0].backends
+    plugins, _ = load("shy")
+    backends = plugins.backends
     with pytest.raises(ModelUnsupported) as caught:
         backend_for(BUNDLE, backends)
     assert caught.value.message.startswith("no backend can run `tiny:latest` (`shy`: not today; `onnx`: it has ")
-    assert caught.value.hint == "`olpipe plugins` shows what is installed"
+    assert caught.value.hint == f"`olpipe plugins` shows what is installed{plugins.not_loaded}"
     with pytest.raises(ModelUnsupported) as caught:
         backend_for(BUNDLE, backends, "shy")
     assert caught.value.hint == "no other backend here runs it either"
@@ -231,3 +237,25 @@ def test_a_backend_that_fails_when_it_is_asked_is_passed_over_with_a_warning(loa
     with pytest.raises(ModelUnsupported) as caught:
         backend_for(BUNDLE, backends, "bad")
     assert caught.value.message == f"the backend `bad` cannot run `tiny:latest`: {said}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("too\nlarge  by far\n", "too large by far"),
+        ("", "it does not say why"),
+        (" \n", "it does not say why"),
+    ],
+)
+def test_a_reason_is_one_line_whatever_a_backend_gives(load, install, reason, said, caplog):
+    install("bad", BACKEND.format(name="bad", reason=reason, options=""))
+    assert refusal("bad", load("bad")[0].backends, BUNDLE) == said
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("reason", [False, True, ["too large"], 0])
+def test_a_reason_that_is_no_text_is_a_fault_of_the_backend(load, install, reason, caplog):
+    install("bad", BACKEND.format(name="bad", reason=reason, options=""))
+    said = f"the backend `bad` of the plugin `bad` failed: `refuses` gave {reason!r} where a text or None is expected"
+    assert refusal("bad", load("bad")[0].backends, BUNDLE) == said
+    assert [record.getMessage() for record in caplog.records] == [said]

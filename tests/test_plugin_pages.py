@@ -1,5 +1,6 @@
 """What a plugin's author reads is whole, and says what the code does."""
 
+import ast
 import builtins
 import inspect
 import re
@@ -10,8 +11,9 @@ from typing import get_args
 import pytest
 
 from olpipe import embedding, errors, generation, image, interfaces, messages, model, record
-from olpipe.image import USUAL_PIXELS
-from olpipe.record import LONGEST_NAME
+from olpipe.image import USUAL_PIXELS, Box
+from olpipe.perception.prompt import NOTHING, UNSURE, describe
+from olpipe.record import LONGEST_NAME, Detection, Evidence, Label, ReadText
 from olpipe.testing import contracts
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +88,25 @@ def test_every_value_that_an_interface_mentions_is_described():
     assert [name for name in reached if f"#### {name}\n" not in HOOKS] == []
 
 
+def imported_by_the_template():
+    """Return every name that the template imports from olpipe, but for errors, each with its module."""
+    nodes = [
+        node
+        for path in sorted((ROOT / "plugins/olpipe-template").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "olpipe"
+    ]
+    return sorted(
+        {(node.module, alias.name) for node in nodes for alias in node.names if node.module != "olpipe.errors"}
+    )
+
+
+@pytest.mark.parametrize(("module", "name"), imported_by_the_template())
+def test_everything_that_the_template_imports_is_on_the_page(module, name):
+    described = rf"^#+ (?:{module}\.)?{name}\n|^- `(?:{module}\.|\w+\.)?{name}\b|^- `{name}` is |^def {name}\("
+    assert re.search(described, HOOKS, re.MULTILINE) or f"from {module} import {name}" in HOOKS
+
+
 @pytest.mark.parametrize("name", contracts.__all__)
 def test_every_contract_lists_what_it_checks(name):
     contract = getattr(contracts, name)
@@ -107,12 +128,29 @@ def test_limits_of_evidence_are_those_of_the_code():
         assert "one megapixel" in text
 
 
+def test_the_line_of_evidence_on_the_page_is_what_the_model_is_told():
+    evidence = Evidence(
+        (
+            Detection("dog", 0.9, Box(100, 100, 400, 400)),
+            Detection("dog", 0.8, Box(500, 100, 300, 300)),
+            Detection("cup", 0.3, Box(10, 10, 40, 40)),
+        ),
+        (Label("lawn", 0.8), Label("garden", 0.3), Label("dog", 0.9)),
+        (ReadText("NO\nDOGS", 0.9), ReadText("open daily", 0.5)),
+    )
+    page = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^photo: .*$", page, re.MULTILINE)
+    assert line == describe(evidence, 900, 600)
+    assert f"`photo: {NOTHING}`" in page
+    assert f"below {UNSURE} has a `maybe`" in page
+
+
 # --- writing a backend -------------------------------------------------------------------------
 
 
 def test_code_of_the_page_on_backends_is_cut_from_the_template():
     cuts = CUT.findall(BACKEND_PAGE)
-    assert len(cuts) == BACKEND_PAGE.count("```py\n") == 9
+    assert len(cuts) == BACKEND_PAGE.count("```py\n") == 13
     changed = [name for name, code in cuts if code not in (ROOT / name).read_text(encoding="utf-8")]
     assert changed == []
 
@@ -120,12 +158,13 @@ def test_code_of_the_page_on_backends_is_cut_from_the_template():
 def test_the_page_on_backends_shows_all_of_the_backend():
     shown = "\n".join(code for _, code in CUT.findall(BACKEND_PAGE))
     source = ROOT / "plugins/olpipe-template/src/olpipe_template"
-    for name in ("counts.py", "counts_backend.py"):
+    for name in ("counts.py", "counts_backend.py", "side_by_side.py"):
         defined = re.findall(r"^ *(?:def|class) \w+", (source / name).read_text(encoding="utf-8"), re.MULTILINE)
         assert [one for one in defined if one not in shown] == []
 
 
 def test_names_on_the_page_on_backends_are_names_of_the_code():
-    for name in ("LogitsRunner", "Vocabulary", "TemplateFiles", "ChatRenderer", "Markers", "ModelSequence"):
+    names = ("LogitsRunner", "Vocabulary", "TemplateFiles", "ChatRenderer", "Markers", "ModelSequence")
+    for name in (*names, "Preparer", "PreparedPrompt", "Decoder", "Run"):
         assert f"### {name}\n" in HOOKS
         assert f"`{name}" in BACKEND_PAGE

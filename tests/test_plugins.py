@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from olpipe.cli.main import cli
-from olpipe.errors import PluginError
+from olpipe.errors import PluginError, UnknownName
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
 from olpipe.testing.fixtures import echo_plugin, plugin_folder
@@ -66,9 +66,9 @@ def test_the_default_plugins_all_load(load):
     assert {row.status for row in rows.values() if row.distribution == "olpipe"} == {"loaded"}
 
 
-def test_a_plugin_that_is_not_allowed_is_not_imported(load, install):
+def test_a_plugin_that_is_not_allowed_is_not_imported(load, install, echo_plugin):
     install("bad", "raise SystemError('was imported')")
-    for settings in ({"plugins_allow": ()}, {"plugins_allow": ("other",)}, {"plugins_deny": ("bad",)}):
+    for settings in ({"plugins_allow": ()}, {"plugins_allow": ("echo",)}, {"plugins_deny": ("bad",)}):
         _, rows, warnings = load(**settings)
         assert (rows["bad"].status, warnings) == ("disabled", [])
 
@@ -100,6 +100,19 @@ def test_a_plugin_that_is_not_allowed_is_not_imported(load, install):
             "from olpipe.hookspecs import hookimpl\n@hookimpl\ndef register_backends():\n    return 1 / 0",
             "ZeroDivisionError: division by zero",
         ),
+        (
+            "from olpipe.hookspecs import hookimpl\n@hookimpl\ndef register_backends():\n    pass",
+            "PluginError: plugin `bad` returned nothing from `register_backends`: return a list or a tuple, "
+            "`()` where there is nothing to bring",
+        ),
+        (
+            "from olpipe.hookspecs import hookimpl\n@hookimpl\ndef register_backends():\n    return 'x'",
+            "PluginError: plugin `bad` returned one str from `register_backends`: return a list or a tuple",
+        ),
+        (
+            WORKING.format(name="x").replace("[Other()]", "Other()"),
+            "PluginError: plugin `bad` returned one Other from `register_backends`: return a list or a tuple",
+        ),
         (WORKING.format(name=""), "PluginError: plugin `bad` registered a backend without a `name`"),
     ],
 )
@@ -122,11 +135,97 @@ def test_a_plugin_is_registered_whole_or_not_at_all(load, install, echo_plugin):
     assert "half" not in plugins.backends
 
 
-def test_of_two_plugins_that_bring_the_same_name_the_second_fails(load, install, echo_plugin):
+def test_a_hook_may_make_what_it_brings_one_by_one(load, install):
+    install("good", WORKING.format(name="x").replace("return [Other()]", "yield Other()"))
+    plugins, _, warnings = load()
+    assert (plugins.backends.from_plugin("good"), warnings) == (("x",), [])
+
+
+@pytest.mark.parametrize(("denied", "way"), [((), "echo"), (("third",), "third,echo")])
+def test_of_two_plugins_that_bring_the_same_name_the_second_is_dropped_in_plain_words(
+    load, install, echo_plugin, denied, way
+):
     install("second", WORKING.format(name="echo"))
-    plugins, rows, _ = load()
-    assert rows["second"].error == "PluginError: plugins `echo` and `second` both register the backend `echo`"
+    install("third", "raise SystemExit('was imported')")
+    plugins, rows, warnings = load(plugins_deny=denied)
+    both = "plugins `echo` and `second` both register the backend `echo`"
+    assert rows["second"].error == f"NameTaken: {both}"
+    assert warnings[0] == (
+        f"plugin `second` could not be loaded: NameTaken: {both}; nothing that `second` brings can be used. "
+        f"To use it, do without `echo`: OLPIPE_DISABLE_PLUGINS={way}"
+    )
     assert plugins.backends.from_plugin("echo") == ("echo",)
+
+
+def test_a_plugin_that_takes_the_name_of_what_ships_is_dropped_in_plain_words(load, install):
+    install("second", WORKING.format(name="onnx"))
+    _, _, (warning,) = load()
+    assert warning == (
+        "plugin `second` could not be loaded: NameTaken: plugins `onnx` and `second` both register the backend `onnx`; "
+        "nothing that `second` brings can be used, because `onnx` ships with olpipe"
+    )
+
+
+def test_two_things_of_one_plugin_with_one_name_are_the_fault_of_the_plugin(load, install):
+    install("bad", WORKING.format(name="x").replace("[Other()]", "[Other(), Other()]"))
+    _, rows, (warning,) = load()
+    assert rows["bad"].error == "NameTaken: plugins `bad` and `bad` both register the backend `x`"
+    assert warning == f"plugin `bad` could not be loaded: {rows['bad'].error}"
+
+
+def test_of_two_distributions_whose_plugins_have_one_name_the_second_is_dropped_in_plain_words(
+    load, plugin_folder, echo_plugin
+):
+    install_plugin(plugin_folder, "zebra", "a_module_that_nobody_has")
+    entries = plugin_folder / "zebra-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(entries.read_text().replace("zebra =", "echo ="))
+    plugins, _, warnings = load()
+    rows = [(row.distribution, row.status, row.error) for row in plugins.rows if row.name == "echo"]
+    both = "PluginError: the distributions `echo` and `zebra` both have a plugin `echo`"
+    assert rows == [("echo", "loaded", ""), ("zebra", "failed", both)]
+    assert warnings == [f"plugin `echo` of `zebra` could not be loaded: {both}; uninstall one of them"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ({"plugins_allow": ("olpipe-words",)}, "OLPIPE_PLUGINS names `olpipe-words`{none}; did you mean `words`?"),
+        ({"plugins_allow": ("ecko", "echo")}, "OLPIPE_PLUGINS names `ecko`{none}; did you mean `echo`?"),
+        ({"plugins_allow": ("qqqqqq",)}, "OLPIPE_PLUGINS names `qqqqqq`{none}; `olpipe plugins` lists them"),
+        (
+            {"plugins_deny": ("olpipe_words",)},
+            "OLPIPE_DISABLE_PLUGINS names `olpipe_words`{none}; did you mean `words`?",
+        ),
+        ({"plugins_deny": ("onnx",)}, "OLPIPE_DISABLE_PLUGINS names `onnx`, which ships with olpipe and always stays"),
+        ({"plugins_allow": ("words", "echo", "shouting"), "plugins_deny": ("words",)}, None),
+        ({"plugins_allow": ("onnx", "tasks.photo")}, None),
+    ],
+)
+def test_a_setting_that_names_no_plugin_is_a_warning_with_the_nearest_name(
+    load, plugin_folder, echo_plugin, settings, warning
+):
+    install_plugin(plugin_folder, "olpipe-words", "olpipe.testing.images")
+    entries = plugin_folder / "olpipe_words-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(entries.read_text().replace("olpipe-words =", "words ="))
+    install_plugin(plugin_folder, "shouting", None, commands={"shout": "a_module_that_nobody_has"})
+    _, _, warnings = load(**settings)
+    expected = [] if warning is None else [warning.format(none=", and no installed plugin is called that")]
+    assert warnings == expected
+
+
+def test_plugins_that_are_not_loaded_are_told_where_something_is_missing(load, install, echo_plugin):
+    install("bad", "raise RuntimeError('no luck')")
+    plugins, rows, _ = load(plugins_deny=("echo",))
+    others = [row for row in rows.values() if row.status != "loaded"]
+    assert {row.name for row in others} == {"bad", "echo"}
+    assert plugins.not_loaded == "; not loaded: `bad` (failed), `echo` (disabled)"
+    with pytest.raises(UnknownName) as caught:
+        plugins.backends.get("zzzzz")
+    assert caught.value.hint == "known: onnx, ort-genai; not loaded: `bad` (failed), `echo` (disabled)"
+
+
+def test_where_every_plugin_is_loaded_nothing_is_said_of_it(load, echo_plugin):
+    assert load()[0].not_loaded == ""
 
 
 def test_a_plugin_that_calls_itself_like_a_default_one_harms_nobody(load, install):
@@ -183,6 +282,48 @@ def test_the_command_writes_json(echo_plugin):
         "error": "",
         "brings": {"backend": ["echo"]},
     }
+
+
+SOURCE = """
+from olpipe.hookspecs import hookimpl
+from olpipe.interfaces import ModelSource
+
+class Toys(ModelSource):
+    scheme = "toys"
+    hosts = ("toys.example", "toys.test")
+    def names(self):
+        return {names}
+    def default_name(self, reference):
+        raise AssertionError("it is never asked to")
+    def pull(self, reference, name, store, progress):
+        raise AssertionError("it is never asked to")
+
+@hookimpl
+def register_model_sources():
+    return [Toys()]
+"""
+
+
+def test_the_command_lists_announced_names_and_claimed_hosts(install):
+    install("toys", SOURCE.format(names='("haiku", "toys.example/poems/errors:v2")'))
+    brings = {
+        "model source": ["toys"],
+        "host": ["toys.example", "toys.test"],
+        "model": ["haiku", "toys.example/poems/errors:v2"],
+    }
+    assert {row["name"]: row["brings"] for row in json.loads(invoke("--json").stdout)}["toys"] == brings
+    (line,) = [line for line in invoke().stdout.splitlines() if line.startswith("toys ")]
+    said = "model source toys, host toys.example, host toys.test, model haiku, model toys.example/poems/errors:v2"
+    assert line.endswith(f"loaded    {said}")
+
+
+def test_a_source_whose_names_cannot_be_used_is_listed_without_them(install):
+    install("toys", SOURCE.format(names="1 / 0"))
+    result = invoke("--json")
+    brings = {row["name"]: row["brings"] for row in json.loads(result.stdout)}["toys"]
+    assert brings == {"model source": ["toys"], "host": ["toys.example", "toys.test"]}
+    said = "warning: the model source `toys` of the plugin `toys` failed: ZeroDivisionError: division by zero"
+    assert result.stderr == f"{said}; the names that it announces are left out\n"
 
 
 def test_a_plugin_of_commands_only_is_listed_without_being_imported(plugin_folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from olpipe.errors import PluginError, UnknownName, UsageError
-from olpipe.registry import Registry
+from olpipe.registry import NameTaken, Registry
 
 
 class Shape:
@@ -195,3 +195,24 @@ def test_errors_of_ours_and_those_that_are_let_through_stay_what_they_are(shapes
     with pytest.raises(type(error)) as caught, shapes.blaming("ring", but=(OSError,)):
         raise error
     assert caught.value is error
+
+
+def test_a_fault_is_told_with_the_name_and_the_plugin(shapes):
+    error = shapes.fault("ring", "`draw` gave 5 where a text is expected")
+    assert error.message == "the shape `ring` of the plugin `round` failed: `draw` gave 5 where a text is expected"
+
+
+def test_a_name_that_is_taken_is_told_with_the_plugin_that_has_it(shapes):
+    with pytest.raises(NameTaken) as caught:
+        shapes.register(Shape("ring"), "other")
+    assert caught.value.by == "round"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("zzz", "known: circle, square, ring; more"), ("rin", "did you mean `ring`?")]
+)
+def test_a_hint_tells_of_plugins_that_may_have_brought_what_is_missing(shapes, name, hint):
+    shapes.not_loaded = "; more"
+    with pytest.raises(UnknownName) as caught:
+        shapes.get(name)
+    assert caught.value.hint == hint

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from olpipe import entry_points
-from olpipe.errors import UsageError, nearest
+from olpipe.errors import UsageError, first_line, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -53,8 +53,13 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or fail and offer the most similar names."""
+        from olpipe.settings import Settings
+
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            if (owner := _owner(name)) is not None:
+                Settings.read()  # raises where it is not known which plugins are disabled
+                ctx.fail(f"no such command `{name}`, because the plugins of `{owner}` are disabled")
             close = nearest(name, self.list_commands(ctx))
             offer = f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
             ctx.fail(f"no such command `{name}`.{offer}")
@@ -67,18 +72,26 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def _plugin_command(self, name: str) -> click.Command | None:
-        module_name = _plugin_commands().get(name)
-        if module_name is None:
+        found = _plugin_commands().get(name)
+        if found is None:
             return None
+        failed = f"the plugin command `{name}` could not be loaded"
+        before = set(self.commands)
         try:
-            importlib.import_module(module_name).register_commands(cli=self)
+            importlib.import_module(found.module).register_commands(cli=self)
         except (Exception, SystemExit) as error:
-            raise click.ClickException(f"the plugin command `{name}` could not be loaded: {error}") from error
-        return self.commands.get(name)
+            raise click.ClickException(f"{failed}: {first_line(error)}") from error
+        if name not in self.commands:
+            others = ", ".join(f"`{other}`" for other in sorted(set(self.commands) - before))
+            brings = (
+                f"brings {others}, and not the command that its entry point names" if others else "brings no command"
+            )
+            raise click.ClickException(f"{failed}: `{found.module}` of `{entry_points.distribution(found)}` {brings}")
+        return self.commands[name]
 
 
-def _plugin_commands() -> dict[str, str]:
-    """Return the modules that bring commands, by command, except those of plugins that the settings keep out."""
+def _plugin_commands() -> dict[str, EntryPoint]:
+    """Return the entry points of commands, except those of plugins that the settings keep out."""
     from olpipe.settings import Settings
 
     try:
@@ -87,15 +100,17 @@ def _plugin_commands() -> dict[str, str]:
         return {}
     plugins: dict[str, set[str]] = {}
     for found in entry_points.installed(entry_points.PLUGINS):
-        plugins.setdefault(_distribution(found), set()).add(found.name)
-    modules = {}
+        plugins.setdefault(entry_points.distribution(found), set()).add(found.name)
+    commands = {}
     for found in entry_points.installed(entry_points.COMMANDS):
         # A distribution that only brings commands is a plugin of its own name.
-        names = plugins.get(_distribution(found), {_distribution(found)})
+        names = plugins.get(entry_points.distribution(found), {entry_points.distribution(found)})
         if any(settings.lets_in(name) for name in names):
-            modules[found.name] = found.module
-    return modules
+            commands[found.name] = found
+    return commands
 
 
-def _distribution(entry_point: EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist else ""
+def _owner(name: str) -> str | None:
+    """Return the distribution that brings a command, or None where none does."""
+    installed = entry_points.installed(entry_points.COMMANDS)
+    return next((entry_points.distribution(found) for found in installed if found.name == name), None)

@@ -23,7 +23,10 @@ Brings = dict[str, list[str]]
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 @click.pass_obj
 def plugins(app: App, as_json: bool) -> None:
-    """List plugins and what they bring: first those that ship with olpipe, then installed ones."""
+    """List plugins and what they bring: first those that ship with olpipe, then installed ones.
+
+    After a model source stand the hosts that it claims, and the models that it announces.
+    """
     rows = _described(app.plugins, app.settings)
     if as_json:
         listed = [asdict(row) | {"brings": brings} for row, brings in rows]
@@ -43,7 +46,7 @@ def _described(loaded: Plugins, settings: Settings) -> list[tuple[PluginRow, Bri
     commands = _commands()
     rows: list[tuple[PluginRow, Brings]] = []
     for row in loaded.rows:
-        brings = {registry.kind: list(registry.from_plugin(row.name)) for registry in loaded.registries().values()}
+        brings = _brought(row, loaded)
         brings["command"] = [] if row.status == "disabled" else commands.pop((row.distribution, row.version), [])
         rows.append((row, {kind: names for kind, names in brings.items() if names}))
     listed = {(row.distribution, row.version) for row in loaded.rows}
@@ -55,6 +58,21 @@ def _described(loaded: Plugins, settings: Settings) -> list[tuple[PluginRow, Bri
         else:
             rows.append((PluginRow(distribution, distribution, version, status="disabled"), {}))
     return rows
+
+
+def _brought(row: PluginRow, loaded: Plugins) -> Brings:
+    """Return what a plugin registered, and after its sources what they offer."""
+    from olpipe.store.sources import announced_by, claimed_by
+
+    sources = loaded.model_sources
+    brings: Brings = {}
+    for registry in loaded.registries().values():
+        brings[registry.kind] = list(registry.from_plugin(row.name)) if row.status == "loaded" else []
+        if registry is sources:
+            own = [sources.get(scheme) for scheme in brings[registry.kind]]
+            brings["host"] = [host for source in own for host in claimed_by(source, sources)]
+            brings["model"] = [name for source in own for name in announced_by(source, sources).values()]
+    return brings
 
 
 def _commands() -> dict[tuple[str, str], list[str]]:

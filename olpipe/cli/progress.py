@@ -8,30 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from olpipe.interfaces import Progress, ProgressCallback
+from olpipe.interfaces import Progress
 
 _BAR = "{desc}: {percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} {rate_fmt} {remaining}"
 _COUNTER = "{desc}: {n_fmt} {rate_fmt}"
 
 
 @contextmanager
-def shown(explanation: str, *, stream: TextIO | None = None) -> Iterator[ProgressCallback]:
-    """Yield a progress callback, and leave the terminal tidy when the step ends.
+def shown(explanation: str, *, stream: TextIO | None = None) -> Iterator[Display]:
+    """Yield a display, which is a progress callback, and leave the terminal tidy when the step ends.
 
     Args:
         explanation: What is being done and why it may take a while. It is written once, before the first report, so a
             step that reports nothing stays silent.
         stream: Where to write; stderr when not given.
     """
-    display = _Display(explanation, stream or sys.stderr)
+    display = Display(explanation, stream or sys.stderr)
     try:
-        yield display.report
+        yield display
     finally:
         display.close()
 
 
-class _Display:
-    """Shows one bar at a time: a new status closes the bar of the last one."""
+class Display:
+    """Shows one bar at a time: a new status closes the bar of the last one. It is a `ProgressCallback`."""
 
     def __init__(self, explanation: str, stream: TextIO) -> None:
         self._explanation = explanation
@@ -39,11 +39,9 @@ class _Display:
         self._status = ""
         self._bar: Any = None
 
-    def report(self, progress: Progress) -> None:
-        if self._explanation:
-            self._stream.write(f"{self._explanation}\n")
-            self._stream.flush()
-            self._explanation = ""
+    def __call__(self, progress: Progress) -> None:
+        """Show how far a step is."""
+        self._begin()
         if not self._stream.isatty():
             return
         if progress.status != self._status:
@@ -53,7 +51,24 @@ class _Display:
         self._bar.bar_format = _layout(progress)
         self._bar.update(progress.completed - self._bar.n)
 
+    def explain(self, text: str) -> None:
+        """Write a line about what comes next. The bar that is shown is closed."""
+        self._begin()
+        self.close()
+        self._status = ""
+        self._write(text)
+
+    def _begin(self) -> None:
+        if self._explanation:
+            self._write(self._explanation)
+            self._explanation = ""
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
     def close(self) -> None:
+        """Leave the last bar as it is."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

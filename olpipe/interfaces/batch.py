@@ -106,8 +106,12 @@ class RunInfo:
 class Sink(ABC):
     """A writer of records. One thread calls it: first `recover`, then `write` for each row, in order.
 
-    The ledger remembers the position that the last `flush` returned, and the next run hands it to `recover`. Let the
-    `OSError` of a full or read-only disk through: the pipeline turns it into a message.
+    The ledger remembers the position that the last `flush` returned, and the next run hands it to `recover`.
+
+    Let the `OSError` of a full or read-only disk through: the pipeline turns it into a message. Where a library has
+    errors of its own, such as `sqlite3.Error`, raise `DiskFull` or `OutputUnavailable` instead. Any other error counts
+    as a fault of the plugin, and so does a return value that is not as described here. It ends the run with one line
+    that names the sink. The ledger keeps all rows.
     """
 
     @abstractmethod
@@ -122,7 +126,7 @@ class Sink(ABC):
         """Make everything written durable and return the position after it.
 
         The sink decides what the number means. It is above 0 once a row was written, and grows with every row. It stays
-        the same where nothing was written.
+        the same where nothing was written. It is an `int` below 2**63.
         """
 
     @abstractmethod
@@ -133,8 +137,15 @@ class Sink(ABC):
         all rows and writes them again. Starting over destroys nothing at once: the old rows stay until the first
         `flush`.
 
+        A file of the sink's own may have been cut or damaged. Starting over must work then, whatever is left of it.
+        What begins otherwise than the sink's own files is somebody else's, and is not replaced.
+
         Returns:
-            False when the target no longer reaches that position. The pipeline then calls `recover(0)`.
+            True, or False when the target no longer reaches that position. The pipeline then calls `recover(0)` of the
+            same sink, which always returns True.
+
+        Raises:
+            OutputUnavailable: The target cannot be written, or at the position 0 it holds something of somebody else.
         """
 
     @abstractmethod

@@ -217,6 +217,10 @@ class ModelStore(Protocol):
     def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
         """Keep a manifest byte for byte as a registry sent it, so that the model's digest is the registry's.
 
+        A manifest is a JSON object. Its `config` is a layer, and its `layers` are a list of layers. A layer is an
+        object with `mediaType`, `digest` (`sha256:…`) and `size` in bytes, and with `name` where it is a file. The
+        blob of `config` is a JSON object with the attributes of `ModelConfig`. The page on models shows an example.
+
         Raises:
             ModelCorrupt: It is not a manifest, or the model cannot be built.
             ModelUnsupported: No backend can run the model.
@@ -229,16 +233,24 @@ class ModelSource(ABC):
 
     A source is found by the scheme before the colon (`pip:…`), by a name that it announces, or by a host that it
     claims.
+
+    `@sha256:…` behind a name pins the model's digest. It is taken off before the source gets the name, and the store
+    refuses a model with another digest. What follows a scheme is handed over as it was written: whether it may have a
+    digest, and of what, the source decides, and the source checks it.
     """
 
     scheme: str
     """What stands before the colon: lower case, without the colon."""
 
     hosts: tuple[str, ...] = ()
-    """Hosts whose models it pulls, in lower case: `hf.co` claims every name that begins with `hf.co/`."""
+    """Hosts whose models it pulls, in lower case. A name on a host needs a namespace: `hf.co` claims the names
+    `hf.co/NAMESPACE/MODEL` and `hf.co/NAMESPACE/MODEL:TAG`, and `hf.co/MODEL` is no name."""
 
     def names(self) -> Iterable[str]:
-        """Announce plain names that this source can pull, like `photo-mini`. Do not use the network for that."""
+        """Announce plain names that this source can pull, like `photo-mini`. Do not use the network for that.
+
+        `olpipe plugins` lists them. They come before the hosts that other sources claim.
+        """
         return ()
 
     @abstractmethod
@@ -246,7 +258,9 @@ class ModelSource(ABC):
         """Return the name that a model from here gets when the user gives none.
 
         Args:
-            reference: What follows the scheme, an announced name, or a whole name on a claimed host.
+            reference: What follows the scheme, an announced name as it was announced, or a whole name on a claimed
+                host: the host in lower case, as it is in `hosts`, then the namespace and the model, then the tag if
+                the user wrote one.
         """
 
     @abstractmethod
@@ -256,7 +270,13 @@ class ModelSource(ABC):
         The same model has the same digest, whenever it is pulled and under whatever name. Call `progress` at least once
         before the manifest is written. Let through what `progress` and the store raise; no model is left behind then.
 
+        Args:
+            reference: What to bring, as `default_name` gets it.
+            name: What the model is called here. The user may have chosen it.
+            store: Where it goes.
+            progress: Told about every step.
+
         Raises:
             PullFailed: The model could not be fetched. What was fetched so far is kept where that helps.
-            DigestMismatch: What was fetched does not have the pinned digest.
+            DigestMismatch: What was fetched does not have the digest in the reference.
         """

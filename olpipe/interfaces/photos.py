@@ -46,13 +46,20 @@ class ImageLoader(ABC):
 
 
 class Perceiver(ABC):
-    """Finds things in a photo without a language model. Called from several threads at once."""
+    """Finds things in a photo without a language model. Called from several threads at once.
+
+    It gets pixels, the size of the original, its orientation and its format. It gets nothing else of the file: no path,
+    no bytes, no other EXIF data and no comments.
+    """
 
     name: str
     """How `--perceivers` and recipes call it."""
 
     version: str
-    """Changes whenever the same photo may give other evidence: it is part of every recipe's key."""
+    """Changes whenever the same photo may give other evidence: it is part of every recipe's key.
+
+    Evidence is kept between runs under this version. Until it changes, no photo is looked at again.
+    """
 
     fit_pixels: int = USUAL_PIXELS
     """How many pixels of a photo it can use; about one megapixel where it says nothing.
@@ -72,6 +79,8 @@ class Perceiver(ABC):
         - Scores are in 0..1. The surest comes first, and no tag comes twice.
         - Numbers are Python's own, not numpy's, because evidence is kept as JSON.
         - Do not change the pixels: other perceivers look at them, too.
+
+        Evidence that breaks a rule on names, scores or boxes is a failure of the photo, with this perceiver's name.
         """
 
     def translations(self) -> Mapping[str, Mapping[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.errors import UsageError
-from olpipe.interfaces import RunInfo, SinkFactory
+from olpipe.interfaces import RunInfo, Sink, SinkFactory
 from olpipe.pipeline.ledger import FAILURE, LEDGER_PATH, RECORD
 from olpipe.pipeline.output import writing
 from olpipe.pipeline.report import REPORT_NAME
@@ -73,7 +73,7 @@ def choose_places(
         if path in places:
             raise UsageError(
                 f"`{places[path]}` and `{place}` go to the same target",
-                hint="give each its own target: `SCHEME:TARGET`",
+                hint=f"give each a target of its own, like `{place.scheme}:TARGET`",
             )
         places[path] = place
     return (*places.values(), Place(FAILURES_SCHEME, FAILURES_TARGET, FAILURE))
@@ -93,6 +93,8 @@ def open_outlets(places: Sequence[Place], run: RunInfo, registry: Registry[SinkF
             using = partial(_using, place, run.output, registry)
             with using():
                 sink = registry.get(place.scheme).open(place.target, run)
+                if not isinstance(sink, Sink):
+                    raise TypeError(f"it opened a {type(sink).__name__} where a sink is expected")
             outlets[str(place)] = Outlet(sink, place.kind, using)
     except BaseException:
         close_outlets(outlets.values())
@@ -110,6 +112,8 @@ def _place(text: str, registry: Registry[SinkFactory]) -> Place:
 def _check_accepted(place: Place, schema: Mapping[str, Any], registry: Registry[SinkFactory]) -> None:
     with registry.blaming(place.scheme):
         reason = registry.get(place.scheme).accepts(schema)
+        if reason is not None and not (isinstance(reason, str) and reason.strip()):
+            raise TypeError(f"`accepts` returned {reason!r}, and None or a reason is expected")
     if reason is not None:
         raise UsageError(
             f"the sink `{place.scheme}` cannot take the records of this recipe: {reason}",
@@ -122,13 +126,17 @@ def _check_free(place: Place, path: str, output: Path) -> None:
     for name, what in _OURS.items():
         ours = os.path.abspath(output / name)
         if path == ours or path.startswith(ours + os.sep):
-            raise UsageError(f"`{place.target}` is {what}", hint="name another target: `SCHEME:TARGET`")
+            raise UsageError(f"`{place.target}` is {what}", hint=_elsewhere(place))
+
+
+def _elsewhere(place: Place) -> str:
+    return f"name another target: `{place.scheme}:TARGET`"
 
 
 @contextmanager
 def _using(place: Place, output: Path, registry: Registry[SinkFactory]) -> Iterator[None]:
     """Run a sink's own code, and turn its errors into clear messages."""
     target = Path(place.target)
-    where = writing(target, hint="name another target: `SCHEME:TARGET`") if target.is_absolute() else writing(output)
+    where = writing(target, hint=_elsewhere(place)) if target.is_absolute() else writing(output)
     with where, registry.blaming(place.scheme, but=(OSError,)):
         yield

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from filelock import FileLock
 
 from olpipe.errors import ModelUnsupported, PluginError
-from olpipe.interfaces import Backend, ProgressCallback
+from olpipe.interfaces import Backend, Progress, ProgressCallback
 from olpipe.model import ModelBundle
 from olpipe.registry import Registry, blaming
 from olpipe.store.locks import held
+from olpipe.store.telling import letting_out
 from olpipe.store.writing import writing
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def backend_for(bundle: ModelBundle, backends: Registry[Backend], name: str = ""
         reasons.append(f"`{other}`: {reason}")
     raise ModelUnsupported(
         f"no backend can run `{bundle.name}` ({'; '.join(reasons) or 'there is none'})",
-        hint="`olpipe plugins` shows what is installed",
+        hint=f"`olpipe plugins` shows what is installed{backends.not_loaded}",
     )
 
 
@@ -56,25 +58,51 @@ def refusal(name: str, backends: Registry[Backend], bundle: ModelBundle) -> str 
     backend = backends.get(name)
     try:
         with backends.blaming(name):
-            return backend.refuses(bundle)
+            reason = backend.refuses(bundle)
+        if not (reason is None or isinstance(reason, str)):
+            raise backends.fault(name, f"`refuses` gave {reason!r} where a text or None is expected")
     except PluginError as error:
         logger.warning("%s", error.message)
         return error.message
+    # A reason stands in a line with others
+    return reason if reason is None else " ".join(reason.split()) or "it does not say why"
 
 
-def build(bundle: ModelBundle, backend: Backend, progress: ProgressCallback) -> None:
+def build(
+    bundle: ModelBundle,
+    backend: Backend,
+    progress: ProgressCallback,
+    *,
+    building: Callable[[], None] | None = None,
+) -> None:
     """Build a model in its cache folder. A process that comes second waits, and finds it built.
 
     An exception that `progress` raises ends the call, even while it waits for another process.
+
+    Args:
+        bundle: The model.
+        backend: The backend that builds it.
+        progress: Told about every step.
+        building: Called before the first step of the backend. It is not called where everything is there already.
 
     Raises:
         DiskFull: There was no space for the build; nothing half-built is left.
         ModelCorrupt: The model's files are damaged.
         PluginError: The backend failed in another way.
     """
+    begun = False
+
+    def tell(step: Progress) -> None:
+        nonlocal begun
+        if not begun and building is not None:
+            building()
+        begun = True
+        progress(step)
+
     with writing(bundle.cache):
         bundle.cache.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(bundle.cache.with_name(f"{bundle.cache.name}.lock"))
         build_once = held(lock, f"waiting for another build of {bundle.name}", progress)
-        with build_once, blaming(f"the backend `{backend.name}`", but=(OSError,)):
-            backend.build(bundle, progress)
+        whose = f"the backend `{backend.name}`"
+        with build_once, letting_out(tell) as told, blaming(whose), writing(bundle.cache):
+            backend.build(bundle, told)

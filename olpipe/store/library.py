@@ -67,6 +67,7 @@ class Library:
             folder: Blobs and manifests.
             cache: Views and builds.
         """
+        self.folder = folder
         self._incoming = folder / "incoming"
         self._cache = cache
         self._lock = FileLock(self._incoming / "store.lock")

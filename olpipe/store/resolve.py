@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterable
+from dataclasses import replace
 
-from olpipe.errors import InvalidName, ModelNotFound, OlpipeError, nearest
-from olpipe.interfaces import ModelSource, ProgressCallback
-from olpipe.model import DEFAULT_TAG, ModelBundle, ModelName
+from olpipe.errors import InvalidName, ModelNotFound
+from olpipe.interfaces import ProgressCallback
+from olpipe.model import ModelBundle, ModelName
 from olpipe.plugins import Plugins
+from olpipe.store import digests
 from olpipe.store.library import Library
 from olpipe.store.pull import pull
-
-logger = logging.getLogger(__name__)
-
-Origin = tuple[ModelSource, str]
-"""A source, and what it calls a model."""
-
-
-def announced(plugins: Plugins) -> dict[ModelName, Origin]:
-    """Return every model that a source announces; of two sources with the same name the first wins."""
-    found: dict[ModelName, Origin] = {}
-    for source in plugins.model_sources:
-        try:
-            with plugins.model_sources.blaming(source.scheme):
-                names = {ModelName.parse(text): text for text in source.names()}
-        except OlpipeError as error:
-            logger.warning("the model source `%s` cannot say what it has: %s", source.scheme, error.message)
-            continue
-        for name, text in names.items():
-            found.setdefault(name, (source, text))
-    return found
-
-
-def origin_of(name: ModelName, text: str, plugins: Plugins) -> Origin | None:
-    """Return where a name can be pulled from: the source that announces it, else one that claims its host.
-
-    Args:
-        name: The name.
-        text: The name as it was written. A source that claims its host gets it in this form.
-        plugins: The plugins that bring sources.
-    """
-    known = announced(plugins).get(name)
-    if known is not None:
-        return known
-    return next(((source, text) for source in plugins.model_sources if name.host.lower() in source.hosts), None)
+from olpipe.store.sources import Offers, Origin, offers
+from olpipe.store.unknown import no_name, no_source, not_here, only_pulled
 
 
 def resolve(text: str, library: Library, plugins: Plugins, progress: ProgressCallback) -> ModelBundle:
@@ -53,68 +23,83 @@ def resolve(text: str, library: Library, plugins: Plugins, progress: ProgressCal
         InvalidName: The text is not a name.
         ModelNotFound: The model is not on this machine, and no source announces it or claims its host.
     """
-    name = ModelName.parse(text)
-    try:
-        return library.get(name)
-    except ModelNotFound:
-        origin = origin_of(name, text, plugins)
-        if origin is None:
-            raise not_found(text, library, plugins) from None
-    source, reference = origin
-    return pull(source, reference, name, library, plugins, progress=progress, again=False)
+    name = _name(text)
+    if name is not None:
+        try:
+            return library.get(name)
+        except ModelNotFound:
+            pass  # it may be pulled
+    offered = offers(plugins)
+    found = _find(text, plugins, offered)
+    if found is None:
+        raise no_name(text, offered) if name is None else not_here(text, library, plugins, offered)
+    origin, usual_name = found
+    if name is None or usual_name is None:
+        if name is not None and _has_other_tag(name, [*library.names(), *offered.names]):
+            raise not_here(text, library, plugins, offered)
+        raise only_pulled(text, origin if origin.reference else None, usual_name, plugins)
+    return pull(origin, usual_name, library, plugins, progress=progress, again=False)
 
 
-def find_source(text: str, library: Library, plugins: Plugins) -> tuple[ModelSource, str, ModelName | None]:
-    """Return where `olpipe pull` gets a model from: the source, the source's reference to it, and its name here.
+def find_source(text: str, plugins: Plugins) -> tuple[Origin, ModelName | None]:
+    """Return where `olpipe pull` gets a model from, and the model's name here.
 
     The name is None for `SCHEME:REFERENCE`: then the source has a default name for it.
 
     Args:
-        text: A name, or `SCHEME:REFERENCE`.
-        library: The models on this machine, so that an error can offer similar names.
+        text: A name, a name with `@sha256:…` behind it, or `SCHEME:REFERENCE`.
         plugins: The plugins that bring sources.
 
     Raises:
         ModelNotFound: No source has it.
-        InvalidName: Nothing follows the scheme.
+        InvalidName: Nothing follows the scheme, or what is behind the `@` is not a digest.
     """
-    try:
-        name = ModelName.parse(text)
-    except InvalidName:
-        name = None
-    if name is not None and (origin := origin_of(name, text, plugins)) is not None:
-        return *origin, name
+    offered = offers(plugins)
+    found = _find(text, plugins, offered)
+    if found is None:
+        plain, _ = _unpinned(text)
+        raise no_source(text, plain, _name(plain), plugins, offered)
+    origin, _ = found
+    if not origin.reference:
+        raise InvalidName(f"`{text}` names nothing to pull", hint=f"write something after `{text}`")
+    return found
+
+
+def _find(text: str, plugins: Plugins, offered: Offers) -> tuple[Origin, ModelName | None] | None:
+    """Return where a text leads, and the model's name where the text has it.
+
+    The reference is empty where nothing follows a scheme.
+    """
+    plain, pin = _unpinned(text)
+    name = _name(plain)
+    offer = offered.origin_of(name, plain) if name is not None else None
+    # A name of the usual host may look like `pip:weights`. Only an announced name comes before a scheme.
     scheme, colon, reference = text.partition(":")
-    if colon and scheme in plugins.model_sources:
-        if not reference:
-            raise InvalidName(f"`{text}` names nothing to pull", hint=f"write something after `{scheme}:`")
-        return plugins.model_sources.get(scheme), reference, None
-    if name is None:
-        schemes = ", ".join(f"`{scheme}:`" for scheme in plugins.model_sources.names())
-        raise ModelNotFound(f"no source has a model `{text}`", hint=f"sources are {schemes}")
-    raise not_found(text, library, plugins)
+    if colon and scheme in plugins.model_sources and (name is None or name not in offered.names):
+        return Origin(plugins.model_sources.get(scheme), reference), None
+    if offer is None or pin is None:
+        return offer
+    try:
+        digest = digests.normalised(pin)
+    except ValueError as error:
+        hint = "a digest is `sha256:` and 64 hex digits"
+        raise InvalidName(f"`{pin}` in `{text}` is not a digest", hint=hint) from error
+    origin, usual_name = offer
+    return replace(origin, digest=digest), usual_name
 
 
-def not_found(text: str, library: Library, plugins: Plugins) -> ModelNotFound:
-    """Return the error for a name that no model has, with the most similar names that there are."""
-    pullable = [str(name) for name in announced(plugins)]
-    here = [str(name) for name in library.names()]
-    scheme = text.split(":")[0]
-    if scheme in plugins.model_sources:
-        hint = f"run `olpipe pull {text}`"
-    elif close := _nearest(text, [*here, *pullable]):
-        hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?"
-        if close[0] in pullable and close[0] not in here:
-            hint += f" run `olpipe pull {close[0]}`"
-    elif pullable:
-        hint = f"run `olpipe pull {pullable[0]}`, or `olpipe pull file:PATH` for your own weights"
-    else:
-        hint = "run `olpipe pull file:PATH` for your own weights; `olpipe list` shows what is here"
-    return ModelNotFound(f"model `{text}` is not on this machine", hint=hint)
+def _has_other_tag(name: ModelName, names: Iterable[ModelName]) -> bool:
+    return any(replace(known, tag=name.tag) == name for known in names)
 
 
-def _nearest(text: str, names: list[str]) -> list[str]:
-    """Return the most similar names. The default tag is not compared: it would count for more than a short name."""
-    usual = f":{DEFAULT_TAG}"
-    shortened = {name.removesuffix(usual): name for name in names}
-    return [shortened[match] for match in nearest(text.removesuffix(usual), shortened)]
+def _name(text: str) -> ModelName | None:
+    try:
+        return ModelName.parse(text)
+    except InvalidName:
+        return None
+
+
+def _unpinned(text: str) -> tuple[str, str | None]:
+    """Return a text without the digest at its end, and the digest."""
+    plain, at, pin = text.rpartition("@")
+    return (plain, pin) if at and pin.startswith("sha256:") else (text, None)

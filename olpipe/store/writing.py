@@ -22,6 +22,25 @@ def writing(target: Path) -> Iterator[None]:
         DiskFull: There was no space for it.
         StoreError: The folder may not be written.
     """
+    with having_space(target):
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _REFUSED:
+                raise StoreError(
+                    f"`{target}` cannot be written ({error.strerror})",
+                    hint="set OLPIPE_HOME or OLLAMA_MODELS to a folder that you may write to",
+                ) from error
+            raise
+
+
+@contextmanager
+def having_space(target: Path) -> Iterator[None]:
+    """Run a block that writes below `target` and reads elsewhere: only a full disk is told of `target`.
+
+    Raises:
+        DiskFull: There was no space for it.
+    """
     try:
         yield
     except OSError as error:
@@ -29,10 +48,5 @@ def writing(target: Path) -> Iterator[None]:
             raise DiskFull(
                 f"no space left to write `{target}` ({error.strerror})",
                 hint="free some space, then run the command again: what is complete is kept",
-            ) from error
-        if error.errno in _REFUSED:
-            raise StoreError(
-                f"`{target}` cannot be written ({error.strerror})",
-                hint="set OLPIPE_HOME or OLLAMA_MODELS to a folder that you may write to",
             ) from error
         raise

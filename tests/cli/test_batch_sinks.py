@@ -299,11 +299,27 @@ def test_a_run_that_is_refused_changes_nothing_of_an_earlier_one(batch, table):
     ("sinks", "message", "hint"),
     [
         (("csw",), "no sink is called `csw`", "did you mean `csv`?"),
-        (("jsonl", "jsonl"), "`jsonl:records.jsonl` and `jsonl:records.jsonl` go to the same target", "give each "),
-        (("jsonl", "csv:./records.jsonl"), "`jsonl:records.jsonl` and `csv:./records.jsonl` go to ", "give each its"),
-        (("csv:failures.jsonl",), "`failures.jsonl` is where photos are listed that could not be desc", "name another"),
-        (("jsonl:x/../run.json",), "`x/../run.json` is the report of the run", "name another target: `SCHEME:TARGET`"),
-        (("csv:.olpipe/ledger.sqlite",), "`.olpipe/ledger.sqlite` is where the ledger lies", "name another target"),
+        (
+            ("jsonl", "jsonl"),
+            "`jsonl:records.jsonl` and `jsonl:records.jsonl` go to the same target",
+            "give each a target of its own, like `jsonl:TARGET`",
+        ),
+        (
+            ("jsonl", "csv:./records.jsonl"),
+            "`jsonl:records.jsonl` and `csv:./records.jsonl` go to the same target",
+            "give each a target of its own, like `csv:TARGET`",
+        ),
+        (
+            ("csv:failures.jsonl",),
+            "`failures.jsonl` is where photos are listed that could not be described",
+            "name another target: `csv:TARGET`",
+        ),
+        (("jsonl:x/../run.json",), "`x/../run.json` is the report of the run", "name another target: `jsonl:TARGET`"),
+        (
+            ("csv:.olpipe/ledger.sqlite",),
+            "`.olpipe/ledger.sqlite` is where the ledger lies",
+            "name another target: `csv:TARGET`",
+        ),
     ],
 )
 def test_sinks_that_cannot_be_used_are_one_line(batch, table, sinks, message, hint):
@@ -364,4 +380,4 @@ def test_an_absolute_target_that_cannot_be_written_is_named(batch, table, tmp_pa
     code, said = batch.run("--sink", f"csv:{tmp_path}/a-file/records.csv")
     assert code == 4
     assert said.startswith(f"error: `{tmp_path}/a-file/records.csv` cannot be written: ")
-    assert said.endswith("hint: name another target: `SCHEME:TARGET`\n")
+    assert said.endswith("hint: name another target: `csv:TARGET`\n")

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import sys
 import time
 from dataclasses import replace
 
@@ -9,7 +10,11 @@ import pytest
 from olpipe.cli.main import main
 from olpipe.model import MEDIA_TYPE, ModelConfig, ModelName
 from olpipe.store.library import Library
+from olpipe.testing.fixtures import plugin_folder
+from olpipe.testing.install import install_plugin
 from olpipe.testing.models import write_tiny_gguf
+
+__all__ = ["plugin_folder"]
 
 
 @pytest.fixture
@@ -165,7 +170,9 @@ def test_pull_takes_a_file_and_names_it_after_it(run, tmp_path, library):
     path = write_tiny_gguf(tmp_path / "Tiny.gguf")
     code, out, err = run("pull", f"file:{path}")
     assert (code, out) == (0, "")
-    assert err == f"pulling `tiny:latest` from `file:{path}`: this may take some minutes, once\nsuccess\n"
+    assert err == (
+        f"pulling `tiny:latest` from `file:{path}`\nbuilding `tiny:latest`: this may take some minutes, once\nsuccess\n"
+    )
     assert library.names() == [ModelName.parse("tiny")]
     assert run("pull", f"file:{path}", "--name", "me/other:x")[0] == 0
     assert ModelName.parse("me/other:x") in library.names()
@@ -174,7 +181,9 @@ def test_pull_takes_a_file_and_names_it_after_it(run, tmp_path, library):
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("no-such-thing-at-all", "model `no-such-thing-at-all` is not on this machine", None),
+        ("no-such-thing-at-all", "no source has a model `no-such-thing-at-all`", None),
+        ("~nobody/x", "no source has a model `~nobody/x`", "sources are "),
+        ("x" * 300, f"no source has a model `{'x' * 300}`", "sources are "),
         ("../..", "no source announces a model `../..`", "it is a path: run `olpipe pull file:../..`"),
         ("not/a/path/at/all", "no source has a model `not/a/path/at/all`", "sources are "),
         ("file:/nowhere.gguf", "`/nowhere.gguf` does not exist", "name a .gguf file or a package's folder"),
@@ -187,6 +196,80 @@ def test_what_cannot_be_pulled_is_one_line_and_the_way_on(run, text, message, hi
     assert f"error: {message}" in err.splitlines()
     if hint:
         assert err.splitlines()[-1].startswith(f"hint: {hint}")
+
+
+def test_a_pull_says_that_it_may_take_minutes_only_where_something_is_built(run, tmp_path):
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    assert "building" in run("pull", f"file:{path}")[2]
+    again = run("pull", f"file:{path}")
+    assert again == (0, "", f"pulling `tiny:latest` from `file:{path}`\nsuccess\n")
+    folder = tmp_path / "package"
+    folder.mkdir()
+    model = {"type": "llama", "context_length": 64, "decoder": {"filename": "model.onnx", "hidden_size": 8}}
+    (folder / "genai_config.json").write_text(json.dumps({"model": model}))
+    assert run("pull", f"file:{folder}") == (0, "", f"pulling `package:latest` from `file:{folder}`\nsuccess\n")
+
+
+TOYS = """
+from olpipe.hookspecs import hookimpl
+from olpipe.interfaces import Backend, ModelSource
+
+class Toys(ModelSource):
+    scheme = "toys"
+    def default_name(self, reference):
+        return {name}
+    def pull(self, reference, name, store, progress):
+        {pull}
+
+class Talkative(Backend):
+    name, version = "talkative", "1"
+    def refuses(self, bundle):
+        return "not today,\\nnot tomorrow"
+    def load(self, bundle, options):
+        raise AssertionError("it is never asked to")
+
+@hookimpl
+def register_model_sources():
+    return [Toys()]
+
+@hookimpl
+def register_backends():
+    return [Talkative()]
+"""
+
+
+@pytest.fixture
+def toys(plugin_folder, monkeypatch):
+    """Install a source of the test's making, and a backend that gives long reasons."""
+
+    def toys(name="'x'", pull="pass"):
+        (plugin_folder / "toys_under_test.py").write_text(TOYS.format(name=name, pull=pull))
+        install_plugin(plugin_folder, "toys", "toys_under_test")
+        monkeypatch.delitem(sys.modules, "toys_under_test", raising=False)
+
+    return toys
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"name": "1 / 0"}, "ZeroDivisionError: division by zero"),
+        ({}, "`default_name` gave a str where a `ModelName` is expected"),
+        ({"name": "__import__('olpipe').model.ModelName.parse('x')"}, "`pull` ended without a manifest, so there is "),
+    ],
+)
+def test_a_source_that_does_not_work_is_one_line_with_its_name_and_its_plugin(run, toys, options, reason):
+    toys(**options)
+    code, out, err = run("pull", "toys:x")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: the model source `toys` of the plugin `toys` failed: {reason}")
+    assert len(err.splitlines()) <= 2
+
+
+def test_a_reason_of_two_lines_is_shown_in_one(run, toys, photos):
+    toys()
+    lines = run("show", "me/photos:small")[1].splitlines()
+    assert "    talkative    not today, not tomorrow" in lines
 
 
 @pytest.mark.parametrize("scheme", ["file", "pip"])

@@ -74,8 +74,10 @@ def test_commands_of_plugins_that_are_kept_out_are_neither_listed_nor_run(
         if name in commands:
             assert (code, said) == (0, "")
         else:
+            owner = {"shout": "loud", "whisper": "quiet"}[name]
+            because = f"because the plugins of `{owner}` are disabled"
             assert (code, shown) == (2, "")
-            assert said.startswith(f"error: no such command `{name}`")
+            assert said == f"error: no such command `{name}`, {because}\nhint: run `python -m olpipe --help`\n"
 
 
 def test_the_config_file_keeps_plugins_out_too(shouting, isolated_home):
@@ -88,15 +90,22 @@ def test_settings_that_cannot_be_read_stop_no_help(shouting, isolated_home):
     isolated_home.mkdir()
     (isolated_home / "config.toml").write_text("threads = ")
     assert listed() == []
-    code, shown, said = olpipe("list")
-    assert (code, shown) == (2, "")
-    assert said.startswith(f"error: {isolated_home / 'config.toml'} is not valid TOML: ")
+    for command in ("list", "shout"):
+        code, shown, said = olpipe(command)
+        assert (code, shown) == (2, "")
+        assert said.startswith(f"error: {isolated_home / 'config.toml'} is not valid TOML: ")
 
 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
         ("raise SystemExit('was imported')", "was imported"),
+        ("raise ValueError('no luck\\nat all')", "no luck"),
+        ("def register_commands(cli): pass", "`broken_commands` of `broken` brings no command"),
+        (
+            "import click\ndef register_commands(cli): cli.add_command(click.Command('song'))",
+            "`broken_commands` of `broken` brings `song`, and not the command that its entry point names",
+        ),
         ("import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
         ("", "module 'broken_commands' has no attribute 'register_commands'"),
     ],

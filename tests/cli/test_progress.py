@@ -46,6 +46,26 @@ def test_on_a_terminal_every_status_gets_a_bar():
     assert lines[5] == ""
 
 
+def test_what_comes_next_is_explained_between_bars():
+    stream = Terminal()
+    with shown("pulling", stream=stream) as display:
+        display(Progress("storing x", 1, 2))
+        display.explain("building: this may take some minutes, once")
+        display(Progress("converting", 3, 4, "tensors"))
+    lines = [line.split("\r")[-1] for line in stream.getvalue().split("\n")]
+    assert lines[0] == "pulling"
+    assert lines[1].startswith("storing x:  50%")
+    assert lines[2] == "building: this may take some minutes, once"
+    assert lines[3].startswith("converting:  75%")
+
+
+def test_what_comes_first_is_explained_first():
+    stream = io.StringIO()
+    with shown("pulling", stream=stream) as display:
+        display.explain("building")
+    assert stream.getvalue() == "pulling\nbuilding\n"
+
+
 def test_a_bar_is_closed_when_the_step_fails():
     stream = Terminal()
     with pytest.raises(ZeroDivisionError), shown("pulling, once", stream=stream) as report:

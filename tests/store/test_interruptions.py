@@ -25,6 +25,7 @@ from olpipe.cli.app import App
 from olpipe.model import ModelName
 from olpipe.settings import Settings
 from olpipe.store.pull import pull
+from olpipe.store.sources import Origin
 
 scheme, reference, status = sys.argv[1:]
 
@@ -34,8 +35,8 @@ def stop(progress):
         signal.pause()
 
 app = App(Settings.read())
-source = app.plugins.model_sources.get(scheme)
-pull(source, reference, ModelName.parse("tiny"), app.library, app.plugins, progress=stop)
+origin = Origin(app.plugins.model_sources.get(scheme), reference)
+pull(origin, ModelName.parse("tiny"), app.library, app.plugins, progress=stop)
 """
 
 

@@ -15,6 +15,7 @@ from olpipe.settings import Settings
 from olpipe.store.library import Library
 from olpipe.store.packages import gguf_config
 from olpipe.store.pull import pull
+from olpipe.store.sources import Origin
 from olpipe.testing.bert import MAX_TOKENS, POSITIONS, WIDTH, write_tiny_bert
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import tiny_metadata, tiny_tensors, vocabulary
@@ -130,7 +131,7 @@ def test_a_folder_that_no_backend_runs_does_not_become_a_model(library, folder, 
     (folder / name).unlink() if content is None else (folder / name).write_text(json.dumps(content))
     plugins = Plugins.load(Settings(home=folder.parent))
     with pytest.raises(ModelUnsupported, match=reason):
-        pull(FileSource(), str(folder), NAME, library, plugins, progress=lambda _: None)
+        pull(Origin(FileSource(), str(folder)), NAME, library, plugins, progress=lambda _: None)
     assert library.names() == []
 
 

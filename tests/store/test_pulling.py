@@ -1,5 +1,6 @@
 """Where a model is pulled from, and pulls that are cancelled: at every step, and while they wait for others."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from olpipe.engine.manager import Engine
-from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported, PluginError
+from olpipe.errors import DiskFull, ModelCorrupt, ModelNotFound, ModelUnsupported, PluginError
 from olpipe.generation import FinishReason, GenerateRequest
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import Backend, ModelSource
@@ -23,6 +24,7 @@ from olpipe.store.library import Library
 from olpipe.store.packages import add_package
 from olpipe.store.pull import pull
 from olpipe.store.resolve import find_source, resolve
+from olpipe.store.sources import Origin
 from olpipe.testing.models import write_tiny_gguf
 
 # Holds a lock of a store, until it is killed.
@@ -92,14 +94,15 @@ def silent(progress):
 
 
 @pytest.mark.parametrize("text", ["hf.example/a/b:c", "hf.example/a/b", "HF.Example/a/b:c", "hub.example:8080/a/b:c"])
-def test_a_source_that_claims_a_host_is_asked_for_its_models_as_they_were_written(library, plugins, hub, text):
+def test_a_source_that_claims_a_host_is_asked_for_its_models_with_the_host_as_it_claims_it(library, plugins, hub, text):
+    claimed = text.replace("HF.Example", "hf.example")
     bundle = resolve(text, library, plugins, silent)
-    assert hub.asked == [(text, str(ModelName.parse(text)))]
-    assert bundle.name == ModelName.parse(text)
-    assert resolve(text, library, plugins, pytest.fail) == bundle
+    assert hub.asked == [(claimed, str(ModelName.parse(claimed)))]
+    assert bundle.name == ModelName.parse(claimed)
+    for written in (text, claimed):
+        assert resolve(written, library, plugins, pytest.fail) == bundle
     assert len(hub.asked) == 1
-    source, reference, name = find_source(text, library, plugins)
-    assert (source, reference, name) == (hub, text, ModelName.parse(text))
+    assert find_source(text, plugins) == (Origin(hub, claimed), ModelName.parse(claimed))
 
 
 def test_what_is_on_this_machine_comes_before_what_is_announced_and_that_before_what_is_claimed(
@@ -111,7 +114,7 @@ def test_what_is_on_this_machine_comes_before_what_is_announced_and_that_before_
     made = ModuleType("announcing")
     made.register_model_sources = hookimpl(lambda: [announcing])
     plugins.add(made, "announcing")
-    assert find_source(text, library, plugins)[0] is announcing
+    assert find_source(text, plugins)[0].source is announcing
     resolve(text, library, plugins, silent)
     assert (len(announcing.asked), len(hub.asked)) == (1, 0)
     resolve(text, library, plugins, silent)
@@ -121,8 +124,8 @@ def test_what_is_on_this_machine_comes_before_what_is_announced_and_that_before_
 def test_a_host_that_nobody_claims_is_not_found(library, plugins):
     with pytest.raises(ModelNotFound, match=r"model `hf\.other/a/b:c` is not on this machine"):
         resolve("hf.other/a/b:c", library, plugins, silent)
-    with pytest.raises(ModelNotFound):
-        find_source("hf.other/a/b:c", library, plugins)
+    with pytest.raises(ModelNotFound, match=r"no source has a model `hf\.other/a/b:c`"):
+        find_source("hf.other/a/b:c", plugins)
 
 
 def test_a_source_that_fails_is_told_with_its_name_and_its_plugin(library, plugins, hub):
@@ -132,18 +135,19 @@ def test_a_source_that_fails_is_told_with_its_name_and_its_plugin(library, plugi
     assert caught.value.message == "the model source `hub` of the plugin `hub` failed: KeyError: 'token'"
 
 
-@pytest.mark.parametrize("announces", [["not/a/name/at/all"], 5])
-def test_a_source_whose_names_are_none_is_one_warning_and_the_others_are_asked(
-    library, plugins, hub, caplog, announces
-):
-    broken = Hub(hub.weights, announces=announces)
+def test_a_source_that_announces_nonsense_is_one_warning_and_the_others_are_asked(library, plugins, hub, caplog):
+    broken = Hub(hub.weights, announces=5)
     broken.scheme, broken.hosts = "broken", ()
     made = ModuleType("broken")
     made.register_model_sources = hookimpl(lambda: [broken])
     plugins.add(made, "broken")
     assert resolve("hf.example/a/b", library, plugins, silent).name == ModelName.parse("hf.example/a/b")
-    (warning,) = [record.getMessage() for record in caplog.records]
-    assert warning.startswith("the model source `broken` cannot say what it has: ")
+    with pytest.raises(ModelNotFound):
+        find_source("unknown", plugins)
+    said = "the model source `broken` of the plugin `broken` failed: `names` gave 5 where a tuple of texts is expected"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{said}; the names that it announces are left out"
+    ] * 2
 
 
 # --- cancelling -----------------------------------------------------------------------------------
@@ -152,7 +156,7 @@ def test_a_source_whose_names_are_none_is_one_warning_and_the_others_are_asked(
 def steps_of(library, plugins, hub):
     """Return every step that a pull reports, in order."""
     steps = []
-    pull(hub, "x", ModelName.parse("counted"), library, plugins, progress=steps.append)
+    pull(Origin(hub, "x"), ModelName.parse("counted"), library, plugins, progress=steps.append)
     library.remove(ModelName.parse("counted"))
     return steps
 
@@ -171,11 +175,11 @@ def test_a_pull_can_be_cancelled_at_every_step_and_leaves_no_half_model(plugins,
                 raise Cancelled(progress.status)
 
         with pytest.raises(Cancelled):
-            pull(hub, "x", name, library, plugins, progress=cancel)
+            pull(Origin(hub, "x"), name, library, plugins, progress=cancel)
         assert library.names() == []
         assert [path for path in (tmp_path / "models" / "incoming").iterdir() if path.suffix != ".lock"] == []
         assert list((tmp_path / "cache").glob("builds/*/*")) == []
-    bundle = pull(hub, "x", name, library, plugins, progress=silent)
+    bundle = pull(Origin(hub, "x"), name, library, plugins, progress=silent)
     assert library.names() == [name]
     assert list(bundle.cache.iterdir())
 
@@ -213,7 +217,7 @@ def test_a_pull_that_waits_for_another_process_can_be_cancelled(library, plugins
     hold("pull", tmp_path / "models", "hub:x")
     statuses = []
     with pytest.raises(Cancelled):
-        pull(hub, "x", ModelName.parse("tiny"), library, plugins, progress=patient(3, statuses))
+        pull(Origin(hub, "x"), ModelName.parse("tiny"), library, plugins, progress=patient(3, statuses))
     assert statuses == ["waiting for another pull of x"] * 3
     assert hub.asked == []
 
@@ -227,7 +231,7 @@ def test_a_pull_that_waited_goes_on_when_the_other_process_dies(library, plugins
         if statuses == ["waiting for another pull of x"] * 2:
             other.kill()
 
-    pull(hub, "x", ModelName.parse("tiny"), library, plugins, progress=report)
+    pull(Origin(hub, "x"), ModelName.parse("tiny"), library, plugins, progress=report)
     assert statuses[:2] == ["waiting for another pull of x"] * 2
     assert library.names() == [ModelName.parse("tiny")]
 
@@ -287,7 +291,7 @@ def test_a_model_that_nobody_runs_is_refused_before_it_is_committed_with_every_r
     made.register_backends = hookimpl(lambda: [Refusing("shy", "it is too large")])
     plugins.add(made, "shy")
     with pytest.raises(ModelUnsupported) as caught:
-        pull(hub, "x", ModelName.parse("alien"), library, plugins, progress=silent)
+        pull(Origin(hub, "x"), ModelName.parse("alien"), library, plugins, progress=silent)
     said = caught.value.message
     assert said.startswith("no backend can run `alien:latest` (")
     assert "`shy`: it is too large" in said
@@ -316,6 +320,66 @@ def no_manifest(name, store):
     store.commit_manifest(name, b"<html>not found</html>")
 
 
+def nothing(name, store):
+    store.add_bytes(b"weights")
+
+
+def another_name(name, store):
+    store.commit(ModelName.parse("y"), ModelConfig(), [])
+
+
+def no_layers(name, store):
+    store.commit(name, ModelConfig(), ["weights"])
+
+
+@pytest.mark.parametrize(
+    ("commit", "reason"),
+    [
+        (nothing, "`pull` ended without a manifest, so there is no model"),
+        (another_name, "`pull` stored `y:latest`, but was asked for `x:latest`"),
+        (no_layers, "AttributeError: 'str' object has no attribute 'digest'"),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_a_source_that_does_not_bring_what_was_asked_for_is_told_with_its_plugin(
+    library, plugins, hub, commit, reason, there
+):
+    name = ModelName.parse("x")
+    if there:
+        pull(Origin(hub, "x"), name, library, plugins, progress=silent)
+    source = Careless(commit)
+    plugins.model_sources.register(source, "stranger")
+    with pytest.raises(PluginError) as caught:
+        pull(Origin(source, "x"), name, library, plugins, progress=silent)
+    assert caught.value.message == f"the model source `careless` of the plugin `stranger` failed: {reason}"
+    assert library.names() == ([name] if there else [])
+
+
+def unreadable(name, store):
+    raise FileNotFoundError(2, "No such file or directory", "weights")
+
+
+def full(name, store):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_of_the_system_is_told_with_the_source_too(library, plugins):
+    source = Careless(unreadable)
+    plugins.model_sources.register(source, "stranger")
+    with pytest.raises(PluginError) as caught:
+        pull(Origin(source, "x"), ModelName.parse("x"), library, plugins, progress=silent)
+    said = "FileNotFoundError: [Errno 2] No such file or directory: 'weights'"
+    assert caught.value.message == f"the model source `careless` of the plugin `stranger` failed: {said}"
+
+
+def test_a_source_that_finds_no_space_left_is_not_blamed_for_it(library, plugins, tmp_path):
+    source = Careless(full)
+    plugins.model_sources.register(source, "stranger")
+    with pytest.raises(DiskFull) as caught:
+        pull(Origin(source, "x"), ModelName.parse("x"), library, plugins, progress=silent)
+    assert caught.value.message == f"no space left to write `{tmp_path / 'models'}` (No space left on device)"
+
+
 def missing_blob(name, store):
     layer = store.add_bytes(b"weights")
     store.commit(name, ModelConfig(model_format="gguf"), [replace(layer, digest=f"sha256:{'0' * 64}")])
@@ -331,6 +395,6 @@ def test_what_cannot_be_laid_out_is_refused_and_not_called_a_model_that_is_here(
     source = Careless(commit)
     plugins.model_sources.register(source, "stranger")
     with pytest.raises(ModelCorrupt, match="`x:latest` cannot be used: ") as caught:
-        pull(source, "x", ModelName.parse("x"), library, plugins, progress=silent)
+        pull(Origin(source, "x"), ModelName.parse("x"), library, plugins, progress=silent)
     assert "olpipe rm" not in caught.value.hint
     assert library.names() == []

@@ -2,7 +2,7 @@ from types import ModuleType
 
 import pytest
 
-from olpipe.errors import InvalidName, ModelNotFound, ModelUnsupported, PullFailed
+from olpipe.errors import ModelUnsupported, PullFailed
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import ModelSource
 from olpipe.model import ModelConfig, ModelName
@@ -75,27 +75,6 @@ def test_what_is_on_this_machine_comes_before_what_is_announced(library, plugins
     library.commit(ModelName.parse("tiny-photos"), ModelConfig(model_format="mine"), [])
     assert resolve("tiny-photos", library, plugins, silent).config.model_format == "mine"
     assert source.pulled == []
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("tiny-photo", "did you mean `tiny-photos:latest`? run `olpipe pull tiny-photos:latest`"),
-        ("my-modle", "did you mean `my-model:latest`?"),
-        ("pip:weights", "run `olpipe pull pip:weights`"),
-        ("qqqqqq", "run `olpipe pull tiny-photos:latest`, or `olpipe pull file:PATH` for your own weights"),
-    ],
-)
-def test_an_unknown_model_is_one_line_and_the_way_on(library, plugins, text, hint):
-    library.commit(ModelName.parse("my-model"), ModelConfig(), [])
-    with pytest.raises(ModelNotFound) as caught:
-        resolve(text, library, plugins, silent)
-    assert (caught.value.message, caught.value.hint) == (f"model `{text}` is not on this machine", hint)
-
-
-def test_what_is_no_name_is_said_to_be_none(library, plugins):
-    with pytest.raises(InvalidName, match=r"`\.\./x` is not a model name"):
-        resolve("../x", library, plugins, silent)
 
 
 def test_a_model_that_no_backend_loads_is_said_with_its_kind(library, plugins, source, tmp_path):

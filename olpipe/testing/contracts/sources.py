@@ -20,6 +20,9 @@ MINE = ModelName.parse("mine:1")
 class ModelSourceContract:
     """Every `ModelSource`. Give it the fixtures `source` and `reference`, something it can pull without a network.
 
+    Where references of the source may have a digest, give it the fixture `wrongly_pinned`, too: a reference to
+    something that is there, with a digest that it does not have. Otherwise that check is skipped.
+
     Attributes:
         missing: A reference to what is not there.
     """
@@ -38,7 +41,7 @@ class ModelSourceContract:
 
     @pytest.fixture
     def wrongly_pinned(self) -> str | None:
-        """Return a reference that is pinned to a wrong digest; None where references have no digests."""
+        """Return a reference to something that is there with a wrong digest; None where references have no digests."""
         return None
 
     @pytest.fixture
@@ -51,7 +54,7 @@ class ModelSourceContract:
         assert re.fullmatch("[a-z][a-z0-9+.-]*", source.scheme)
 
     def test_it_claims_hosts_by_name(self, source: ModelSource) -> None:
-        """A claimed host stands before the first slash of a model's name, and the name stays as it is."""
+        """A claimed host is in lower case. A name on it has a namespace, too, and is its own default name."""
         assert isinstance(source.hosts, tuple)
         for host in source.hosts:
             assert host == host.lower()
@@ -59,8 +62,10 @@ class ModelSourceContract:
             assert source.default_name(str(name)) == name
 
     def test_it_announces_names(self, source: ModelSource) -> None:
-        """Each is a model's name, and its own default name. No network is used to announce them."""
-        for name in source.names():
+        """Each is a text that is a model's name, and its own default name. No network is used to announce them."""
+        names = source.names()
+        assert not isinstance(names, str)
+        for name in names:
             assert source.default_name(name) == ModelName.parse(name)
 
     def test_it_names_what_it_brings(self, source: ModelSource, reference: str) -> None:
@@ -137,7 +142,7 @@ class ModelSourceContract:
     ) -> None:
         """Bytes with another digest do not become a model."""
         if wrongly_pinned is None:
-            pytest.skip("references of this source have no digests")
+            pytest.skip("the fixture `wrongly_pinned` gives no reference: references of this source have no digests")
         with pytest.raises(DigestMismatch):
             source.pull(wrongly_pinned, MINE, library, ignore)
         assert library.names() == []

@@ -75,12 +75,35 @@ class ClaimsOneText(Shelf):
     hosts = "shelf.example"
 
 
+@PLUGINS.broken("test_it_claims_hosts_by_name")
+class ClaimsCapitals(Shelf):
+    """Its host has capitals, and names are handed to it in lower case."""
+
+    hosts = ("Shelf.example",)
+
+
+@PLUGINS.broken("test_it_announces_names")
+class AnnouncesLetters(Shelf):
+    """It announces one text, which is read as many names of one letter."""
+
+    def names(self):
+        return "announced"
+
+
 @PLUGINS.broken("test_it_announces_names")
 class AnnouncesWhatIsNoName(Shelf):
     """An announced name is no model's name."""
 
     def names(self):
         return ("some model!",)
+
+
+@PLUGINS.broken("test_it_names_what_it_brings", "test_it_claims_hosts_by_name")
+class NamesWithTexts(Shelf):
+    """A name is a text and no `ModelName`."""
+
+    def default_name(self, reference):
+        return str(super().default_name(reference))
 
 
 @PLUGINS.broken("test_it_names_what_it_brings")
