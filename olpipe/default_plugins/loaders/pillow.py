@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from olpipe.errors import ImageTooLarge, ImageUnreadable
 from olpipe.hookspecs import hookimpl
 from olpipe.image import DecodedImage
+from olpipe.imaging.budget import decoding_budget
 from olpipe.interfaces import ImageLoader
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ SIGNATURES = (
 
 WHOLE_BITS = (8, 10, 12, 14, 16)
 """How many bits the values of grey images may have. What is above is scaled to the largest value."""
+
+BYTES_OF_FORMATS = {"WEBP": 17, "JPEG2000": 20, "AVIF": 10, "HEIF": 8}
+BYTES_OF_OTHERS, BYTES_OF_TRANSPARENT = 7, 17
+"""Bytes that each pixel takes while an image is decoded, measured on images of 48 megapixels."""
 
 SWAPS_SIDES = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
@@ -80,14 +85,23 @@ def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int) ->
     file_format = image.format or "RAW"
     found = image.info.get("original_orientation") or (_orientation(image) if file_format == "TIFF" else 1)
     image.draft(None, _fitted(width, height, fit_pixels))  # lets JPEG decode at 1/2, 1/4 or 1/8 of the size
-    image.load()
-    left = _orientation(image)
-    # 3. Eight bits, no transparency, the wanted size, sRGB, upright
-    pixels = _fit(_flatten(_eight_bits(image)), fit_pixels)
-    upright = _turn(_to_srgb(pixels, image.info.get("icc_profile")), left)
+    with decoding_budget().hold(_bytes_needed(image, width * height)):
+        image.load()
+        left = _orientation(image)
+        # 3. Eight bits, no transparency, the wanted size, sRGB, upright
+        pixels = _fit(_flatten(_eight_bits(image)), fit_pixels)
+        upright = _turn(_to_srgb(pixels, image.info.get("icc_profile")), left)
     if left in SWAPS_SIDES:
         width, height = height, width
     return DecodedImage(np.array(upright), width, height, left if found == 1 else found, file_format)
+
+
+def _bytes_needed(image: Image.Image, pixels: int) -> int:
+    """Return about how much memory it takes to decode an image that has so many pixels in the file."""
+    if image.format == "JPEG" and not image.info.get("progressive"):
+        pixels = image.width * image.height  # it is decoded row by row, and scaled down on the way
+    each = BYTES_OF_FORMATS.get(image.format or "", BYTES_OF_OTHERS)
+    return pixels * max(each, BYTES_OF_TRANSPARENT if image.has_transparency_data else 0)
 
 
 def _orientation(image: Image.Image) -> int:
