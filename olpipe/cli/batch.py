@@ -24,13 +24,7 @@ SOME_FAILED = 3
 @click.command(no_args_is_help=True)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The output folder.")
-@click.option(
-    "--recipe",
-    "recipe_name",
-    default="photo-tags",
-    metavar="NAME|FILE",
-    help="The recipe, which says what to ask of every photo: one that ships, or a TOML file.",
-)
+@click.option("--recipe", "recipe_name", default="photo-tags", metavar="NAME|FILE", help="What to ask of every photo.")
 @click.option("--model", help="Use this model instead of the recipe's.")
 @click.option("--prompt", help="Ask this instead of what the recipe asks.")
 @click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
@@ -63,7 +57,6 @@ def batch(
     recipe_name: str,
     limit: int | None,
     retry_failed: bool,
-    sinks: tuple[str, ...],
     exclude: tuple[str, ...],
     **changes: Any,
 ) -> int:
@@ -80,7 +73,7 @@ def batch(
     from olpipe.pipeline.run import BatchOptions
 
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
-    recipe = _recipe(recipe_name, {**changes, "sinks": sinks or None})
+    recipe = _recipe(recipe_name, changes)
     suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
     found = discover(inputs, suffixes, leave_out=output, exclude=exclude)
     return _run(app, found, recipe, BatchOptions(output, limit, retry_failed))
@@ -90,8 +83,9 @@ def _recipe(name: str, changes: dict[str, Any]) -> Recipe:
     """Read the recipe and change what the options change."""
     from olpipe.pipeline.recipe_file import read_recipe
 
-    schema = changes.pop("schema")
-    return read_recipe(name).override(schema=None if schema is None else _schema_text(schema), **changes)
+    schema, sinks = changes.pop("schema"), changes.pop("sinks")
+    text = None if schema is None else _schema_text(schema)
+    return read_recipe(name).override(schema=text, sinks=sinks or None, **changes)
 
 
 def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:

@@ -74,9 +74,7 @@ def run(
     ):
         bundle = engine.bundle(model)
         if only_embeds(bundle):
-            if question.images:
-                raise UsageError(f"`{model}` makes embeddings of texts, and not of images", hint="ask without images")
-            embed(engine, model, question.text, wishes, options=options, verbose=verbose)
+            embed(engine, model, question, wishes, options=options, verbose=verbose)
             return
         pixels = _pixels(model, bundle, engine, options)
         asker = Asker(bundle, wishes, app.plugins, model_pixels=pixels, evidence=evidence)

@@ -10,6 +10,7 @@ from olpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from olpipe.asking.wishes import Wishes
+    from olpipe.cli.question import Question
     from olpipe.engine.manager import Engine
     from olpipe.model import LoadOptions, ModelBundle
 
@@ -19,19 +20,21 @@ def only_embeds(bundle: ModelBundle) -> bool:
     return "embedding" in bundle.config.capabilities and "completion" not in bundle.config.capabilities
 
 
-def embed(engine: Engine, model: str, text: str, wishes: Wishes, *, options: LoadOptions, verbose: bool) -> None:
+def embed(
+    engine: Engine, model: str, question: Question, wishes: Wishes, *, options: LoadOptions, verbose: bool
+) -> None:
     """Write the vector of a text to stdout, as one JSON array.
 
     Args:
         engine: The engine that runs the model.
         model: The model's name.
-        text: The text.
+        question: The text. It has no images.
         wishes: None may be set, because they are about answers.
         options: How the model is loaded.
         verbose: Whether to show tokens and times on stderr.
 
     Raises:
-        UsageError: A wish is set.
+        UsageError: A wish is set, or there are images.
     """
     import orjson
 
@@ -43,7 +46,9 @@ def embed(engine: Engine, model: str, text: str, wishes: Wishes, *, options: Loa
             f"`{model}` makes embeddings, so there is no answer to shape",
             hint="leave out `--format`, `--perceivers` and the options for sampling",
         )
-    embeddings = engine.embed(EmbedRequest(model, (text,)), options=options).result()
+    if question.images:
+        raise UsageError(f"`{model}` makes embeddings of texts, and not of images", hint="ask without images")
+    embeddings = engine.embed(EmbedRequest(model, (question.text,)), options=options).result()
     (vector,) = embeddings.vectors
     click.echo(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
     if verbose:

@@ -11,6 +11,7 @@ from olpipe.decoding.preparing import PreparedPrompt, Preparer
 from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.reading import Markers
 from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.interfaces import Prepared, SingleSequenceRunner
 from olpipe.model import RunnerInfo
@@ -32,6 +33,7 @@ class LogitsRunner(SingleSequenceRunner):
         context_length: int,
         fit_pixels: int = 0,
         markers: Markers | None = None,
+        embed: Callable[[EmbedRequest], Embeddings] | None = None,
     ) -> None:
         """Set up for one loaded model.
 
@@ -43,9 +45,11 @@ class LogitsRunner(SingleSequenceRunner):
             context_length: Most tokens of prompt plus answer.
             fit_pixels: How many pixels of a photo the model can use; 0 for a model that does not see.
             markers: How the model marks thinking and tool calls; None where it does neither.
+            embed: Turns texts into vectors, as `Runner.embed` describes it; None where the model makes none.
         """
         super().__init__()
-        self.info = RunnerInfo(context_length, fit_pixels=fit_pixels)
+        self.info = RunnerInfo(context_length, fit_pixels=fit_pixels, embeds=embed is not None)
+        self._embed = embed
         self._render = render
         self._preparer = Preparer(vocabulary, context_length=context_length, markers=markers)
         self._prefixes = Prefixes(open_sequence, context_length=context_length)
@@ -76,6 +80,10 @@ class LogitsRunner(SingleSequenceRunner):
                 run = decoder.next(logits)
         finally:
             self._prefixes.keep(sequence)
+
+    def embed(self, request: EmbedRequest) -> Embeddings:
+        """Turn texts into vectors with the function that was given."""
+        return super().embed(request) if self._embed is None else self._embed(request)
 
     def close(self) -> None:
         """Free the sequences that were kept from earlier requests."""

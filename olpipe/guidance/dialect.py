@@ -10,6 +10,11 @@ from olpipe.errors import SchemaError
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
+MAPS_OF_SCHEMAS = frozenset(
+    {"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"}
+)
+"""Keywords that hold schemas by names. The names are no keywords."""
+
 _DRAFTS = {
     "http://json-schema.org/draft-04/schema": "Draft4Validator",
     "http://json-schema.org/draft-06/schema": "Draft6Validator",

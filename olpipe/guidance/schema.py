@@ -9,12 +9,9 @@ import orjson
 
 from olpipe.errors import SchemaError
 from olpipe.guidance import limits
-from olpipe.guidance.dialect import validator_class
+from olpipe.guidance.dialect import MAPS_OF_SCHEMAS, validator_class
+from olpipe.guidance.evidence import check_evidence_kinds
 from olpipe.guidance.wire import wire_schema
-
-_MAPS_OF_SCHEMAS = frozenset(
-    {"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"}
-)
 
 
 def read_schema(source: str) -> dict[str, Any]:
@@ -61,6 +58,7 @@ def check_schema(source: str) -> dict[str, Any]:
     """
     schema = valid_schema(source)
     wire_schema(schema)
+    check_evidence_kinds(schema)
     return schema
 
 
@@ -82,6 +80,6 @@ def _check_size(schema: dict[str, Any]) -> None:
             raise SchemaError(f"the schema has more than {limits.MOST_SUBSCHEMAS:,} parts", hint="make it smaller")
         for keyword, value in part.items():
             inner = value if isinstance(value, list) else [value]
-            if keyword in _MAPS_OF_SCHEMAS and isinstance(value, dict):
+            if keyword in MAPS_OF_SCHEMAS and isinstance(value, dict):
                 inner = list(value.values())
             waiting += [(each, depth + 1) for each in inner if isinstance(each, dict)]

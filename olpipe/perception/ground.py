@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from olpipe.errors import UsageError
 from olpipe.generation import GenerateRequest, Guidance
+from olpipe.guidance.evidence import check_evidence_kinds, evidence_kinds
+from olpipe.guidance.judge import judge
+from olpipe.guidance.schema import valid_schema
 from olpipe.image import USUAL_PIXELS, DecodedImage
 from olpipe.imaging.decode import fit
 from olpipe.interfaces import Perceiver
 from olpipe.messages import ImagePart, Message, Part, TextPart
 from olpipe.model import ModelBundle
+from olpipe.perception.checks import check_evidence
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.perception.names import names_in
 from olpipe.perception.prompt import describe
-from olpipe.record import Detection, Evidence, Label
+from olpipe.record import Detection, Evidence
 from olpipe.registry import Registry
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
-
-ANNOTATION = "x-evidence"
-"""The key that marks a top-level property of a schema which evidence fills. Its value is one of `KINDS`."""
-
-KINDS = ("tags", "objects", "texts")
 
 
 class Grounder:
@@ -137,6 +136,7 @@ class Grounder:
             found = perceiver.perceive(image)
             if not isinstance(found, Evidence):
                 raise TypeError(f"it gave a {type(found).__name__} where `Evidence` is expected")
+            check_evidence(found, image.width, image.height)
             return found
 
 
@@ -199,68 +199,74 @@ def _not_found(looked_for: Iterable[Mapping[str, Collection[str]]], spoken: str)
 
 
 def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:
-    """Add the values of all annotated properties. A value that the schema would refuse is left to the model."""
+    """Add the values of all marked properties. A value that the schema would refuse is left to the model."""
     if guidance.kind != "json_schema":
         return guidance
     known = dict(guidance.constants)
-    for name, kind, schema, validator in _annotated(guidance.source):
+    for name, kind, schema, validator in _marked(guidance.source):
         if name not in known:
-            value = _value(kind, evidence, schema)
-            if validator.is_valid(value):
+            value = _fitting(_values(kind, evidence, schema), validator)
+            if value is not None:
                 known[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return replace(guidance, constants=tuple(known.items()))
 
 
 @lru_cache(maxsize=64)
-def _annotated(source: str) -> tuple[tuple[str, str, Mapping[str, Any], Validator], ...]:
-    """Return a schema's annotated properties: name, kind of evidence, schema, and a validator for the value.
+def _marked(source: str) -> tuple[tuple[str, str, Any, Validator], ...]:
+    """Return the properties that evidence fills: name, kind of evidence, schema, and a validator for the value.
 
     Raises:
-        UsageError: There is no such kind of evidence.
+        SchemaError: The schema is not valid, or evidence cannot fill what it marks.
     """
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads(source)
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    found = []
-    for name, part in properties.items():
-        kind = part.get(ANNOTATION) if isinstance(part, dict) else None
-        if kind is None:
-            continue
-        if kind not in KINDS:
-            raise UsageError(f"`{ANNOTATION}` cannot be `{kind}`", hint=f"it is one of {', '.join(KINDS)}")
-        found.append((name, kind, part, Draft202012Validator(schema).evolve(schema=part)))
-    return tuple(found)
+    schema = valid_schema(source)
+    check_evidence_kinds(schema)
+    properties, whole = schema.get("properties", {}), judge(schema)
+    return tuple(
+        (name, kind, properties[name], whole.evolve(schema=properties[name]))
+        for name, kind in evidence_kinds(schema).items()
+    )
 
 
-def _value(kind: str, evidence: Evidence, schema: Mapping[str, Any]) -> list[Any]:
+def _values(kind: str, evidence: Evidence, schema: Mapping[str, Any]) -> list[Any]:
+    """Return everything that was found of a kind, the surest first; texts come in the order of reading."""
     if kind == "tags":
-        return _tags(evidence.tags, schema)
+        return [label.name for label in evidence.tags]
     if kind == "texts":
-        labels = [Label(text.text, text.score) for text in evidence.texts]
-        return _tags({label.name: label for label in labels}.values() if schema.get("uniqueItems") else labels, schema)
+        return [text.text for text in evidence.texts]
     tags_schema = _inner(schema, "items", "properties", "tags")
-    objects = [_object(detection, tags_schema) for detection in evidence.objects]
-    return objects[: schema.get("maxItems")]
+    return [_object(detection, tags_schema) for detection in evidence.objects]
 
 
 def _object(detection: Detection, tags_schema: Mapping[str, Any]) -> dict[str, Any]:
     box = detection.box
-    tags = _tags([Label(tag, detection.score) for tag in detection.tags], tags_schema)
+    tags = _room_for(detection.tags, tags_schema)
     return {"x": box.x, "y": box.y, "w": box.w, "h": box.h, "type": detection.label, "tags": tags}
 
 
-def _tags(labels: Iterable[Label], schema: Mapping[str, Any]) -> list[str]:
-    """Return the names that fit the schema of an array of texts, the surest first."""
+def _room_for(names: Iterable[str], schema: Mapping[str, Any]) -> list[str]:
+    """Return the names of an object that the schema of its tags has room for, the surest first."""
     items = _inner(schema, "items")
     longest = items.get("maxLength")
     choices = items.get("enum")
-    names = [
-        label.name
-        for label in labels
-        if (longest is None or len(label.name) <= longest) and (choices is None or label.name in choices)
+    fitting = [
+        name for name in names if (longest is None or len(name) <= longest) and (choices is None or name in choices)
     ]
-    return names[: schema.get("maxItems")]
+    return fitting[: schema.get("maxItems")]
+
+
+def _fitting(values: list[Any], validator: Validator) -> list[Any] | None:
+    """Return the values that a schema of an array has room for; None where it refuses what is left of them."""
+    if validator.is_valid(values):
+        return values
+    # 1. Leave out what is wrong on its own
+    wrong = {error.absolute_path[0] for error in validator.iter_errors(values) if error.absolute_path}
+    values = [value for index, value in enumerate(values) if index not in wrong]
+    # 2. Leave out what comes again, where all must be different, and what is too much
+    errors = list(validator.iter_errors(values))
+    if any(error.validator == "uniqueItems" for error in errors):
+        values = [value for index, value in enumerate(values) if value not in values[:index]]
+    values = values[: min((error.validator_value for error in errors if error.validator == "maxItems"), default=None)]
+    return values if validator.is_valid(values) else None
 
 
 def _inner(schema: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

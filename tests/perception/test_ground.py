@@ -158,10 +158,14 @@ def tags_schema(**changes):
         ({"items": {"enum": ["tabby", "dog"]}}, ["tabby"]),
         ({"items": True}, ["cat", "tabby"]),
         ({"items": {"$ref": "#/$defs/tag"}}, ["cat", "tabby"]),
+        ({"items": {"type": "string", "pattern": "y$"}}, ["tabby"]),
+        ({"items": {"type": "string", "minLength": 4}}, ["tabby"]),
+        ({"items": {"$ref": "#/$defs/short"}}, ["cat"]),
+        ({"allOf": [{"maxItems": 1}, {"items": {"not": {"const": "cat"}}}]}, ["tabby"]),
     ],
 )
 def test_tags_are_cut_to_what_the_schema_has_room_for(perceivers, changes, expected):
-    schema = {**tags_schema(**changes), "$defs": {"tag": {"type": "string"}}}
+    schema = {**tags_schema(**changes), "$defs": {"tag": {"type": "string"}, "short": {"maxLength": 3}}}
     assert constants(ground(request(PHOTO, schema=schema), bundle("cats"), perceivers)) == {"tags": expected}
 
 
@@ -170,6 +174,24 @@ def test_objects_and_their_tags_are_cut_to_what_the_schema_has_room_for(perceive
     schema = {"properties": {"things": {"type": "array", "maxItems": 1, "items": item, "x-evidence": "objects"}}}
     grounded = ground(request(PHOTO, schema=schema), bundle("cats", "cups"), perceivers)
     assert constants(grounded) == {"things": [{"x": 1, "y": 2, "w": 30, "h": 20, "type": "cat", "tags": []}]}
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [({"type": {"enum": ["cup", "dog"]}}, ["cup"]), ({"x": {"maximum": 50}}, ["cat"]), ({"w": {"minimum": 99}}, [])],
+)
+def test_objects_that_the_schema_has_no_room_for_are_left_out_and_the_others_stay(perceivers, properties, expected):
+    item = {"type": "object", "properties": properties}
+    schema = {"properties": {"things": {"type": "array", "items": item, "x-evidence": "objects"}}}
+    grounded = ground(request(PHOTO, schema=schema), bundle("cats", "cups"), perceivers)
+    assert [thing["type"] for thing in constants(grounded)["things"]] == expected
+
+
+def test_equal_objects_come_once_where_the_schema_asks_for_different_ones(perceivers):
+    perceivers.register(Fixed("more-cats", CAT + CAT), "test")
+    schema = {"properties": {"things": {"type": "array", "x-evidence": "objects", "uniqueItems": True}}}
+    grounded = ground(request(PHOTO, schema=schema), bundle("more-cats"), perceivers)
+    assert [thing["type"] for thing in constants(grounded)["things"]] == ["cat"]
 
 
 def test_a_value_that_the_schema_would_refuse_is_left_to_the_model(perceivers):
@@ -185,8 +207,9 @@ def test_a_constant_that_is_already_known_stays(perceivers):
 
 def test_an_unknown_kind_of_evidence_is_a_usage_error(perceivers):
     schema = {"properties": {"mood": {"x-evidence": "mood"}}}
-    with pytest.raises(UsageError, match="`x-evidence` cannot be `mood`"):
+    with pytest.raises(UsageError) as caught:
         ground(request(PHOTO, schema=schema), bundle("cats"), perceivers)
+    assert caught.value.message == "`x-evidence` at `$.properties.mood` cannot be `mood`"
 
 
 def test_guidance_that_is_no_schema_gets_no_constants(perceivers):

@@ -20,7 +20,7 @@ from olpipe.perception.ground import Grounder
 from olpipe.record import Detection, Evidence
 from olpipe.registry import Registry
 
-BOX = Box(100, 200, 3000, 1500)
+BOX = Box(1, 2, 20, 10)
 
 
 class Looking(Perceiver):

@@ -121,6 +121,20 @@ def test_an_invalid_schema_is_refused_with_file_and_place(tmp_path):
     )
 
 
+def test_a_wrong_use_of_evidence_is_refused_with_file_and_place(tmp_path):
+    path = tmp_path / "words.toml"
+    path.write_text(
+        'name = "words"\ntask = "data"\nmodel = "m"\nprompt = "p"\n'
+        '[schema.properties.words]\ntype = "string"\nx-evidence = "texts"\n'
+    )
+    with pytest.raises(SchemaError) as caught:
+        read_recipe(str(path))
+    assert caught.value.message == (
+        f'recipe `{path}`: `x-evidence = "texts"` fills an array of texts, and `$.properties.words` cannot be one'
+    )
+    assert caught.value.hint == 'write `type = "array"` and `items = { type = "string" }`, or leave `x-evidence` out'
+
+
 def test_a_recipe_that_is_not_there_offers_the_nearest(tmp_path):
     with pytest.raises(RecipeError, match="no recipe `photo-tag`") as caught:
         read_recipe("photo-tag")

@@ -68,7 +68,7 @@ def test_what_lies_behind_the_committed_position_is_cut(folder, written, tail):
     assert written() == ["a.jpg", "b.jpg"]
 
 
-@pytest.mark.parametrize("damage", ["remove", "shorten", "empty"])
+@pytest.mark.parametrize("damage", ["remove", "shorten", "empty", "zeros"])
 def test_a_file_that_lost_rows_is_written_again(folder, written, damage):
     for name in ("a.jpg", "b.jpg"):
         folder.put(name)
@@ -78,7 +78,8 @@ def test_a_file_that_lost_rows_is_written_again(folder, written, damage):
     if damage == "remove":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[: -10 if damage == "shorten" else 0])
+        kept = path.read_bytes()[: 0 if damage == "empty" else -10]
+        path.write_bytes(kept + bytes(10 if damage == "zeros" else 0))
     assert written() == ["a.jpg", "b.jpg"]
 
 
@@ -110,10 +111,13 @@ def test_rows_that_are_no_longer_true_leave_the_file(folder, written):
     assert written() == ["z.jpg", "c.jpg", "a.jpg"]
 
 
-@pytest.mark.parametrize("data", [b"my notes\n", b'{"files": []}', b"[]", b"\x00" * 9])
-def test_a_file_of_somebody_else_is_not_replaced(folder, written, data):
+@pytest.mark.parametrize("before", ["nothing", "rows"])
+@pytest.mark.parametrize("data", [b"my notes\n", b'{"files": []}', b"[]", b"\x00" * 9, b"my notes\n" * 1000])
+def test_a_file_of_somebody_else_is_not_replaced(folder, written, data, before):
     folder.put("a.jpg")
     folder.describe()
+    if before == "rows":
+        written()
     path = folder.output / "records.jsonl"
     path.write_bytes(data)
     with pytest.raises(OutputUnavailable) as caught:

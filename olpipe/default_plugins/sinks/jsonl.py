@@ -39,7 +39,7 @@ class JsonlSink(Sink):
             file = open(self._path, "r+b")  # noqa: SIM115 - closed by `close`
         except FileNotFoundError:
             return False
-        if file.seek(0, os.SEEK_END) < position:
+        if not _ends_a_row(file, position):
             file.close()
             return False
         file.truncate(position)
@@ -85,6 +85,14 @@ class JsonlSink(Sink):
         if self._file is None:
             raise ValueError("`recover` comes before the first write")
         return self._file
+
+
+def _ends_a_row(file: BinaryIO, position: int) -> bool:
+    """Say whether a file holds rows, and one of them ends at a position."""
+    if file.read(len(BEGINNING)) != BEGINNING:
+        return False
+    file.seek(position - 1)
+    return file.read(1) == b"\n"
 
 
 class JsonlSinkFactory(SinkFactory):

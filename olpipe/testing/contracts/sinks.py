@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,19 @@ ROWS: tuple[Mapping[str, Any], ...] = tuple(
     }
     for number, name in enumerate(("one", "two", "three"))
 )
+FILES = ["one.jpg", "two.jpg", "three.jpg"]
+FOREIGN = b"my notes\n" * 1000
+
+DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {
+    "cut to nothing": lambda data: b"",
+    "cut to its first byte": lambda data: data[:1],
+    "cut to a quarter": lambda data: data[: len(data) // 4],
+    "cut to half": lambda data: data[: len(data) // 2],
+    "cut by its last byte": lambda data: data[:-1],
+    "half of it zeros": lambda data: data[: len(data) // 2].ljust(len(data), b"\0"),
+    "half of it other bytes": lambda data: data[: len(data) // 2].ljust(len(data), b"\xff"),
+}
+"""What a full disk or a power cut may make of a file. Its beginning stays."""
 
 
 def run_info(output: Path, *, schema: Mapping[str, Any] = SCHEMA) -> RunInfo:
@@ -48,9 +61,15 @@ def run_info(output: Path, *, schema: Mapping[str, Any] = SCHEMA) -> RunInfo:
 
 
 class SinkContract:
-    """Every `SinkFactory` and its `Sink`. Give it the fixtures `factory` and `target`, and write `read`.
+    """Every `SinkFactory` and its `Sink`. Give it the fixture `factory`, and write the method `read`.
 
-    The rows of the contract all have the same keys, and the schema of `run` requires all of its properties.
+    `read(target)` reads a target as its users do, without the sink. It returns the value of `file` of every row, in
+    order, and `[]` where nothing is there: the rows of the contract are called `one.jpg`, `two.jpg` and `three.jpg`.
+
+    The fixture `target` is a path below pytest's `tmp_path`. Give another one only for a sink whose targets are not
+    paths. Tests that damage a file are skipped where the target is not one file.
+
+    The rows all have the same keys, and the schema of `run` requires all of its properties.
     """
 
     @pytest.fixture
@@ -71,7 +90,7 @@ class SinkContract:
         return run_info(output)
 
     def read(self, target: str) -> list[str]:
-        """Return the field `file` of every row that a reader finds at the target; none where nothing is there."""
+        """Return the value of `file` of every row at a target, in order; an empty list where nothing is there."""
         raise NotImplementedError
 
     def test_it_has_a_scheme(self, factory: SinkFactory) -> None:
@@ -103,9 +122,9 @@ class SinkContract:
             for row in ROWS:
                 sink.write(row)
             sink.flush()
-            assert self.read(target) == ["one.jpg", "two.jpg", "three.jpg"]
+            assert self.read(target) == FILES
             sink.flush()
-            assert self.read(target) == ["one.jpg", "two.jpg", "three.jpg"]
+            assert self.read(target) == FILES
 
     def test_a_relative_target_lies_below_the_output_folder(self, factory: SinkFactory, run: RunInfo) -> None:
         """It does not depend on the current folder. Leave this test out for a sink whose targets are not paths."""
@@ -145,9 +164,7 @@ class SinkContract:
     def test_a_torn_row_is_dropped(self, factory: SinkFactory, target: str, run: RunInfo) -> None:
         """A power cut leaves such a row."""
         first = self._write(factory, target, 0, run, ROWS[0])
-        if not Path(target).is_file():
-            pytest.skip("this sink's target is not one file")
-        with Path(target).open("ab") as file:
+        with _one_file(target).open("ab") as file:
             file.write(b'{"file":"to')
         self._write(factory, target, first, run, ROWS[1])
         assert self.read(target) == ["one.jpg", "two.jpg"]
@@ -180,6 +197,53 @@ class SinkContract:
         sink.close()
         assert self.read(elsewhere) == ["two.jpg"]
 
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_damaged_target_starts_over(self, factory: SinkFactory, target: str, run: RunInfo, damage: str) -> None:
+        """A power cut or a full disk damages its own file, and the next run goes on: nobody has to delete the file.
+
+        `recover` returns True only where the last row is still there, else False. `recover(0)` looks only at how the
+        old file begins, because nothing else of it may be left, and even its beginning may be cut.
+        """
+        position = self._write(factory, target, 0, run, *ROWS)
+        path = _one_file(target)
+        damaged = DAMAGES[damage](path.read_bytes())
+        # 1. As a run does that wants to go on: `recover(0)` comes to the same sink
+        path.write_bytes(damaged)
+        sink = factory.open(target, run)
+        if sink.recover(position):
+            assert self.read(target) == FILES
+            sink.close()
+            sink = factory.open(target, run)
+        assert sink.recover(0) is True
+        sink.write(ROWS[1])
+        sink.flush()
+        sink.close()
+        assert self.read(target) == ["two.jpg"]
+        # 2. As a run does whose recipe is another one
+        path.write_bytes(damaged)
+        self._write(factory, target, 0, run, ROWS[2])
+        assert self.read(target) == ["three.jpg"]
+
+    @pytest.mark.parametrize("begins", ["behind its rows", "anew"])
+    def test_a_file_of_somebody_else_is_not_replaced(
+        self, factory: SinkFactory, target: str, run: RunInfo, begins: str
+    ) -> None:
+        """Its target begins otherwise than the sink's own files. `recover(0)` raises `OutputUnavailable`.
+
+        That holds even where the sink has written to the target before. The file stays as it is.
+        """
+        position = self._write(factory, target, 0, run, ROWS[0])
+        path = _one_file(target)
+        path.write_bytes(FOREIGN)
+        sink = factory.open(target, run)
+        try:
+            assert begins == "anew" or sink.recover(position) is False
+            with pytest.raises(OutputUnavailable):
+                sink.recover(0)
+        finally:
+            sink.close()
+        assert path.read_bytes() == FOREIGN
+
     def test_the_position_stays_where_nothing_is_written(self, factory: SinkFactory, target: str, run: RunInfo) -> None:
         """A run that writes nothing gets the position that it began at."""
         position = self._write(factory, target, 0, run, ROWS[0])
@@ -199,6 +263,13 @@ class SinkContract:
             for row in rows:
                 sink.write(row)
             return sink.flush()
+
+
+def _one_file(target: str) -> Path:
+    """Return the path of a target. The test is skipped where the target is not one file."""
+    if not Path(target).is_file():
+        pytest.skip("this sink's target is not one file")
+    return Path(target)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from mutants.breaking import Mutants
 
-from olpipe.errors import UsageError
+from olpipe.errors import OutputUnavailable, UsageError
 from olpipe.interfaces import Sink, SinkFactory
 from olpipe.testing.contracts import SinkContract
 
 CONTRACT = SinkContract
+BEGINNING = b'{"file":'
 
 
 class Lines(Sink):
@@ -21,10 +22,20 @@ class Lines(Sink):
         self.path, self.position, self.lines = path, 0, []
 
     def recover(self, position):
-        if position > (self.path.stat().st_size if self.path.exists() else 0):
+        data = self.path.read_bytes() if self.path.exists() else b""
+        if position == 0:
+            self.refuse_others(data)
+        elif not self.reaches(data, position):
             return False
         self.position, self.lines = position, []
         return True
+
+    def refuse_others(self, data):
+        if not BEGINNING.startswith(data[: len(BEGINNING)]):
+            raise OutputUnavailable("it holds something else")
+
+    def reaches(self, data, position):
+        return data.startswith(BEGINNING) and data[position - 1 : position] == b"\n"
 
     def write(self, row):
         self.lines.append(json.dumps(row).encode() + b"\n")
@@ -232,6 +243,54 @@ class BelievesEveryPosition(LinesFactory):
         def flush(self):
             self.path.touch()
             return super().flush()
+
+
+@PLUGINS.broken("test_a_damaged_target_starts_over")
+class ReadsBeforeItStartsOver(LinesFactory):
+    """It takes a file of its own that was cut for somebody else's: every run fails until that is deleted."""
+
+    class sink(Lines):
+        def refuse_others(self, data):
+            try:
+                [json.loads(line) for line in data.splitlines()]
+            except ValueError as error:
+                raise OutputUnavailable("it holds something else") from error
+
+
+@PLUGINS.broken("test_a_damaged_target_starts_over")
+class StumblesOverDamage(LinesFactory):
+    """It reads its last row to go on behind it, and fails where that is damaged."""
+
+    class sink(Lines):
+        def reaches(self, data, position):
+            return bool(data) and bool(json.loads(data[:position].splitlines()[-1]))
+
+
+@PLUGINS.broken("test_a_damaged_target_starts_over")
+class TrustsTheLength(LinesFactory):
+    """It goes on behind whatever is long enough, and the rows that are damaged are never written again."""
+
+    class sink(Lines):
+        def reaches(self, data, position):
+            return data.startswith(BEGINNING) and len(data) >= position
+
+
+@PLUGINS.broken("test_a_file_of_somebody_else_is_not_replaced")
+class ReplacesEverything(LinesFactory):
+    """Whoever names the wrong target loses a file."""
+
+    class sink(Lines):
+        def refuse_others(self, data):
+            pass
+
+
+@PLUGINS.broken("test_a_file_of_somebody_else_is_not_replaced")
+class CutsWhatItFinds(LinesFactory):
+    """It goes on behind its rows, in a file that took the place of its own."""
+
+    class sink(Lines):
+        def reaches(self, data, position):
+            return len(data) >= position
 
 
 @PLUGINS.broken("test_the_position_stays_where_nothing_is_written")

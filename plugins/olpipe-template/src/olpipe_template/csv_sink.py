@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 from olpipe.errors import OutputUnavailable
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 
-FIRST_COLUMN = "file"
-"""Every record begins with it: a file that begins otherwise was written by somebody else."""
+BEGINNING = b"file"
+"""Every record begins with this column: a file that begins otherwise was written by somebody else."""
+
+LINE_END = b"\r\n"
 
 
 class CsvSink(Sink):
@@ -43,12 +45,15 @@ class CsvSink(Sink):
             self._fresh.parent.mkdir(parents=True, exist_ok=True)
             self._file, self._replaces, self._columns = self._fresh.open("wb"), True, []
             return True
-        if not self._path.is_file() or self._path.stat().st_size < position:
+        if not self._path.is_file():
             return False
         file = self._path.open("r+b")
+        if not _ends_a_line(file, position):
+            file.close()
+            return False
         file.truncate(position)
         file.seek(position)
-        with self._path.open(encoding="utf-8", newline="") as lines:
+        with self._path.open(encoding="utf-8", newline="", errors="replace") as lines:
             self._columns = next(csv.reader(lines), [])
         self._file, self._replaces = file, False
         return True
@@ -80,15 +85,15 @@ class CsvSink(Sink):
 
     def _append(self, cells: Mapping[str, Any]) -> None:
         line = io.StringIO()
-        csv.DictWriter(line, self._columns, lineterminator="\r\n").writerow(cells)  # as RFC 4180 has it
+        csv.DictWriter(line, self._columns, lineterminator=LINE_END.decode()).writerow(cells)  # as RFC 4180 has it
         self._opened().write(line.getvalue().encode("utf-8"))
 
     def _refuse_others(self) -> None:
-        beginning = FIRST_COLUMN.encode()
+        """Refuse to replace a file that begins otherwise. What is left of a file of ours may end at any byte."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
-            if beginning.startswith(file.read(len(beginning))):
+            if BEGINNING.startswith(file.read(len(BEGINNING))):
                 return
         message = f"`{self._path}` holds something else than records, and is not replaced"
         raise OutputUnavailable(message, hint="move it away, or name another target: `csv:TARGET`")
@@ -97,6 +102,14 @@ class CsvSink(Sink):
         if self._file is None:
             raise ValueError("`recover` comes before the first write")
         return self._file
+
+
+def _ends_a_line(file: BinaryIO, position: int) -> bool:
+    """Say whether a file was written by this sink, and a line ends at a position."""
+    if file.read(len(BEGINNING)) != BEGINNING:
+        return False
+    file.seek(position - len(LINE_END))
+    return file.read(len(LINE_END)) == LINE_END
 
 
 class CsvSinkFactory(SinkFactory):

@@ -1,0 +1,101 @@
+"""Which properties of a schema evidence fills. A wrong use of the mark is told when the schema is read.
+
+The rule of each kind is a schema of what is put in. A property can be filled when its own schema and this one have a
+value in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from olpipe.errors import SchemaError
+from olpipe.guidance.definitions import Definitions
+from olpipe.guidance.dialect import MAPS_OF_SCHEMAS
+
+ANNOTATION = "x-evidence"
+"""The key that marks a property which evidence fills. Its value is one of `KINDS`."""
+
+KINDS = ("tags", "objects", "texts")
+
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+_THING = {name: {"type": "integer"} for name in ("x", "y", "w", "h")} | {"type": {"type": "string"}, "tags": _TEXTS}
+_OBJECT = {"type": "object", "properties": _THING, "required": [*_THING], "maxProperties": len(_THING)}
+_FILLED: Mapping[str, Mapping[str, Any]] = {
+    "tags": _TEXTS | {"minItems": 1},
+    "texts": _TEXTS | {"minItems": 1},
+    "objects": {"type": "array", "items": _OBJECT, "minItems": 1},
+}
+_TEXTS_HINT = 'write `type = "array"` and `items = { type = "string" }`, or leave `x-evidence` out'
+_NEEDS = {
+    "tags": ("an array of texts", _TEXTS_HINT),
+    "texts": ("an array of texts", _TEXTS_HINT),
+    "objects": (
+        "an array of objects",
+        "its items need room for the whole numbers `x`, `y`, `w` and `h`, the text `type`, the texts `tags`, and for "
+        "nothing else",
+    ),
+}
+_VALUES = frozenset({"const", "enum", "default", "examples"})
+"""Keywords that hold values, and no schemas."""
+
+
+def evidence_kinds(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return the properties that evidence fills, each with the kind of evidence, in the order of the schema."""
+    properties = schema.get("properties", {})
+    return {
+        name: part[ANNOTATION] for name, part in properties.items() if isinstance(part, Mapping) and ANNOTATION in part
+    }
+
+
+def check_evidence_kinds(schema: Mapping[str, Any]) -> None:
+    """Check every mark in a schema, which is valid and can be enforced.
+
+    Raises:
+        SchemaError: A mark is of no known kind, it stands where nothing is filled, or what it marks cannot be filled.
+    """
+    for path, part in _schemas("$", schema):
+        if ANNOTATION not in part:
+            continue
+        name = path.removeprefix("$.properties.")
+        if schema.get("properties", {}).get(name) is not part:
+            raise SchemaError(
+                f"`{ANNOTATION}` at `{path}` fills nothing: only a property right below `$.properties` can be filled",
+                hint="move it there, or leave it out",
+            )
+        kind = part[ANNOTATION]
+        if kind not in KINDS:
+            hint = f"it is one of {', '.join(KINDS)}"
+            raise SchemaError(f"`{ANNOTATION}` at `{path}` cannot be `{kind}`", hint=hint)
+        if not _can_be_filled(schema, name, kind):
+            filled, hint = _NEEDS[kind]
+            raise SchemaError(f'`{ANNOTATION} = "{kind}"` fills {filled}, and `{path}` cannot be one', hint=hint)
+
+
+def _schemas(path: str, schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a schema and all schemas within it, each with its path."""
+    if not isinstance(schema, Mapping):
+        return
+    yield path, schema
+    for keyword, value in schema.items():
+        below = f"{path}.{keyword}"
+        if keyword in MAPS_OF_SCHEMAS and isinstance(value, Mapping):
+            for name, part in value.items():
+                yield from _schemas(f"{below}.{name}", part)
+        elif isinstance(value, list) and keyword not in _VALUES:
+            for index, part in enumerate(value):
+                yield from _schemas(f"{below}[{index}]", part)
+        elif keyword not in _VALUES:
+            yield from _schemas(below, value)
+
+
+def _can_be_filled(schema: Mapping[str, Any], name: str, kind: str) -> bool:
+    """Say whether a property has room for evidence of a kind. Where nobody can tell, it counts as having it."""
+    part = {"allOf": [schema["properties"][name], _FILLED[kind]]}
+    properties = {**schema["properties"], name: part}
+    asked = {**schema, "type": "object", "properties": properties, "required": [name]}
+    try:
+        return Definitions(asked).top.height < math.inf
+    except SchemaError:
+        return True
