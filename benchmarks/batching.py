@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ def milliseconds(cache: Cache, shape: tuple[int, int]) -> float:
 
 
 def compare(
-    title: str, arms: dict[str, Callable[[], Documents]], repeats: int, expected: Documents | None = None
+    title: str, arms: Mapping[str, Callable[[], Documents]], repeats: int, expected: Documents | None = None
 ) -> dict[str, int]:
     """Run the arms in turns after one turn that does not count, and print a row for each.
 

@@ -117,8 +117,11 @@ def around_the_middle(values: Floats, coding: Coding, block_size: int) -> Quanti
     stored = (codes[best] + 8).astype(np.uint8)
     shape = (len(values), -1)
     offsets = np.zeros((len(blocks), 1), np.float32)
-    parts = (stored[:, 0::2] | np.left_shift(stored[:, 1::2], 4), scales[best], offsets, offsets.astype(np.uint8) + 8)
-    return Quantised(*(part.reshape(shape) for part in parts))
+    codes = stored[:, 0::2] | np.left_shift(stored[:, 1::2], 4)
+    zero_points = offsets.astype(np.uint8) + 8
+    return Quantised(
+        codes.reshape(shape), scales[best].reshape(shape), offsets.reshape(shape), zero_points.reshape(shape)
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from quality import Report, describing, measure_captions, read_folder, run
 
 from olpipe.generation import GenerateRequest
 from olpipe.image import USUAL_PIXELS
-from olpipe.messages import Message, TextPart
+from olpipe.messages import Message, Part, TextPart
 from olpipe.perception.ground import Grounder
 from olpipe.perception.nouns import MANY, NUMBERS
 from olpipe.pipeline import job
@@ -40,7 +40,7 @@ def without(pattern: str) -> Change:
     def shorten(message: Message) -> Message:
         return replace(message, parts=tuple(shortened(part) for part in message.parts))
 
-    def shortened(part: object) -> object:
+    def shortened(part: Part) -> Part:
         if not isinstance(part, TextPart) or not part.text.startswith(OPENING):
             return part
         rest = re.sub(pattern, "", part.text.removeprefix(OPENING)).strip(", ")

@@ -104,7 +104,8 @@ def request(
     model: str, examples: tuple[tuple[str, str], ...], number: int, generator: random.Random
 ) -> GenerateRequest:
     """Return the request for one photo, greedy and sampled in turns."""
-    messages, prompt = [], (PROMPT,)
+    messages: list[Message] = []
+    prompt: tuple[TextPart, ...] = (PROMPT,)
     for question, reply in examples:
         messages += [Message("user", (*prompt, TextPart(question))), Message.of("assistant", reply)]
         prompt = ()

@@ -137,7 +137,7 @@ def perceiving(name: str) -> Iterator[Work]:
 
     def work(photo: Photo) -> Mapping[str, Any]:
         data, suffix = photo.path.read_bytes(), photo.path.suffix
-        image = decode(data, suffix, plugins.image_loaders, fit_pixels=perceiver.fit_pixels)
+        image = decode(data, suffix, plugins.image_loaders, sizes=(perceiver.fit_pixels,))
         evidence = perceiver.perceive(image)
         objects = [
             {"x": one.box.x, "y": one.box.y, "w": one.box.w, "h": one.box.h, "type": one.label, "tags": one.tags}
