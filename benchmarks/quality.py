@@ -13,6 +13,8 @@ It prints these figures, those of the texts also for a baseline that lists the d
 - CHAIR-i: the share of COCO names mentioned, once a photo, that are neither annotated nor in a human caption. Words are
   matched by `coco_words.tsv`.
 - distinct titles, photos whose three texts all differ, and texts that are empty or stop in the middle
+- CIDEr-D of the description against the captions, where `--captions` names a file with the captions of many other
+  photos, `{"captions": {"ID": ["…", …]}}`; and that of one caption of each photo against its others
 - ROUGE-L of the description (best of the captions) and its median words
 - seconds a photo after the first, and the most resident memory of all processes
 """
@@ -33,6 +35,7 @@ from typing import Any
 
 import numpy as np
 from caption_metrics import NounFinder, chair, rouge_l, template, words
+from cider import CiderD
 from detection_metrics import Counts, Thing, count_boxes, count_tags, interval
 
 from olpipe.engine.manager import Engine
@@ -87,6 +90,7 @@ def main() -> None:
     parser.add_argument("--perceiver", default="photo-mini", help="whom to ask with --perception-only")
     parser.add_argument("--recipe", default="photo-tags")
     parser.add_argument("--model", help="another model than the recipe's")
+    parser.add_argument("--captions", type=Path, metavar="FILE", help="captions of many other photos, for CIDEr-D")
     parser.add_argument("--examples", type=int, default=0, metavar="N", help="print N records, evenly spaced")
     parser.add_argument("--json", action="store_true", help="print the measures as one JSON object")
     options = parser.parse_args()
@@ -100,6 +104,8 @@ def main() -> None:
     measure_detection(report, described, names)
     if not options.perception_only:
         measure_captions(report, described)
+    if options.captions is not None and not options.perception_only:
+        measure_consensus(report, described, options.captions)
     measure_cost(report, described)
     print(json.dumps(report.measures) if options.json else "\n".join(report.lines))
     for number in range(min(options.examples, len(described))):
@@ -220,6 +226,14 @@ def measure_captions(report: Report, described: Sequence[Described]) -> None:
         report.add(f"ROUGE-L{suffix}", statistics.mean(scores))
         lengths = [len(words(values["description"])) for values in texts]
         report.add(f"median words of description{suffix}", statistics.median(lengths))
+
+
+def measure_consensus(report: Report, described: Sequence[Described], captions: Path) -> None:
+    cider = CiderD(json.loads(captions.read_text(encoding="utf-8"))["captions"].values())
+    scores = [cider.score(one.values["description"], one.photo.captions) for one in described]
+    report.add("CIDEr-D", statistics.mean(scores))
+    people = [cider.score(one.photo.captions[0], one.photo.captions[1:]) for one in described]
+    report.add("CIDEr-D of one caption", statistics.mean(people), "against the others of its photo")
 
 
 def all_differ(values: Mapping[str, Any]) -> bool:

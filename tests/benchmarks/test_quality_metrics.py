@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 from caption_metrics import NounFinder, chair, longest_common_subsequence, rouge_l, template  # noqa: E402
+from cider import CiderD  # noqa: E402
 from detection_metrics import Counts, Thing, count_boxes, count_tags, interval, overlap  # noqa: E402
 
 BOX = (10, 10, 20, 20)
@@ -138,3 +140,56 @@ def test_the_script_measures_a_folder_of_annotated_photos(tmp_path):
     assert measures["tag F1"] == 1
     assert measures["box F1 at overlap 0.5"] == 1
     assert measures["other tags a photo"] >= 1
+
+
+# --- CIDEr-D ------------------------------------------------------------------------------------
+
+CROWD = [
+    ["a cat on a mat", "the cat sits on a mat"],
+    ["a dog on a beach", "a dog runs along the beach"],
+    ["a man rides a horse", "a rider on a horse"],
+    ["a cup of coffee on a table", "an espresso in a cup"],
+]
+
+
+def naive_cider(text, captions, crowd):
+    """CIDEr-D as the paper has it, written down without regard to speed."""
+
+    def grams(tokens, n):
+        return [" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]
+
+    def weight(gram, n, tokens):
+        photos = sum(any(gram in grams(caption.split(), n) for caption in photo) for photo in crowd)
+        return grams(tokens, n).count(gram) * (math.log(len(crowd)) - math.log(max(1, photos)))
+
+    total = 0.0
+    for caption in captions:
+        said, written = text.split(), caption.split()
+        for n in (1, 2, 3, 4):
+            both = set(grams(said, n)) | set(grams(written, n))
+            dot = sum(min(weight(gram, n, said), weight(gram, n, written)) * weight(gram, n, written) for gram in both)
+            sizes = [math.sqrt(sum(weight(gram, n, tokens) ** 2 for gram in both)) for tokens in (said, written)]
+            if all(sizes):
+                total += dot / math.prod(sizes) * math.exp(-((len(said) - len(written)) ** 2) / 72) / 4
+    return 10 * total / len(captions)
+
+
+@pytest.mark.parametrize(
+    "text", ["a cat on a mat", "the cat sits", "a dog", "coffee coffee coffee", "nothing of the kind", ""]
+)
+def test_cider_d_is_that_of_the_paper(text):
+    cider = CiderD(CROWD)
+    for photo in CROWD:
+        assert cider.score(text, photo) == pytest.approx(naive_cider(text, photo, CROWD))
+
+
+def test_what_people_wrote_scores_ten_and_words_of_all_photos_score_nothing():
+    cider = CiderD(CROWD)
+    assert cider.score("espresso in a small cup", ["espresso in a small cup"]) == pytest.approx(10)
+    assert CiderD([["a b"], ["a c"]]).score("a", ["a"]) == 0
+
+
+def test_saying_a_word_again_and_again_brings_no_more():
+    cider = CiderD(CROWD)
+    once, often = "a cat and a mat", "a cat cat cat mat"
+    assert cider.score(often, CROWD[0]) <= cider.score(once, CROWD[0]) * 1.5
