@@ -51,11 +51,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not measure the coverage of processes that the test starts: that imports modules and writes files."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture(autouse=True)
 def isolated_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Give every test a home folder of its own, and none of the user's settings."""
     for name in list(os.environ):
-        if name.startswith(("OLPIPE_", "OLLAMA_")):
+        if name.startswith(("OLPIPE_", "OLLAMA_")) or name == "PYTEST_ADDOPTS":  # the last is for this run only
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("OLPIPE_HOME", str(home))

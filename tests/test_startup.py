@@ -12,6 +12,8 @@ from olpipe.testing.install import install_plugin
 
 __all__ = ["plugin_folder"]
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 HEAVY = {
     "PIL",
     "google.protobuf",

@@ -205,6 +205,7 @@ def test_a_limit_takes_the_first_photos_and_a_larger_one_goes_on(batch):
     assert batch.files == NAMES[:4]
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_file_system_that_takes_no_more_stops_the_run_and_the_next_goes_on(batch):
     batch.put(*NAMES)
 
@@ -236,6 +237,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(batch, small_disk):
     batch.put(*NAMES)
     batch.output = small_disk / "out"

@@ -180,6 +180,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_blob(isolated_home, we
     assert_whole(isolated_home)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("limit", [20_000, 60_000])
 def test_a_disk_that_fills_up_in_a_conversion_is_one_clear_line_and_leaves_no_half_package(
     isolated_home, weights, limit
