@@ -28,19 +28,20 @@ from olpipe.pipeline.output import writing
 from olpipe.record import Outcome, Record
 
 LEDGER_PATH = Path(".olpipe", "ledger.sqlite")
-VERSION = 2
+VERSION = 3
 
 RECORD, FAILURE = "record", "failure"
 """Kinds of rows."""
 
-# The triggers see to it that no target keeps a row that is no longer true: the target starts over instead.
+# The triggers see to it that no target keeps a row that is no longer true: the target starts over instead. It keeps its
+# position, by which the sink knows what it may replace.
 TRIGGERS = """
 CREATE TRIGGER row_gone AFTER DELETE ON rows BEGIN
-  UPDATE targets SET seq = 0, position = 0
+  UPDATE targets SET seq = 0
   WHERE kind = OLD.kind AND recipe_key = OLD.recipe_key AND seq >= OLD.seq;
 END;
 CREATE TRIGGER photo_renamed AFTER UPDATE OF name ON photos WHEN OLD.name <> NEW.name BEGIN
-  UPDATE targets SET seq = 0, position = 0 WHERE EXISTS (
+  UPDATE targets SET seq = 0 WHERE EXISTS (
     SELECT 1 FROM rows WHERE rows.path IN (OLD.path, NEW.path) AND rows.kind = targets.kind
     AND rows.recipe_key = targets.recipe_key AND rows.seq <= targets.seq);
 END;
@@ -82,10 +83,21 @@ DROP TABLE sinks;
 {TRIGGERS}
 """
 
+# Targets of version 2 lost their position when they had to start over.
+FROM_VERSION_2 = f"""
+DROP TRIGGER row_gone;
+DROP TRIGGER photo_renamed;
+{TRIGGERS}
+"""
+STEPS = {0: SCHEMA, 1: FROM_VERSION_1, 2: FROM_VERSION_2}
+
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """How far a target is: it holds the rows up to `seq`, and they end at `position`."""
+    """How far a target is: it holds the rows up to `seq`, and they end at `position`.
+
+    Where `seq` is 0, what it holds up to `position` is no longer true, and the target starts over.
+    """
 
     seq: int
     position: int
@@ -103,6 +115,7 @@ class Ledger:
         """
         self.output = output
         self.recipe_key = ""
+        self._kinds: dict[str, str] = {}
         path = output / LEDGER_PATH
         with writing(output):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,8 +132,8 @@ class Ledger:
             self.run(f"PRAGMA {pragma}")
         with self.transaction():
             version = self.value("PRAGMA user_version")
-            if version in (0, 1):
-                for statement in _statements(SCHEMA if version == 0 else FROM_VERSION_1):
+            if version in STEPS:
+                for statement in _statements(STEPS[version]):
                     self.run(statement)
                 self.run(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
@@ -170,6 +183,8 @@ class Ledger:
     def begin(self, recipe_key: str, targets: Mapping[str, str]) -> int:
         """Set the recipe that all further calls are about, and the targets that its rows go to.
 
+        No target changes before `advance`, so a run that fails before that has changed nothing.
+
         Args:
             recipe_key: The recipe's key.
             targets: The kind of rows that each target takes.
@@ -178,18 +193,15 @@ class Ledger:
             How many records of another recipe the targets hold. These targets start over.
         """
         self.recipe_key = recipe_key
+        self._kinds = dict(targets)
         others: set[int] = set()
-        with self.transaction():
-            for target, kind in targets.items():
-                held = self.run(
-                    "SELECT rows.seq FROM rows JOIN targets USING (kind, recipe_key)"
-                    " WHERE target = ? AND kind = ? AND recipe_key <> ?",
-                    (target, RECORD, recipe_key),
-                )
-                others.update(seq for (seq,) in held)
-                stale = "target = ? AND (recipe_key <> ? OR kind <> ?)"
-                self.run(f"DELETE FROM targets WHERE {stale}", (target, recipe_key, kind))
-                self.run("INSERT OR IGNORE INTO targets VALUES (?, ?, ?, 0, 0)", (target, kind, recipe_key))
+        for target in targets:
+            held = self.run(
+                "SELECT rows.seq FROM rows JOIN targets USING (kind, recipe_key)"
+                " WHERE target = ? AND kind = ? AND recipe_key <> ?",
+                (target, RECORD, recipe_key),
+            )
+            others.update(seq for (seq,) in held)
         return len(others)
 
     def digest(self, image: ImageRef) -> str | None:
@@ -241,12 +253,26 @@ class Ledger:
     # --- targets --------------------------------------------------------------------------------
 
     def state(self, target: str) -> TargetState:
-        """Return how far a target is; it is one that `begin` named."""
-        return TargetState(*self.run("SELECT seq, position FROM targets WHERE target = ?", (target,)).fetchone())
+        """Return how far a target is with the recipe's rows; it is one that `begin` named."""
+        found = self.run("SELECT recipe_key, kind, seq, position FROM targets WHERE target = ?", (target,)).fetchone()
+        if found is None:
+            return TargetState(0, 0)
+        recipe_key, kind, seq, position = found
+        is_ours = recipe_key == self.recipe_key and kind == self._kinds[target]
+        return TargetState(seq if is_ours else 0, position)
 
     def advance(self, target: str, state: TargetState) -> None:
-        """Remember how far a target is."""
-        self.run("UPDATE targets SET seq = ?, position = ? WHERE target = ?", (state.seq, state.position, target))
+        """Remember how far a target is with the recipe's rows."""
+        values = (target, self._kinds[target], self.recipe_key, state.seq, state.position)
+        self.run("REPLACE INTO targets VALUES (?, ?, ?, ?, ?)", values)
+
+    def names(self, kind: str, seq: int) -> list[str]:
+        """Return the photos' names of the rows of a kind up to row `seq`."""
+        found = self.run(
+            "SELECT photos.name FROM rows JOIN photos USING (path) WHERE recipe_key = ? AND kind = ? AND seq <= ?",
+            (self.recipe_key, kind, seq),
+        )
+        return [name for (name,) in found]
 
     def rows_after(self, kind: str, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the rows of a kind that come after row `seq`, each with its number."""

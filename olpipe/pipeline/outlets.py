@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from olpipe.errors import UsageError
+from olpipe.errors import OutputUnavailable, UsageError
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 from olpipe.pipeline.ledger import FAILURE, LEDGER_PATH, RECORD
-from olpipe.pipeline.output import writing
+from olpipe.pipeline.output import OTHER_FOLDER, writing
 from olpipe.pipeline.report import REPORT_NAME
 from olpipe.pipeline.write import Outlet, close_outlets
 from olpipe.registry import Registry
@@ -138,5 +138,10 @@ def _using(place: Place, output: Path, registry: Registry[SinkFactory]) -> Itera
     """Run a sink's own code, and turn its errors into clear messages."""
     target = Path(place.target)
     where = writing(target, hint=_elsewhere(place)) if target.is_absolute() else writing(output)
-    with where, registry.blaming(place.scheme, but=(OSError,)):
-        yield
+    try:
+        with where, registry.blaming(place.scheme, but=(OSError,)):
+            yield
+    except OutputUnavailable as error:
+        if place.kind == FAILURE:  # failures have no other target
+            raise OutputUnavailable(error.message, hint=f"move it away, or {OTHER_FOLDER}") from error
+        raise

@@ -130,10 +130,14 @@ class Recipe:
             "examples": self.examples,
             "fit_pixels": USUAL_PIXELS,
         }
+        if self.language != "en" and task.sentences:
+            parts["unwritten"] = "left out"  # sentences of a language that the model does not write were empty once
         if (backend.name, backend.version) not in UNNAMED_BACKENDS:
             parts["backend"] = [backend.name, backend.version]
         if perceivers:
             parts["wording"] = WORDING
+        if len(perceivers) > 1:
+            parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
         if words := names_in(self.language, perceivers):
             parts["names"] = dict(words)
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))

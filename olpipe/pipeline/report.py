@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from olpipe import __version__
+from olpipe.errors import OutputUnavailable
 from olpipe.generation import Timings, Usage
 from olpipe.pipeline.output import writing
 from olpipe.record import Failure, Outcome
 
 REPORT_NAME = "run.json"
+_BEGINNING = b'{\n  "status": "'
 PACKAGES = (
     *("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml", "onnxruntime", "onnxruntime-gpu"),
     *("onnxruntime-directml", "llguidance", "pillow", "pillow-heif", "numpy"),
@@ -119,6 +121,34 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def refuse_other_report(output: Path) -> None:
+    """Refuse an output folder where a file has the report's name and is no report.
+
+    What a full disk or a power cut left of a report is taken for one.
+
+    Raises:
+        OutputUnavailable: There is such a file.
+    """
+    import orjson
+
+    path = output / REPORT_NAME
+    try:
+        with writing(output):
+            data = path.read_bytes()
+    except OutputUnavailable:
+        if not path.exists():
+            return  # there is no report yet, or no such folder
+        raise
+    try:
+        report = orjson.loads(data)
+        ours = isinstance(report, dict) and {"status", "photos", "versions"} <= report.keys()
+    except orjson.JSONDecodeError:
+        ours = _BEGINNING.startswith(data[: len(_BEGINNING)]) or not data.strip(b"\0")
+    if not ours:
+        message = f"`{path}` is no report of a run, and is not replaced"
+        raise OutputUnavailable(message, hint="move it away, or give another folder with `-o`")
 
 
 def write_report(output: Path, report: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from olpipe.engine.manager import Engine
 from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
+from olpipe.guidance.keywords import optional_properties
 from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, choose_loader
 from olpipe.imaging.discover import Discovery, read
@@ -23,13 +24,16 @@ from olpipe.pipeline.job import DescribeJob
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.outlets import choose_places, open_outlets
 from olpipe.pipeline.recipe import Recipe
-from olpipe.pipeline.report import Counts, Status, Tally, versions, write_report
+from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, versions, write_report
 from olpipe.pipeline.survey import survey
 from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
 from olpipe.record import Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.build import backend_for
+
+MOST_NAMES = 5
+"""At most so many properties are named in a notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ def run_batch(
     # 1. Check the names in the recipe before anything is opened
     _check_names(recipe, plugins)
     places = choose_places(recipe.sinks, recipe.schema, options.output, plugins.sinks)
+    refuse_other_report(options.output)
     # 2. Lock the output folder, then find the model: the key depends on it
     with Ledger(options.output) as ledger:
         plan = _Plan.make(recipe, plugins, engine)
@@ -116,15 +121,12 @@ def run_batch(
         # 3. Open the sinks, and tell the user what is special about this run
         with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
             others = ledger.begin(plan.key, {str(place): place.kind for place in places})
-            if others:
-                observer.notice(
-                    f"the recipe or the model changed: `{options.output}` held {others} records of another; they stay"
-                    " in its ledger and come back without work when that is run again"
-                )
             if not plan.bundle.config.writes(recipe.language):
                 observer.notice(_unwritten(recipe, plan.task, plan.bundle))
+            for line in _optional(recipe):
+                observer.notice(line)
             # 4. Bring the photos to their outcomes
-            river = _River(ledger, writer, plugins, observer, recipe.executor)
+            river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
             job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
             targets = tuple(str(place) for place in places if place.kind == RECORD)
             status = river.flow(job, found.images, options, {**plan.about(recipe, targets), **_passed_by(found)})
@@ -197,16 +199,30 @@ def _passed_by(found: Discovery) -> dict[str, Any]:
 def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
     """Return a line that says what happens to texts in a language that the model does not write."""
     *others, last = [f"`{name}`" for name in task.sentences if name in recipe.schema.get("properties", {})] or [""]
-    empty = f"{', '.join(others)} and {last}" if others else last
-    outcome = f"{empty} will be empty" if empty else "its answers may be in another language"
+    missing = f"{', '.join(others)} and {last}" if others else last
+    outcome = f"{missing} will be left out" if missing else "its answers may be in another language"
     return f"`{bundle.name}` does not write `{recipe.language}`: {outcome}"
+
+
+def _optional(recipe: Recipe) -> Iterator[str]:
+    """Yield lines about properties that a model may leave out, because the schema does not require them."""
+    names = [f"`{name}`" for name in optional_properties(recipe.schema)]
+    if names:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        them = "them" if len(names) > 1 else "it"
+        given = ", ".join(names[:MOST_NAMES]) + more
+        yield f"warning: the schema does not require {given}: a model may leave {them} out"
+        yield "hint: list under `required` what every record should have"
 
 
 class _River:
     """The state of one run: it takes each photo from the folder to the sinks."""
 
-    def __init__(self, ledger: Ledger, writer: Writer, plugins: Plugins, observer: Observer, executor: str) -> None:
+    def __init__(
+        self, ledger: Ledger, writer: Writer, plugins: Plugins, observer: Observer, executor: str, *, others: int
+    ) -> None:
         self._executor = executor
+        self._others = others  # records of another recipe that the targets hold
         self._ledger = ledger
         self._writer = writer
         self._plugins = plugins
@@ -220,23 +236,38 @@ class _River:
         self, job: DescribeJob, images: Sequence[ImageRef], options: BatchOptions, about: dict[str, Any]
     ) -> Status:
         """Bring every photo to an outcome, or as many as possible before the run is stopped, and write a report."""
-        status: Status = "stopped"
         try:
             todo = self._survey(images, options)
-            self._writer.start()
+            self._writer.reach()
             for outcome in self._outcomes(job, todo):
                 self._commit(outcome)
+                self._start_writing(options.output)  # not before the job could be opened and has worked on a photo
             if self._at_work:
                 raise PluginError(f"the executor `{self._executor}` lost {len(self._at_work)} photos")
+            status: Status = "interrupted" if self._observer.stop.is_set() and self.counts.left else "complete"
+            if status == "complete":
+                self._start_writing(options.output)
             self._writer.flush()
-            status = "interrupted" if self._observer.stop.is_set() and self.counts.left else "complete"
         except BaseException:
-            for step in (self._writer.flush, lambda: self._report(status, options.output, about)):
-                with suppress(OlpipeError):  # the first error is the one that the user has to know
-                    step()
+            with suppress(OlpipeError):  # the first error is the one that the user has to know
+                self._writer.flush()
+            if self._writer.started or (self._writer.reached and not (options.output / REPORT_NAME).exists()):
+                with suppress(OlpipeError):
+                    self._report("stopped", options.output, about)
             raise
         self._report(status, options.output, about)
         return status
+
+    def _start_writing(self, output: Path) -> None:
+        """Let the targets change. A run that fails before that leaves them as they were."""
+        if self._writer.started:
+            return
+        if self._others:
+            self._observer.notice(
+                f"the recipe or the model changed: `{output}` held {self._others} records of another; they stay"
+                " in its ledger and come back without work when that is run again"
+            )
+        self._writer.start()
 
     def _outcomes(self, job: DescribeJob, todo: Sequence[ImageRef]) -> Iterator[Outcome]:
         """Have the executor work on what is to be done. Its errors name it."""

@@ -84,36 +84,51 @@ class Writer:
         self._ledger = ledger
         self._outlets = outlets
         self._written: dict[str, int] = {}  # the last row that went to each target
-        self._committed: dict[str, int | None] = {}  # the last row that was flushed; None while a target starts over
+        self._committed: dict[str, int] = {}  # the last row that was flushed
+        self._unflushed: set[str] = set()  # targets that were not flushed yet, and may hold more than their rows
         self._positions: dict[str, int] = {}  # where the rows of each target ended when it was last flushed
         self._failed: set[str] = set()  # targets that failed get nothing more: a row may have been written in part
         self._flushed_s = 0.0
+        self.reached = False
+        """Whether every target is at its committed position."""
+        self.started = False
+        """Whether the targets are kept in step with the ledger."""
         self.write_ns = 0
         """Time spent here."""
 
-    def start(self) -> None:
-        """Cut each target back to its committed position, and append the rows that it lacks.
+    def reach(self) -> None:
+        """Bring each target to its committed position. What the targets hold does not change before `start`.
 
-        A target starts over if it no longer reaches that position, or if the position is 0: then its rows are no longer
-        true, or there are none.
+        A target starts over if it no longer reaches that position, or if its rows are no longer true.
         """
         for target, outlet in self._outlets.items():
             state = self._ledger.state(target)
             with self._using(target):
                 reached = state.position > 0 and _recover(outlet.sink, state.position)
-            if reached:
-                self._written[target] = self._committed[target] = state.seq
-                self._positions[target] = state.position
-                continue
-            self._ledger.advance(target, TargetState(0, 0))
-            self._written[target], self._committed[target], self._positions[target] = 0, None, 0
-            with self._using(target):
-                if not _recover(outlet.sink, 0):
+                kept = not reached and state.seq > 0 and outlet.sink.keep(self._ledger.names(outlet.kind, state.seq))
+                goes_on = state.seq > 0 and (reached or kept)
+                if not goes_on and not _recover(outlet.sink, 0):
                     raise ValueError("`recover(0)` returned False, and a target can always start over")
-        self.flush()
+            self._written[target] = self._committed[target] = state.seq if goes_on else 0
+            self._unflushed.add(target)
+            self._positions[target] = state.position if goes_on and reached else 0
+        self.reached = True
+
+    def start(self) -> None:
+        """Append the rows that the targets lack. From now on, they are kept in step."""
+        if not self.started:
+            if not self.reached:
+                self.reach()
+            self.started = True
+            self.flush()
 
     def append(self) -> None:
-        """Append the rows that the targets lack, and flush them if the last flush was long enough ago."""
+        """Append the rows that the targets lack, and flush them if the last flush was long enough ago.
+
+        Nothing happens before `start`.
+        """
+        if not self.started:
+            return
         started_ns = time.monotonic_ns()
         for target, outlet in self._working():
             for seq, row in self._ledger.rows_after(outlet.kind, self._written[target]):
@@ -132,12 +147,13 @@ class Writer:
     def _commit(self) -> None:
         started_ns = time.monotonic_ns()
         for target, outlet in self._working():
-            if self._written[target] != self._committed[target]:
-                has_rows = self._written[target] != (self._committed[target] or 0)
+            has_rows = self._written[target] != self._committed[target]
+            if has_rows or target in self._unflushed:
                 with self._using(target):
                     position = _flush(outlet.sink, behind=self._positions[target] if has_rows else None)
                 self._ledger.advance(target, TargetState(self._written[target], position))
                 self._committed[target], self._positions[target] = self._written[target], position
+                self._unflushed.discard(target)
         self._flushed_s = time.monotonic()
         self.write_ns += time.monotonic_ns() - started_ns
 

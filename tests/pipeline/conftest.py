@@ -53,8 +53,9 @@ class Folder:
             ledger.begin(key, self.targets)
             return [row["file"] for _, row in ledger.rows_after(kind, 0)]
 
-    def state(self, target=record_target):
+    def state(self, target=record_target, key="k1"):
         with Ledger(self.output) as ledger:
+            ledger.begin(key, self.targets)
             return ledger.state(target)
 
     def advance(self, state, target=record_target, key="k1"):

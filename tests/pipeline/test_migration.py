@@ -86,7 +86,7 @@ def test_rows_that_are_no_longer_true_make_migrated_targets_start_over(old, chan
         ledger.begin(KEY, TARGETS)
         found = survey(ledger, photos, limit=None, retry_failed=False)
         assert (len(found.todo), found.renamed) == ((0, 1) if change == "renamed" else (1, 0))
-        assert ledger.state("jsonl:records.jsonl") == TargetState(0, 0)
+        assert ledger.state("jsonl:records.jsonl") == TargetState(0, (old / "records.jsonl").stat().st_size)
         assert ledger.state("jsonl:failures.jsonl").seq == 3
 
 
@@ -101,3 +101,20 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(old):
             ("failures", 1),
             ("records", 3),
         ]
+
+
+def test_a_target_of_version_2_keeps_its_position_from_now_on_when_it_starts_over(old):
+    records = (old / "records.jsonl").stat().st_size
+    Ledger(old).__exit__(None, None, None)
+    with contextlib.closing(sqlite3.connect(old / LEDGER_PATH, isolation_level=None)) as connection:
+        for name, event in (("row_gone", "DELETE ON rows"), ("photo_renamed", "UPDATE OF name ON photos")):
+            connection.execute(f"DROP TRIGGER {name}")
+            connection.execute(
+                f"CREATE TRIGGER {name} AFTER {event} BEGIN UPDATE targets SET seq = 0, position = 0; END"
+            )
+        connection.execute("PRAGMA user_version = 2")
+    with Ledger(old) as ledger:
+        ledger.begin(KEY, TARGETS)
+        ledger.run("DELETE FROM rows WHERE kind = 'record'")
+        assert ledger.state("jsonl:records.jsonl") == TargetState(0, records)
+    assert user_version(old) == VERSION

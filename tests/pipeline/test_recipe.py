@@ -145,6 +145,21 @@ def test_a_recipe_that_is_not_there_offers_the_nearest(tmp_path):
     assert caught.value.hint == "did you mean `signs.toml`?"
 
 
+def test_a_recipe_with_a_byte_order_mark_is_read(tmp_path):
+    text = shipped_recipes()["photo-tags"].read_text(encoding="utf-8")
+    (tmp_path / "a.toml").write_text(text, encoding="utf-8-sig")
+    assert read_recipe(str(tmp_path / "a.toml")) == read_recipe("photo-tags")
+
+
+def test_a_misspelt_keyword_in_the_schema_of_a_recipe_is_refused_with_the_file(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text('name = "a"\ntask = "data"\nmodel = "echo"\nprompt = "p"\n[schema]\nrequierd = ["a"]\n')
+    with pytest.raises(SchemaError) as caught:
+        read_recipe(str(path))
+    assert caught.value.message == f"recipe `{path}`: `requierd` at `$` is not a keyword of JSON Schema"
+    assert caught.value.hint == "did you mean `required`? Words of your own begin with `x-`"
+
+
 def test_a_recipe_that_is_not_toml_says_so(tmp_path):
     (tmp_path / "a.toml").write_text("name = ")
     with pytest.raises(RecipeError, match=r"a\.toml` is not valid TOML"):
@@ -221,6 +236,12 @@ def test_the_language_can_be_changed_for_one_run():
     with pytest.raises(UsageError, match="`german` is not a language tag") as caught:
         recipe.override(language="german")
     assert caught.value.hint == "write one like `de` or `zh-Hans`"
+
+
+def test_records_of_several_perceivers_that_saw_the_same_twice_are_made_again():
+    pair = key(parse_recipe(TABLE), perceivers=(Eye("one"), Eye("two")))
+    # The key from when what several perceivers saw was counted several times
+    assert pair != "47923a350975b9ed7af616e91dd7a037a68ebdd0815499b37292a98613f25322"
 
 
 def test_the_key_does_not_change_with_names_or_spelling():

@@ -2,97 +2,58 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from olpipe.errors import OutputUnavailable
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
+from olpipe.row_file import RowFile
 
 BEGINNING = b'{"file":'
 """Every row begins like this. A file that begins in another way was not written by this sink."""
 
 
 class JsonlSink(Sink):
-    """Appends rows to a file; its positions are byte offsets."""
+    """Appends rows to a file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fresh = path.with_name(path.name + ".new")
-        self._file: BinaryIO | None = None
-        self._replaces = False
+        hint = "move it away, or name another target: `jsonl:TARGET`"
+        self._rows = RowFile(path, beginning=BEGINNING, foreign="holds something else than rows", hint=hint)
 
     def recover(self, position: int) -> bool:
-        """Cut off everything after a position. 0 begins a new file, which replaces the old one at the first flush.
+        """Go on behind a position, where the file is as it was written. 0 begins a new file."""
+        return self._rows.recover(position)
 
-        Raises:
-            OutputUnavailable: The old file does not hold rows, so it is not replaced.
-        """
-        if position == 0:
-            self._refuse_others()
-            self._fresh.parent.mkdir(parents=True, exist_ok=True)
-            self._file, self._replaces = open(self._fresh, "wb"), True  # noqa: SIM115 - closed by `close`
-            return True
-        try:
-            file = open(self._path, "r+b")  # noqa: SIM115 - closed by `close`
-        except FileNotFoundError:
-            return False
-        if not _ends_a_row(file, position):
-            file.close()
-            return False
-        file.truncate(position)
-        file.seek(position)
-        self._file = file
-        return True
+    def keep(self, files: Collection[str]) -> bool:
+        """Go on behind rows that somebody has changed, where each line is still the row of one of these photos."""
+        return self._rows.keep(files, _names)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one line."""
         import orjson
 
-        self._opened().write(orjson.dumps(row) + b"\n")
+        self._rows.append(orjson.dumps(row) + b"\n")
 
     def flush(self) -> int:
-        """Write every line to the disk and return the file's length."""
-        file = self._opened()
-        file.flush()
-        os.fsync(file.fileno())
-        if self._replaces:
-            file.close()  # some systems cannot rename a file that is open
-            os.replace(self._fresh, self._path)
-            self._file, self._replaces = open(self._path, "ab"), False  # noqa: SIM115 - closed by `close`
-        return self._opened().tell()
+        """Write every line to the disk and return the position."""
+        return self._rows.flush()
 
     def close(self) -> None:
         """Close the file. Rows after the last `flush` may be lost."""
-        if self._file is not None:
-            self._file.close()
-        self._file = None
-
-    def _refuse_others(self) -> None:
-        """Refuse to replace a file that holds something else."""
-        try:
-            with self._path.open("rb") as file:
-                beginning = file.read(len(BEGINNING))
-        except FileNotFoundError:
-            return
-        if not BEGINNING.startswith(beginning):
-            message = f"`{self._path}` holds something else than rows, and is not replaced"
-            raise OutputUnavailable(message, hint="move it away, or name another target: `jsonl:TARGET`")
-
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            raise ValueError("`recover` comes before the first write")
-        return self._file
+        self._rows.close()
 
 
-def _ends_a_row(file: BinaryIO, position: int) -> bool:
-    """Say whether a file holds rows, and one of them ends at a position."""
-    if file.read(len(BEGINNING)) != BEGINNING:
-        return False
-    file.seek(position - 1)
-    return file.read(1) == b"\n"
+def _names(lines: Iterable[bytes]) -> Iterator[str]:
+    """Yield the photo's name of each line."""
+    import orjson
+
+    for line in lines:
+        row = orjson.loads(line)
+        name = row.get("file") if isinstance(row, dict) else None
+        if not isinstance(name, str):
+            raise ValueError("a line is no row")
+        yield name
 
 
 class JsonlSinkFactory(SinkFactory):

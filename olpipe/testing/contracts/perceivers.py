@@ -61,7 +61,7 @@ class PerceiverContract:
         assert not set(self.seen) <= _names(perceiver.perceive(plain()))
 
     def test_its_names_are_short(self, perceiver: Perceiver, photo: DecodedImage) -> None:
-        """A recipe's schema leaves out longer ones, and evidence separates names by commas."""
+        """Longer ones are left out, and evidence separates names by commas."""
         for name in _nouns(perceiver.perceive(photo)) | _nouns(perceiver.perceive(decoded())):
             assert 0 < len(name) <= LONGEST_NAME, name
             assert "," not in name, name

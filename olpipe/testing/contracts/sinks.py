@@ -224,6 +224,23 @@ class SinkContract:
         self._write(factory, target, 0, run, ROWS[2])
         assert self.read(target) == ["three.jpg"]
 
+    @pytest.mark.parametrize("tag", [b"a, b and some more", b"a"], ids=["longer", "shorter"])
+    def test_a_row_that_was_changed_by_hand_is_not_cut(
+        self, factory: SinkFactory, target: str, run: RunInfo, tag: bytes
+    ) -> None:
+        """The sink goes on behind the changed rows, or it starts over. No row is cut or glued to another."""
+        position = self._write(factory, target, 0, run, *ROWS[:2])
+        path = _one_file(target)
+        path.write_bytes(path.read_bytes().replace(b"a, b", tag, 1))
+        sink = factory.open(target, run)
+        goes_on = sink.recover(position) or sink.keep(FILES[:2])
+        assert goes_on or sink.recover(0) is True
+        for row in ROWS[2:] if goes_on else ROWS:
+            sink.write(row)
+        sink.flush()
+        sink.close()
+        assert self.read(target) == FILES
+
     @pytest.mark.parametrize("begins", ["behind its rows", "anew"])
     def test_a_file_of_somebody_else_is_not_replaced(
         self, factory: SinkFactory, target: str, run: RunInfo, begins: str

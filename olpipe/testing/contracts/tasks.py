@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from olpipe.errors import SchemaError
-from olpipe.generation import GenerateRequest, SamplingParams
+from olpipe.generation import SamplingParams
 from olpipe.interfaces import Task, TaskContext
 from olpipe.record import RESERVED
 from olpipe.testing.contracts.plain import is_plain
@@ -110,14 +110,16 @@ class TaskContract:
         known = {name: json.loads(text) for name, text in guidance.constants}
         assert set(known) <= set(schema.get("properties", {}))
 
-    def test_sentences_stay_empty_in_a_language_that_the_model_does_not_write(
+    def test_sentences_are_left_out_in_a_language_that_the_model_does_not_write(
         self, task: Task, context: TaskContext
     ) -> None:
-        """The properties in `sentences` get empty texts as known values, so the model is not asked for them."""
+        """The properties in `sentences` are not in the schema that the model is held to."""
         texts = {name: {"type": "string", "minLength": 1} for name in task.sentences}
         schema = {**self.schema, "properties": {**self.schema.get("properties", {}), **texts}}
         request = task.build(decoded(), replace(context, schema=schema, model_writes=False))
-        assert {name: _known(request, name) for name in task.sentences} == dict.fromkeys(task.sentences, "")
+        assert request.guidance is not None
+        asked = json.loads(request.guidance.source)
+        assert not set(task.sentences) & {*asked.get("properties", {}), *asked.get("required", ())}
 
     def test_its_values_are_plain_json(self, task: Task, value: Any) -> None:
         """They consist of Python's own dictionaries with texts as keys, lists, texts, numbers, booleans and None."""
@@ -149,13 +151,3 @@ class TaskContract:
         if request.guidance is not None and request.guidance.is_json:
             values = task.parse(smallest(json.loads(request.guidance.source)), decoded())
             assert not RESERVED & set(values)
-
-
-def _known(request: GenerateRequest, name: str) -> Any:
-    """Return the value of a property that a request fixes, or None where the model is asked for it."""
-    if request.guidance is None:
-        return None
-    known = dict(request.guidance.constants)
-    if name in known:
-        return json.loads(known[name])
-    return json.loads(request.guidance.source or "{}").get("properties", {}).get(name, {}).get("const")

@@ -15,7 +15,12 @@ from olpipe.hookspecs import hookimpl
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--csv", "target", type=click.Path(path_type=Path), help="Write this CSV file instead; it is replaced.")
+@click.option(
+    "--csv",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Write this CSV file; an older one is kept beside it.",
+)
 def colours(images: tuple[Path, ...], target: Path | None) -> None:
     """Say which colours fill each of IMAGES: one JSON object a line."""
     rows = _rows(images)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from olpipe.errors import OutputUnavailable
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
+from olpipe.row_file import RowFile
 
 BEGINNING = b"file"
 """Every record begins with this column: a file that begins otherwise was written by somebody else."""
@@ -20,96 +19,68 @@ LINE_END = b"\r\n"
 
 
 class CsvSink(Sink):
-    """Appends lines to a file; its positions are byte offsets. The first record decides the columns.
-
-    Who starts over writes a new file beside the old one, which takes its place on the first flush: a run that ends
-    before that has destroyed nothing.
-    """
+    """Appends lines to a file. The first record decides the columns."""
 
     def __init__(self, path: Path) -> None:
         """Open nothing yet: `recover` comes first."""
         self._path = path
-        self._fresh = path.with_name(path.name + ".new")
-        self._file: BinaryIO | None = None
-        self._replaces = False
+        hint = "move it away, or name another target: `csv:TARGET`"
+        foreign = "holds something else than records"
+        self._rows = RowFile(path, beginning=BEGINNING, end=LINE_END, foreign=foreign, hint=hint)
         self._columns: list[str] = []
 
     def recover(self, position: int) -> bool:
-        """Cut the file at a position, and read the columns from what is left; 0 begins a new file.
+        """Go on behind a position, with the columns that the file has; 0 begins a new file."""
+        reached = self._rows.recover(position)
+        self._columns = self._columns_there() if position and reached else []
+        return reached
 
-        Raises:
-            OutputUnavailable: The file to be replaced is not one of ours.
-        """
-        if position == 0:
-            self._refuse_others()
-            self._fresh.parent.mkdir(parents=True, exist_ok=True)
-            self._file, self._replaces, self._columns = self._fresh.open("wb"), True, []
-            return True
-        if not self._path.is_file():
-            return False
-        file = self._path.open("r+b")
-        if not _ends_a_line(file, position):
-            file.close()
-            return False
-        file.truncate(position)
-        file.seek(position)
-        with self._path.open(encoding="utf-8", newline="", errors="replace") as lines:
-            self._columns = next(csv.reader(lines), [])
-        self._file, self._replaces = file, False
-        return True
+    def keep(self, files: Collection[str]) -> bool:
+        """Go on behind lines that somebody has changed, where each is still the record of one of these photos."""
+        kept = self._rows.keep(files, _names)
+        self._columns = self._columns_there() if kept else []
+        return kept
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one line; before the first, the columns' names."""
         cells = {name: _cell(value) for name, value in row.items()}
+        self._rows.opened()
         if not self._columns:
             self._columns = list(cells)
             self._append(dict(zip(self._columns, self._columns, strict=True)))
         self._append(cells)
 
     def flush(self) -> int:
-        """Bring every line to the disk and return the file's length."""
-        file = self._opened()
-        file.flush()
-        os.fsync(file.fileno())
-        if self._replaces:
-            file.close()  # some systems do not rename a file that is open
-            os.replace(self._fresh, self._path)
-            self._file, self._replaces = self._path.open("ab"), False
-        return self._opened().tell()
+        """Bring every line to the disk and return the position."""
+        return self._rows.flush()
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
-        self._file = None
+        self._rows.close()
 
     def _append(self, cells: Mapping[str, Any]) -> None:
         line = io.StringIO()
         csv.DictWriter(line, self._columns, lineterminator=LINE_END.decode()).writerow(cells)  # as RFC 4180 has it
-        self._opened().write(line.getvalue().encode("utf-8"))
+        self._rows.append(line.getvalue().encode("utf-8"))
 
-    def _refuse_others(self) -> None:
-        """Refuse to replace a file that begins otherwise. What is left of a file of ours may end at any byte."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            if BEGINNING.startswith(file.read(len(BEGINNING))):
-                return
-        message = f"`{self._path}` holds something else than records, and is not replaced"
-        raise OutputUnavailable(message, hint="move it away, or name another target: `csv:TARGET`")
-
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            raise ValueError("`recover` comes before the first write")
-        return self._file
+    def _columns_there(self) -> list[str]:
+        with self._path.open(encoding="utf-8", newline="", errors="replace") as lines:
+            return next(csv.reader(lines), [])
 
 
-def _ends_a_line(file: BinaryIO, position: int) -> bool:
-    """Say whether a file was written by this sink, and a line ends at a position."""
-    if file.read(len(BEGINNING)) != BEGINNING:
-        return False
-    file.seek(position - len(LINE_END))
-    return file.read(len(LINE_END)) == LINE_END
+def _names(file: BinaryIO) -> Iterator[str]:
+    """Yield the photo's name of each line but the first, which names the columns."""
+    lines = csv.reader(io.StringIO(file.read().decode("utf-8"), newline=""), strict=True)
+    try:
+        columns = next(lines, [])
+        if columns[:1] != ["file"]:
+            raise ValueError("the first line does not name the columns")
+        for cells in lines:
+            if len(cells) != len(columns):
+                raise ValueError("a line does not have a cell for each column")
+            yield cells[0]
+    except csv.Error as error:
+        raise ValueError("the file is no CSV") from error
 
 
 class CsvSinkFactory(SinkFactory):
