@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from olpipe.decoding.model_sequence import Logits
+from olpipe.decoding.names import Names
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import GenerationError
 from olpipe.guidance.outline import Outline
@@ -28,21 +29,27 @@ class Constraint:
         outline: What is open at the end of the text, when it is JSON; None for texts of other kinds.
     """
 
-    def __init__(self, matcher: Any, vocabulary: Vocabulary, outline: Outline | None) -> None:
+    def __init__(
+        self, matcher: Any, vocabulary: Vocabulary, outline: Outline | None, names: Names | None = None
+    ) -> None:
         """Set up for one text.
 
         Args:
             matcher: A matcher of the grammar engine, which follows this text only.
             vocabulary: The model's tokens.
             outline: An outline of the text when it is JSON; None for texts of other kinds.
+            names: The names of the text's objects, where the model makes up names; None where it does not. The grammar
+                does not remember names that were made up, so they are kept different here.
         """
         self._matcher = matcher
         self._vocabulary = vocabulary
         self.outline = outline
+        self._names = names
 
     def copy(self) -> Constraint:
         """Return an independent constraint in the same state."""
-        return Constraint(self._matcher.deep_copy(), self._vocabulary, self.outline and self.outline.copy())
+        outline, names = self.outline and self.outline.copy(), self._names and self._names.copy()
+        return Constraint(self._matcher.deep_copy(), self._vocabulary, outline, names)
 
     @property
     def complete(self) -> bool:
@@ -71,7 +78,7 @@ class Constraint:
 
     def allows(self, token: int) -> bool:
         """Say whether a token may come next. This is much faster than computing the mask."""
-        return bool(self._matcher.validate_tokens([token]) == 1)
+        return bool(self._matcher.validate_tokens([token]) == 1) and not self._repeats(token, {})
 
     def consume(self, token: int) -> None:
         """Take the next token.
@@ -115,12 +122,62 @@ class Constraint:
         """Return one bit for each token, the lowest bit of a byte first. It is set where the token may come next."""
         mask: bytes = self._matcher.compute_bitmask()
         self._check()
-        return mask
+        if self._names is None:
+            return mask
+        repeats = [token for token in self._suspects(mask) if self._repeats(token, {})]
+        if not repeats:
+            return mask
+        left = bytearray(mask)
+        for token in repeats:
+            left[token >> 3] &= ~(1 << (token & 7))
+        return bytes(left)
+
+    def _suspects(self, mask: bytes) -> list[int]:
+        """Return the tokens of a mask after which a name may stand twice, or may have to."""
+        assert self._names is not None
+        rests = self._names.rests()
+        within = (rest[:end] for rest in rests for end in range(1, len(rest)))
+        found = dict.fromkeys(token for text in within for token in self._vocabulary.tokens_with_text.get(text, ()))
+        outside = self._names.pending is None
+        found |= dict.fromkeys(self._vocabulary.separators if outside else self._vocabulary.closers)
+        return [token for token in found if mask[token >> 3] >> (token & 7) & 1]
+
+    def _repeats(self, token: int, known: dict[object, bool]) -> bool:
+        """Say whether an object has a name twice after a token, or can only go on with such a name.
+
+        Args:
+            token: A token that the grammar allows.
+            known: The answers for states that were looked at already; it is added to.
+        """
+        if self._names is None:
+            return False
+        # 1. A name that is there already. A new name, or the beginning of one, is fine.
+        names = self._names.copy()
+        names.advance(self._vocabulary.bytes_of((token,)).decode("latin-1"))
+        if names.repeated or not names.rests():
+            return names.repeated
+        # 2. The beginning of a name that is there already: some other name must begin like this, too.
+        if names.state not in known:
+            after = Constraint(self._matcher.deep_copy(), self._vocabulary, None, names)
+            after._matcher.consume_token(token)
+            mask: bytes = after._matcher.compute_bitmask()
+            suspects = after._suspects(mask)
+            others = int.from_bytes(mask, "little").bit_count() > len(suspects)
+            known[names.state] = not others and all(after._repeats(suspect, known) for suspect in suspects)
+        return known[names.state]
 
     def _note(self, tokens: Sequence[int]) -> None:
         # A token may end within a character. Latin-1 takes every byte, and the outline looks at ASCII only.
         if self.outline is not None:
-            self.outline.advance(self._vocabulary.bytes_of(tokens).decode("latin-1"))
+            text = self._vocabulary.bytes_of(tokens).decode("latin-1")
+            self.outline.advance(text)
+            if self._names is not None:
+                self._names.advance(text)
+                if self._names.repeated:
+                    raise GenerationError(
+                        "the grammar cannot be followed any further: all names that an object may have are in it",
+                        hint="allow more names, or give them under `properties`",
+                    )
 
     def _check(self) -> None:
         if self._matcher.is_error():

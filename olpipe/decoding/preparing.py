@@ -10,6 +10,7 @@ from olpipe.decoding.answer import Answer
 from olpipe.decoding.constraint import Constraint
 from olpipe.decoding.decoder import Decoder
 from olpipe.decoding.logprobs import Scorer
+from olpipe.decoding.names import Names
 from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.reading import AnswerReader, Markers
 from olpipe.decoding.sampler import Sampler
@@ -121,7 +122,8 @@ class Preparer:
         constraint = splicer = None
         if request.guidance is not None:
             outline = Outline() if request.guidance.is_json else None
-            constraint = Constraint(self._grammars.matcher(request.guidance), self._vocabulary, outline)
+            names = Names() if self._grammars.makes_up_names(request.guidance) else None
+            constraint = Constraint(self._grammars.matcher(request.guidance), self._vocabulary, outline, names)
             splicer = _splicer(request.guidance)
         # 3. What reads thinking and tool calls, and how tokens are picked.
         reader = self._reader(request, prompt)

@@ -155,3 +155,26 @@ class Vocabulary:
         structure = ("".join(run) for length in (3, 2, 1) for run in product(STRUCTURE, repeat=length))
         encoded = ((self.encode(text), text) for text in (*structure, *FILLERS))
         return {tokens[0]: text for tokens, text in encoded if len(tokens) == 1}
+
+    @cached_property
+    def tokens_with_text(self) -> dict[str, list[int]]:
+        """The tokens of each text. Bytes beyond ASCII are one character each (Latin-1)."""
+        found: dict[str, list[int]] = {}
+        for token in range(self.tokenizer.vocab_size):
+            text = self.bytes_of((token,)).decode("latin-1")
+            if text:
+                found.setdefault(text, []).append(token)
+        return found
+
+    @cached_property
+    def closers(self) -> tuple[int, ...]:
+        """The tokens that have a quotation mark, so that they may close a JSON string."""
+        return self._with('"')
+
+    @cached_property
+    def separators(self) -> tuple[int, ...]:
+        """The tokens that have a comma, so that another part of a JSON text may begin in them."""
+        return self._with(",")
+
+    def _with(self, character: str) -> tuple[int, ...]:
+        return tuple(token for text, tokens in self.tokens_with_text.items() if character in text for token in tokens)

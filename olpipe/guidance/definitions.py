@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from olpipe.errors import SchemaError
 from olpipe.guidance import limits
-from olpipe.guidance.expand import Expander
+from olpipe.guidance.expand import Branch, Expander
+from olpipe.guidance.numbers import limit_passed
 from olpipe.guidance.places import Document, Place
 from olpipe.guidance.shapes import ArrayShape, ObjectShape, Places, Scalar, Shape
 from olpipe.guidance.shaping import shapes
@@ -30,6 +31,7 @@ class Definition:
         places: The schemas that apply together.
         shapes: The alternatives that they leave.
         reason: Why there are none, where there are none.
+        limit: The largest number that is generated, where there are none because all are beyond it; else None.
         height: How often its smallest value recurs; infinite when it has no finite value.
         group: Definitions with the same number refer to each other in a circle.
     """
@@ -37,6 +39,7 @@ class Definition:
     places: Places
     shapes: list[Shape]
     reason: str = ""
+    limit: int | float | None = None
     height: float = math.inf
     group: int = -1
 
@@ -86,7 +89,7 @@ class Definitions:
         found = [shape for branch in branches for shape in shapes(branch)]
         if not found and not reason:
             reason = f"no value satisfies `{places[0].path}`"
-        return Definition(places, found, reason)
+        return Definition(places, found, reason, None if found else _limit_passed(branches))
 
     def _group(self, root: Key) -> None:
         """Give definitions that refer to each other in a circle the same number.
@@ -177,6 +180,17 @@ class Definitions:
                 return None
             values += item.values
         return values
+
+
+def _limit_passed(branches: Iterable[Branch]) -> int | float | None:
+    """Return the largest number that is generated, where a branch has numbers, but only larger ones."""
+    for branch in branches:
+        schemas = [place.schema for place in branch.parts]
+        if {"integer", "number"} & branch.types and not any({"enum", "const"} & schema.keys() for schema in schemas):
+            limit = limit_passed(schemas, integer="number" not in branch.types)
+            if limit is not None:
+                return limit
+    return None
 
 
 def key(places: Iterable[Place]) -> Key:

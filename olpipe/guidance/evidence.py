@@ -7,7 +7,7 @@ value in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from olpipe.errors import SchemaError
@@ -71,6 +71,20 @@ def check_evidence_kinds(schema: Mapping[str, Any]) -> None:
         if not _can_be_filled(schema, name, kind):
             filled, hint = _NEEDS[kind]
             raise SchemaError(f'`{ANNOTATION} = "{kind}"` fills {filled}, and `{path}` cannot be one', hint=hint)
+
+
+def lacking(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Any] | None:
+    """Return a narrower schema: it takes only objects, and only those without some properties.
+
+    None means that no document satisfies it, that the model would have to make up names of properties, or that nobody
+    can tell.
+    """
+    narrower = {**schema, "type": "object", "properties": {**schema["properties"], **dict.fromkeys(names, False)}}
+    closed = narrower | {"additionalProperties": False} if "minProperties" in schema else narrower
+    try:
+        return narrower if Definitions(closed).top.height < math.inf else None
+    except SchemaError:
+        return None
 
 
 def _schemas(path: str, schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -10,7 +10,7 @@ from olpipe.errors import SchemaError
 from olpipe.generation import Guidance
 from olpipe.guidance import limits
 from olpipe.guidance.schema import valid_schema
-from olpipe.guidance.wire import wire_schema
+from olpipe.guidance.wire import makes_up_names, wire_schema
 
 MOST_GRAMMARS = 64
 """Compiled grammars that are kept."""
@@ -27,7 +27,7 @@ class Grammars:
 
     def __init__(self, tokenizer: llguidance.LLTokenizer) -> None:
         self._tokenizer = tokenizer
-        self._compiled: OrderedDict[tuple[str, str, tuple[str, ...]], llguidance.LLMatcher] = OrderedDict()
+        self._compiled: OrderedDict[tuple[str, str, tuple[str, ...]], tuple[llguidance.LLMatcher, bool]] = OrderedDict()
 
     def matcher(self, guidance: Guidance) -> llguidance.LLMatcher:
         """Return a new matcher, which follows one text from its beginning.
@@ -35,15 +35,25 @@ class Grammars:
         Raises:
             SchemaError: The guidance is too long, it cannot be compiled, or no text satisfies it.
         """
+        return self._find(guidance)[0].deep_copy()
+
+    def makes_up_names(self, guidance: Guidance) -> bool:
+        """Say whether the model makes up names of properties. The grammar does not keep these different.
+
+        Raises:
+            SchemaError: As `matcher` does.
+        """
+        return self._find(guidance)[1]
+
+    def _find(self, guidance: Guidance) -> tuple[llguidance.LLMatcher, bool]:
+        """Return a compiled grammar, and whether the model makes up names in it."""
         key = _key(guidance)
-        compiled = self._compiled.get(key)
-        if compiled is None:
-            compiled = self._compile(guidance)
-            self._compiled[key] = compiled
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(guidance)
             if len(self._compiled) > MOST_GRAMMARS:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
-        return compiled.deep_copy()
+        return self._compiled[key]
 
     def __len__(self) -> int:
         return len(self._compiled)
@@ -51,13 +61,13 @@ class Grammars:
     def __contains__(self, guidance: Guidance) -> bool:
         return _key(guidance) in self._compiled
 
-    def _compile(self, guidance: Guidance) -> llguidance.LLMatcher:
+    def _compile(self, guidance: Guidance) -> tuple[llguidance.LLMatcher, bool]:
         # 1. The grammar's own text.
         longest = limits.LONGEST_TEXT.get(guidance.kind, limits.LARGEST_SOURCE)
         if len(guidance.source) > longest:
             raise SchemaError(f"the {guidance.kind} has {len(guidance.source):,} characters, more than {longest:,}")
         try:
-            grammar = _grammar(guidance)
+            grammar, made_up = _grammar(guidance)
         except ValueError as error:
             raise SchemaError(f"the schema or grammar cannot be enforced: {error}") from error
         # 2. A matcher, within limits.
@@ -67,7 +77,7 @@ class Grammars:
         #    where an expression is beyond the limits. So the first token is tried on a copy.
         probe = matcher.deep_copy()
         if not matcher.is_error() and any(probe.compute_bitmask()) and not probe.is_error():
-            return matcher
+            return matcher, made_up
         reason = (matcher.get_error() or probe.get_error() or "nothing satisfies it").splitlines()[0]
         raise SchemaError(f"the schema or grammar cannot be enforced: {reason[:LONGEST_REASON]}")
 
@@ -77,20 +87,17 @@ def _key(guidance: Guidance) -> tuple[str, str, tuple[str, ...]]:
     return (guidance.kind, guidance.source, tuple(name for name, _ in guidance.constants))
 
 
-def _grammar(guidance: Guidance) -> str:
-    """Return the text of a grammar, as the grammar engine reads it.
+def _grammar(guidance: Guidance) -> tuple[str, bool]:
+    """Return the text of a grammar, as the grammar engine reads it, and whether the model makes up names in it.
 
     Raises:
         SchemaError: The schema is not valid or cannot be enforced.
         ValueError: The expression or the grammar is not well formed.
     """
-    grammar: str
     if guidance.kind == "regex":
-        grammar = llguidance.LLMatcher.grammar_from_regex(guidance.source)
-    elif guidance.kind == "lark":
-        grammar = llguidance.LLMatcher.grammar_from_lark(guidance.source)
-    else:
-        schema = valid_schema(guidance.source) if guidance.kind == "json_schema" else {"type": "object"}
-        wire = wire_schema(schema, without=[name for name, _ in guidance.constants])
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(wire, overrides=_COMPACT)
-    return grammar
+        return llguidance.LLMatcher.grammar_from_regex(guidance.source), False
+    if guidance.kind == "lark":
+        return llguidance.LLMatcher.grammar_from_lark(guidance.source), False
+    schema = valid_schema(guidance.source) if guidance.kind == "json_schema" else {"type": "object"}
+    wire = wire_schema(schema, without=[name for name, _ in guidance.constants])
+    return llguidance.LLMatcher.grammar_from_json_schema(wire, overrides=_COMPACT), makes_up_names(wire)

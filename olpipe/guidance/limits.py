@@ -47,6 +47,9 @@ MOST_ITEMS = 64
 MOST_CHARACTERS = 2_000
 """Most characters of a string for which the schema gives no bound."""
 
+MOST_COUNTED_NAMES = 500
+"""Most names that are counted to see whether a pattern allows as many as `minProperties` asks for."""
+
 SHORTER_CAPS = (MOST_CHARACTERS, 200, 40)
 """The bounds to try for a string with a pattern, one after the other, until the grammar engine copes with one."""
 

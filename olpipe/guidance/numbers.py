@@ -48,6 +48,20 @@ def number_scalars(schemas: Iterable[Mapping[str, Any]], *, integer: bool, exclu
     return [_range(start * step, end * step, step) for start, end in ranges]
 
 
+def limit_passed(schemas: Iterable[Mapping[str, Any]], *, integer: bool) -> int | float | None:
+    """Return the largest number that is generated, where the bounds leave only numbers beyond it, else None."""
+    schemas = list(schemas)
+    low, _ = _bound(schemas, "minimum", "exclusiveMinimum", max)
+    high, _ = _bound(schemas, "maximum", "exclusiveMaximum", min)
+    if low is not None and high is not None and low > high:
+        return None
+    steps = [_exact(schema["multipleOf"]) for schema in schemas if "multipleOf" in schema]
+    bounds = [bound for bound in (low, high) if bound is not None]
+    largest = _largest(_common(steps) if steps else None, integer, bounds)
+    passed = (low is not None and low > largest) or (high is not None and high < -largest)
+    return _written(largest) if passed else None
+
+
 def _is_number(value: Any) -> bool:
     """Say whether a value is a number in JSON. In Python, `True` is one, too."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -10,7 +10,7 @@ from olpipe.errors import SchemaError
 from olpipe.guidance import limits
 from olpipe.guidance.expand import Branch
 from olpipe.guidance.formats import FORMATS
-from olpipe.guidance.patterns import explosive, satisfiable, translate
+from olpipe.guidance.patterns import explosive, satisfiable, some_texts, translate
 from olpipe.guidance.places import Place
 from olpipe.guidance.shapes import ObjectShape, Places
 
@@ -38,10 +38,29 @@ def object_shapes(branch: Branch) -> Iterator[ObjectShape]:
         forbidden=branch.forbidden,
     )
     # 2. The model makes up further names only where the schema names no property, or too few.
-    if len(names) < least or not names:
+    if len(names) < least or not (names or _is_empty(parts)):
         shape.maps = _maps(parts)
-    if shape.most is None or shape.least <= shape.most:
+    if (shape.most is None or shape.least <= shape.most) and _has_enough_names(shape):
         yield shape
+
+
+def _is_empty(parts: Sequence[Place]) -> bool:
+    """Say whether an object is given as one without properties: `properties` is `{}`, and nothing is said of others."""
+    others = {"additionalProperties", "patternProperties", "propertyNames", "unevaluatedProperties"}
+    given = any(place.schema.get("properties") == {} for place in parts)
+    return given and not any(others & place.schema.keys() for place in parts)
+
+
+def _has_enough_names(shape: ObjectShape) -> bool:
+    """Say whether there are as many different names as `minProperties` asks for. Of very many, nobody counts them."""
+    missing = min(shape.least - len(shape.properties), limits.MOST_COUNTED_NAMES)
+    if missing <= 0 or any(not expression for expression, _ in shape.maps):
+        return True
+    taken = shape.properties.keys() | shape.forbidden
+    found: set[str] = set()
+    for expression, _ in shape.maps:
+        found |= some_texts(expression, missing + len(taken)) - taken
+    return len(found) >= missing
 
 
 def _names(branch: Branch) -> list[str]:
@@ -118,6 +137,11 @@ def _maps(parts: Sequence[Place]) -> list[tuple[str, Places]]:
     if open_names and len(name_patterns) < 2:
         pattern = name_patterns[0] if name_patterns else ""
         return [(pattern, _further(parts, None))]
+    if open_names:
+        raise SchemaError(
+            f"`{parts[0].path}.propertyNames` cannot be enforced: it says several things about names",
+            hint="write one `pattern` that says it all, such as `^a.{0,4}$`",
+        )
     if name_patterns:
         raise SchemaError(f"`{parts[0].path}.propertyNames` and `patternProperties` together cannot be enforced")
     # 2. With `patternProperties`, these expressions. One that overlaps an earlier one is left out.

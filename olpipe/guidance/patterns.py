@@ -255,6 +255,26 @@ def satisfiable(patterns: Sequence[str], shortest: int, longest: int) -> bool:
     raise SchemaError(f"the pattern `{patterns[0]}` cannot be enforced: {' '.join(message.split())[:200]}")
 
 
+def some_texts(expression: str, most: int) -> set[str]:
+    """Return texts that satisfy an expression: as many as `most`, or all of them where they are fewer."""
+    start = _compiled(string_schema([expression], 0, limits.MOST_CHARACTERS))
+    found: set[str] = set()
+    waiting = [(start, b"")]
+    while waiting and len(found) < most:
+        matcher, text = waiting.pop()
+        if len(text) > 1 and matcher.is_accepting():
+            found.add(json.loads(text))
+            continue
+        mask = matcher.compute_bitmask()
+        following = [byte for byte in range(256) if mask[byte >> 3] >> (byte & 7) & 1]
+        following.sort(key=lambda byte: byte == ord('"'))  # the last one goes on first, so that texts end early
+        for byte in following[-most - 1 :]:
+            after = matcher.deep_copy()
+            after.consume_token(byte)
+            waiting.append((after, text + bytes((byte,))))
+    return found
+
+
 def _compiled(schema: Mapping[str, object]) -> Any:
     """Return a matcher of a wire schema whose tokens are single bytes."""
     import llguidance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,23 @@ class ObjectShape:
     least: int = 0
     most: int | None = None
     forbidden: frozenset[str] = frozenset()
+
+    def without(self, known: Set[str]) -> ObjectShape | None:
+        """Return what is left when properties with these names are put in; None where they may not be.
+
+        They count in `minProperties` and `maxProperties`, and no other property may have their names.
+        """
+        most = None if self.most is None else self.most - len(known)
+        if known & self.forbidden or (most is not None and most < len(self.required - known)):
+            return None
+        return ObjectShape(
+            {name: places for name, places in self.properties.items() if name not in known},
+            self.required - known,
+            self.maps,
+            max(0, self.least - len(known)),
+            most,
+            self.forbidden | known,
+        )
 
 
 Shape = Scalar | ArrayShape | ObjectShape

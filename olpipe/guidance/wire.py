@@ -15,7 +15,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from olpipe.errors import SchemaError
+from olpipe.errors import SchemaError, nearest
 from olpipe.guidance import limits
 from olpipe.guidance.definitions import Definition, Definitions, key, needed
 from olpipe.guidance.shapes import ArrayShape, ObjectShape, Places, Scalar, Shape
@@ -38,7 +38,7 @@ def wire_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> 
     # 1. Take the schema apart. A definition of infinite height has no finite value.
     definitions = Definitions(schema)
     if definitions.top.height == math.inf:
-        raise SchemaError(f"no document satisfies the schema: {_reason(definitions)}")
+        raise _unsatisfiable(definitions)
     # 2. Write it with as much recursion as possible. Each further level multiplies the size of the wire schema.
     for levels in limits.NESTINGS:
         writer = _Writer(definitions, max(levels, int(definitions.top.height)), frozenset(without))
@@ -49,21 +49,37 @@ def wire_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> 
     raise SchemaError(f"the schema comes to more than {limits.MOST_WIRE_NODES} parts", hint="make it smaller")
 
 
-def _reason(definitions: Definitions) -> str:
-    """Say which part of an unsatisfiable schema allows no value.
+def _unsatisfiable(definitions: Definitions) -> SchemaError:
+    """Return an error that says which part of an unsatisfiable schema allows no value.
 
     The search begins at the root. From each definition it goes on to a part that every value must have, but that has
     no value.
     """
+    nothing = "no document satisfies the schema: "
     definition, seen = definitions.top, set()
+    where, part, parent = "$", definition.places, None
     while definition.shapes and id(definition) not in seen:
         seen.add(id(definition))
-        parts = map(definitions.of, needed(definition.shapes[0]))
-        missing = next((part for part in parts if part.height == math.inf), None)
+        parent = definition.shapes[0]
+        missing = next((one for one in needed(parent) if definitions.of(one).height == math.inf), None)
         if missing is None:
-            return f"`{definition.places[0].path}` asks for more items or properties than there can be"
-        definition = missing
-    return definition.reason or f"`{definition.places[0].path}` needs itself without end"
+            path = definition.places[0].path
+            return SchemaError(f"{nothing}`{path}` asks for more items or properties than there can be")
+        where, part, definition = definition.places[0].path, missing, definitions.of(missing)
+    # 1. A limit of ours is not the schema's fault.
+    if definition.limit is not None:
+        path = definition.places[0].path
+        return SchemaError(
+            f"`{path}` allows only numbers beyond {definition.limit}, which olpipe does not generate",
+            hint="ask for a string with a `pattern`, because many programs round such numbers",
+        )
+    # 2. A name that is required, and that nothing allows.
+    if isinstance(parent, ObjectShape) and any(place.raw is False for place in part):
+        name = next(name for name, places in parent.properties.items() if places is part)
+        close = nearest(name, (other for other in parent.properties if other not in parent.required), limit=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"put `{name}` under `properties`"
+        return SchemaError(f"{nothing}`{name}` is required at `{where}`, but {definition.reason}", hint=hint)
+    return SchemaError(f"{nothing}{definition.reason or f'`{definition.places[0].path}` needs itself without end'}")
 
 
 class _TooLarge(Exception):
@@ -90,6 +106,9 @@ class _Writer:
         """Return the wire schema."""
         top = self._definitions.top
         wire = self._alternatives(top, self._levels, 0, self._without)
+        if wire == {"anyOf": []}:
+            known = ", ".join(f"`{name}`" for name in sorted(self._without))
+            raise SchemaError(f"the schema has no room for {known} together with what it requires")
         while self._waiting:
             name, definition, levels = self._waiting.pop()
             self._shared[name] = self._alternatives(definition, levels, 0, frozenset())
@@ -125,17 +144,19 @@ class _Writer:
         written: list[dict[str, Any]] = []
         for shape in possible:
             self._count()
-            written += self._shape(shape, definition, levels, depth, without)
+            if without and isinstance(shape, ObjectShape):
+                left = shape.without(without)
+                written += [] if left is None else self._shape(left, definition, levels, depth)
+            else:
+                written += self._shape(shape, definition, levels, depth)
         return written[0] if len(written) == 1 else {"anyOf": written}
 
-    def _shape(
-        self, shape: Shape, parent: Definition, levels: int, depth: int, without: frozenset[str]
-    ) -> list[dict[str, Any]]:
+    def _shape(self, shape: Shape, parent: Definition, levels: int, depth: int) -> list[dict[str, Any]]:
         if isinstance(shape, Scalar):
             return [dict(shape.wire)]
         if isinstance(shape, ArrayShape):
             return self._array(shape, parent, levels, depth)
-        return [self._object(shape, parent, levels, depth, without)]
+        return [self._object(shape, parent, levels, depth)]
 
     def _fits(self, child: Places, parent: Definition, levels: int) -> bool:
         """Say whether a part has a value that recurs no more often than the levels allow."""
@@ -164,9 +185,7 @@ class _Writer:
         wire["maxItems"] = most
         return [wire] if values is None else _arrangements(wire, values)
 
-    def _object(
-        self, shape: ObjectShape, parent: Definition, levels: int, depth: int, without: frozenset[str]
-    ) -> dict[str, Any]:
+    def _object(self, shape: ObjectShape, parent: Definition, levels: int, depth: int) -> dict[str, Any]:
         # 1. The names: those whose values fit, and of optional names only as many as the object may have.
         names = [name for name, child in shape.properties.items() if self._fits(child, parent, levels)]
         required = self._required(shape, names)
@@ -174,14 +193,9 @@ class _Writer:
             spare = shape.most - len(required)
             optional = [name for name in names if name not in required][:spare]
             names = [name for name in names if name in required or name in optional]
-        # 2. Their schemas, without the properties whose values are known.
-        properties = {
-            name: self._reference(shape.properties[name], parent, levels, depth)
-            for name in names
-            if name not in without
-        }
+        # 2. Their schemas.
+        properties = {name: self._reference(shape.properties[name], parent, levels, depth) for name in names}
         wire: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-        required = [name for name in required if name not in without]
         if required:
             wire["required"] = required
         # 3. Names that the model makes up, where the object may have more names than the schema gives.
@@ -200,18 +214,34 @@ class _Writer:
     def _further(self, wire: dict[str, Any], shape: ObjectShape, maps: list[tuple[str, dict[str, Any]]]) -> None:
         """Allow names that the schema does not give, each with the schema of its value.
 
-        An empty expression stands for any name. A forbidden name gets the schema `false`.
+        An empty expression stands for any name that is not empty. A forbidden name gets the schema `false`.
         """
+        forbidden = set(shape.forbidden)
         for expression, child in maps:
             if expression:
                 wire.setdefault("patternProperties", {})[expression] = child
             else:
                 wire["additionalProperties"] = child
-        wire["properties"] |= dict.fromkeys(sorted(shape.forbidden), False)
+                forbidden |= {""} - wire["properties"].keys()
+        wire["properties"] |= dict.fromkeys(sorted(forbidden), False)
         if shape.least > len(wire.get("required", ())):
             wire["minProperties"] = shape.least
         if shape.most is not None:
             wire["maxProperties"] = shape.most
+
+
+def makes_up_names(wire: Mapping[str, Any]) -> bool:
+    """Say whether the model makes up names of properties in documents of a wire schema."""
+    waiting: list[Any] = [wire]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            if "patternProperties" in part or isinstance(part.get("additionalProperties"), Mapping):
+                return True
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return False
 
 
 def _arrangements(wire: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from olpipe.decoding.answer import Answer
 from olpipe.decoding.constraint import Constraint
 from olpipe.decoding.decoder import Decoder, Run
 from olpipe.decoding.logprobs import Scorer
+from olpipe.decoding.names import Names
 from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.steps import FreeSteps, GuidedSteps, Picker, Step
@@ -78,8 +79,9 @@ class TinyModel:
         return GeneratorSequence(self._runtime, self._model, max_length=max_length)
 
     def constraint(self, schema):
-        matcher = self.grammars.matcher(Guidance("json_schema", json.dumps(schema)))
-        return Constraint(matcher, self.vocabulary, Outline())
+        guidance = Guidance("json_schema", json.dumps(schema))
+        names = Names() if self.grammars.makes_up_names(guidance) else None
+        return Constraint(self.grammars.matcher(guidance), self.vocabulary, Outline(), names)
 
     def pattern(self, expression):
         return Constraint(self.grammars.matcher(Guidance("regex", expression)), self.vocabulary, None)

@@ -104,6 +104,10 @@ def test_the_grammar_allows_what_it_should_and_refuses_the_rest(grammars, schema
             r"`\$` asks for more items",
         ),
         ({"properties": {"a": {}}, "type": "object", "minProperties": 2, "additionalProperties": False}, r"`\$` asks"),
+        (
+            {"type": "object", "properties": {"a": {}}, "required": ["b"], "additionalProperties": False},
+            r"`b` is required at `\$`, but `\$\.additionalProperties` allows nothing",
+        ),
     ],
 )
 def test_a_schema_that_nothing_satisfies_is_refused_with_the_reason(schema, message):
@@ -122,6 +126,10 @@ def test_a_schema_that_nothing_satisfies_is_refused_with_the_reason(schema, mess
             {"items": {"$ref": "https://example.org/s"}, "type": "array"},
             r"`\$\.items\.\$ref` refers to `https://example",
         ),
+        (
+            {"type": "object", "propertyNames": {"pattern": "^a", "maxLength": 5}, "minProperties": 1},
+            r"^`\$\.propertyNames` cannot be enforced: it says several things about names$",
+        ),
         ({"$ref": "#"}, r"`\$` refers to itself and says nothing else"),
         ({"type": "array", "not": {"const": [1]}}, r"`\$` excludes an array by its value"),
     ],
@@ -129,6 +137,33 @@ def test_a_schema_that_nothing_satisfies_is_refused_with_the_reason(schema, mess
 def test_what_cannot_be_held_is_refused_with_its_path(schema, message):
     with pytest.raises(SchemaError, match=message):
         wire_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "limit"),
+    [
+        ({"type": "integer", "minimum": 1e20, "maximum": 1e22}, 9007199254740991),
+        ({"type": "integer", "minimum": 12345678901234567890}, 9007199254740991),
+        ({"type": "integer", "maximum": -(10**17)}, 9007199254740991),
+        ({"type": "number", "exclusiveMinimum": 1e16}, 1000000000000000),
+        ({"type": ["number", "integer"], "multipleOf": 0.5, "minimum": 1e15}, 500000000000000),
+    ],
+)
+def test_numbers_beyond_a_limit_are_not_called_impossible(bounds, limit):
+    schema = {"type": "object", "properties": {"n": bounds}, "required": ["n"]}
+    with pytest.raises(SchemaError) as caught:
+        wire_schema(schema)
+    assert (
+        caught.value.message == f"`$.properties.n` allows only numbers beyond {limit}, which olpipe does not generate"
+    )
+    assert caught.value.hint == "ask for a string with a `pattern`, because many programs round such numbers"
+
+
+def test_a_required_name_that_is_nearly_a_property_is_offered():
+    schema = {"type": "object", "properties": {"caption": {}}, "required": ["captoin"], "additionalProperties": False}
+    with pytest.raises(SchemaError) as caught:
+        wire_schema(schema)
+    assert caught.value.hint == "did you mean `caption`?"
 
 
 def test_an_optional_part_that_nothing_satisfies_is_left_out(grammars):
@@ -191,6 +226,94 @@ def test_known_properties_are_left_out():
     wire = wire_schema(schema, without=("b",))
     assert list(wire["properties"]) == ["a", "c"]
     assert wire["required"] == ["c"]
+
+
+COUNTED = {"type": "object", "properties": {"b": {"const": 1}, "a": {"const": 2}}, "maxProperties": 1}
+OPEN = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": {"const": 1},
+    "minProperties": 2,
+    "maxProperties": 2,
+}
+EITHER = {
+    "type": "object",
+    "properties": {"a": {}, "b": {"const": 1}, "c": {"const": 1}},
+    "oneOf": [{"required": ["a", "b"]}, {"required": ["c"], "properties": {"a": False}}],
+    "unevaluatedProperties": False,
+}
+
+
+# (schema, a document without the known value of `a`, one that is not allowed)
+@pytest.mark.parametrize(
+    ("schema", "inside", "outside"),
+    [
+        (OPEN, {"x": 1}, {"x": 1, "y": 1}),
+        (OPEN, {"x": 1}, {}),
+        (OPEN, {"x": 1}, {"a": 1}),
+        (COUNTED, {}, {"b": 1}),
+        (COUNTED | {"maxProperties": 2}, {"b": 1}, {"b": 1, "a": 2}),
+        (COUNTED | {"maxProperties": 2, "minProperties": 2}, {"b": 1}, {}),
+        ({"properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"]}, "type": "object"}, {"b": 1}, {}),
+        (EITHER, {"b": 1}, {"c": 1}),
+    ],
+)
+def test_known_properties_count_and_cannot_be_written_again(grammars, schema, inside, outside):
+    guidance = Guidance("json_schema", json.dumps(schema), constants=(("a", "2"),))
+
+    def fits(value):
+        data = list(json.dumps(value, separators=(",", ":")).encode())
+        matcher = grammars.matcher(guidance)
+        return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
+
+    jsonschema.Draft202012Validator(schema).validate(inside | {"a": 2})
+    assert fits(inside)
+    assert not fits(outside)
+
+
+def test_known_properties_that_the_schema_has_no_room_for_are_refused():
+    schema = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b"], "maxProperties": 1}
+    with pytest.raises(SchemaError, match=r"^the schema has no room for `a` together with what it requires$"):
+        wire_schema(schema, without=["a"])
+
+
+@pytest.mark.parametrize("schema", [{"type": "object", "properties": {}}, {"properties": {}, "title": "Empty"}])
+def test_an_object_that_is_given_without_properties_has_none(grammars, schema):
+    assert accepts(grammars, schema, {})
+    assert not accepts(grammars, schema, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"type": "object", "properties": {}, "additionalProperties": True},
+        {"type": "object", "properties": {}, "minProperties": 1},
+        {"type": "object", "properties": {}, "patternProperties": {"^a": {}}},
+    ],
+)
+def test_names_are_made_up_where_the_schema_asks_for_them_but_no_empty_name(grammars, schema):
+    assert accepts(grammars, schema, {"a": 1})
+    assert not accepts(grammars, schema, {"": 1})
+
+
+def test_an_empty_name_that_the_schema_gives_is_kept(grammars):
+    schema = {"type": "object", "properties": {"": {"const": 1}}, "additionalProperties": {}, "minProperties": 2}
+    assert accepts(grammars, schema, {"": 1, "a": 1})
+
+
+@pytest.mark.parametrize(
+    ("expression", "least", "possible"),
+    [("^[abc]$", 3, True), ("^[abc]$", 4, False), ("^(aa?|b)$", 3, True), ("^(aa?|b)$", 4, False), ("^a", 50, True)],
+)
+def test_a_map_cannot_ask_for_more_names_than_its_pattern_allows(expression, least, possible):
+    schema = {"type": "object", "patternProperties": {expression: {}}, "minProperties": least}
+    if possible:
+        assert wire_schema(schema)["minProperties"] == least
+        return
+    with pytest.raises(SchemaError, match="no document satisfies the schema"):
+        wire_schema(schema)
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)
