@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,7 @@ from olpipe.generation import Timings, Usage
 from olpipe.image import Box
 
 LONGEST_NAME = 40
-"""Most characters of a name in evidence: the recipes that ship take no longer ones."""
+"""Most characters of a name in evidence. Longer ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Label:
 
     name: str
     score: float
+
+
+def best_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Return each name once, with its best score, the surest first. Names that differ only in case are equal."""
+    best: dict[str, Label] = {}
+    for label in labels:
+        first = best.setdefault(label.name.casefold(), label)
+        if label.score > first.score:
+            best[label.name.casefold()] = Label(first.name, label.score)
+    return tuple(sorted(best.values(), key=lambda label: -label.score))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +91,9 @@ class Evidence:
                 raise TypeError(f"`{name}` of evidence is a tuple of `{expected.__name__}`, not of {wrong[0]!r}")
 
     def __add__(self, other: Evidence) -> Evidence:
-        known = {label.name for label in self.tags}
-        more = tuple(label for label in other.tags if label.name not in known)
-        return Evidence(self.objects + other.objects, self.tags + more, self.texts + other.texts)
+        """Return the evidence of several photos. That of one photo is made by `olpipe.perception.merge`."""
+        tags = best_labels(self.tags + other.tags) if self.tags and other.tags else self.tags + other.tags
+        return Evidence(self.objects + other.objects, tags, self.texts + other.texts)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evidence:

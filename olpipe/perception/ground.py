@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import re
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 from olpipe.errors import UsageError
-from olpipe.generation import GenerateRequest, Guidance
-from olpipe.guidance.evidence import check_evidence_kinds, evidence_kinds
-from olpipe.guidance.judge import judge
-from olpipe.guidance.schema import valid_schema
+from olpipe.generation import GenerateRequest
 from olpipe.image import USUAL_PIXELS, DecodedImage
 from olpipe.imaging.decode import fit
 from olpipe.interfaces import Perceiver
 from olpipe.messages import ImagePart, Message, Part, TextPart
 from olpipe.model import ModelBundle
-from olpipe.perception.checks import check_evidence
+from olpipe.perception.checks import sound
 from olpipe.perception.evidence_cache import EvidenceCache
+from olpipe.perception.known import with_known_values
+from olpipe.perception.merge import merge
 from olpipe.perception.names import names_in
 from olpipe.perception.prompt import describe
-from olpipe.record import Detection, Evidence
+from olpipe.record import Evidence
 from olpipe.registry import Registry
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+logger = logging.getLogger(__name__)
 
 
 class Grounder:
@@ -64,6 +62,8 @@ class Grounder:
         self._model = bundle.name
         self._sees = "vision" in bundle.config.capabilities
         self._cache = cache
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
 
     def sizes(self, model_pixels: int) -> frozenset[int]:
         """Return the numbers of pixels that photos are needed in, given how many the model can use."""
@@ -101,27 +101,28 @@ class Grounder:
         evidence = Evidence()
         for message in request.messages:
             seen = [(image, self._perceive(image)) for image in message.images]
-            messages.append(_with_evidence(message, seen, keep_images=self._sees))
+            lines = [_line(found, image, raw=request.raw) for image, found in seen]
+            messages.append(_with_lines(message, lines, keep_images=self._sees))
             spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
             if seen:  # the answer is about the photos that were shown last
                 evidence = sum((found for _, found in seen), Evidence())
         # 2. Values that are known from the evidence need not be generated
-        guidance = None if request.guidance is None else _with_constants(request.guidance, evidence.renamed(words))
+        guidance = None if request.guidance is None else with_known_values(request.guidance, evidence.renamed(words))
         # 3. A model that does not see must not name things that were not found
         avoid = () if self._sees else _not_found(self._words, " ".join(spoken))
         grounded = replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
         return _scaled_down(grounded, model_pixels)
 
     def _perceive(self, image: DecodedImage) -> Evidence:
-        found = Evidence()
+        founds = []
         for perceiver in self.perceivers:
             shown = fit(image, perceiver.fit_pixels)
             if self._cache is None:
-                found += self._look(perceiver, shown)
+                founds.append(self._look(perceiver, shown))
             else:
                 key = (shown.digest(), perceiver.name, perceiver.version)
-                found += self._cache.get(*key, partial(self._look, perceiver, shown))
-        return found
+                founds.append(self._cache.get(*key, partial(self._look, perceiver, shown)))
+        return merge(founds)
 
     def _words_of(self, perceiver: Perceiver) -> Mapping[str, Collection[str]]:
         with self._registry.blaming(perceiver.name):
@@ -131,13 +132,20 @@ class Grounder:
             return words
 
     def _look(self, perceiver: Perceiver, image: DecodedImage) -> Evidence:
-        """Show an image to one perceiver. Errors of its own code name it."""
+        """Show an image to one perceiver, and keep what is sound. Errors of its own code name it."""
         with self._registry.blaming(perceiver.name):
             found = perceiver.perceive(image)
             if not isinstance(found, Evidence):
                 raise TypeError(f"it gave a {type(found).__name__} where `Evidence` is expected")
-            check_evidence(found, image.width, image.height)
-            return found
+        return sound(found, image.width, image.height, partial(self._tell, perceiver.name))
+
+    def _tell(self, name: str, wrong: str) -> None:
+        """Warn of wrong evidence, once for each perceiver: it may be wrong in the same way in every photo."""
+        with self._lock:
+            level = logging.DEBUG if name in self._told else logging.WARNING
+            self._told.add(name)
+        whose = self._registry.whose(name)
+        logger.log(level, "%s breaks a rule: %s; what is wrong is left out, and only the first is told", whose, wrong)
 
 
 def _scaled_down(request: GenerateRequest, pixels: int) -> GenerateRequest:
@@ -165,15 +173,25 @@ def _unread(evidence: Evidence) -> Evidence:
     return replace(evidence, texts=())
 
 
-def _with_evidence(message: Message, seen: Sequence[tuple[DecodedImage, Evidence]], *, keep_images: bool) -> Message:
+def _line(evidence: Evidence, image: DecodedImage, *, raw: bool) -> str:
+    """Return what the model is told of a photo.
+
+    In a raw prompt, special tokens are written as texts. So what begins one is written as a number there: the words of
+    a photo must not become a special token.
+    """
+    line = describe(evidence, *_size(image))
+    return line.replace("<", "\\u003c").replace("[", "\\u005b") if raw else line
+
+
+def _with_lines(message: Message, lines: Sequence[str], *, keep_images: bool) -> Message:
     """Put a line of text in place of each photo, or after it where photos are kept."""
-    lines = iter(TextPart(describe(evidence, *_size(image))) for image, evidence in seen)
+    left = iter(lines)
     parts: list[Part] = []
     for part in message.parts:
         if keep_images or not isinstance(part, ImagePart):
             parts.append(part)
         if isinstance(part, ImagePart):
-            parts.append(next(lines))
+            parts.append(TextPart(next(left)))
     return replace(message, parts=tuple(parts))
 
 
@@ -196,82 +214,3 @@ def _not_found(looked_for: Iterable[Mapping[str, Collection[str]]], spoken: str)
             is_said = (" " in name and name in text) or not said.isdisjoint(words)
             (found if is_said else missed).update(words)
     return tuple(sorted(missed - found))
-
-
-def _with_constants(guidance: Guidance, evidence: Evidence) -> Guidance:
-    """Add the values of all marked properties. A value that the schema would refuse is left to the model."""
-    if guidance.kind != "json_schema":
-        return guidance
-    known = dict(guidance.constants)
-    for name, kind, schema, validator in _marked(guidance.source):
-        if name not in known:
-            value = _fitting(_values(kind, evidence, schema), validator)
-            if value is not None:
-                known[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return replace(guidance, constants=tuple(known.items()))
-
-
-@lru_cache(maxsize=64)
-def _marked(source: str) -> tuple[tuple[str, str, Any, Validator], ...]:
-    """Return the properties that evidence fills: name, kind of evidence, schema, and a validator for the value.
-
-    Raises:
-        SchemaError: The schema is not valid, or evidence cannot fill what it marks.
-    """
-    schema = valid_schema(source)
-    check_evidence_kinds(schema)
-    properties, whole = schema.get("properties", {}), judge(schema)
-    return tuple(
-        (name, kind, properties[name], whole.evolve(schema=properties[name]))
-        for name, kind in evidence_kinds(schema).items()
-    )
-
-
-def _values(kind: str, evidence: Evidence, schema: Mapping[str, Any]) -> list[Any]:
-    """Return everything that was found of a kind, the surest first; texts come in the order of reading."""
-    if kind == "tags":
-        return [label.name for label in evidence.tags]
-    if kind == "texts":
-        return [text.text for text in evidence.texts]
-    tags_schema = _inner(schema, "items", "properties", "tags")
-    return [_object(detection, tags_schema) for detection in evidence.objects]
-
-
-def _object(detection: Detection, tags_schema: Mapping[str, Any]) -> dict[str, Any]:
-    box = detection.box
-    tags = _room_for(detection.tags, tags_schema)
-    return {"x": box.x, "y": box.y, "w": box.w, "h": box.h, "type": detection.label, "tags": tags}
-
-
-def _room_for(names: Iterable[str], schema: Mapping[str, Any]) -> list[str]:
-    """Return the names of an object that the schema of its tags has room for, the surest first."""
-    items = _inner(schema, "items")
-    longest = items.get("maxLength")
-    choices = items.get("enum")
-    fitting = [
-        name for name in names if (longest is None or len(name) <= longest) and (choices is None or name in choices)
-    ]
-    return fitting[: schema.get("maxItems")]
-
-
-def _fitting(values: list[Any], validator: Validator) -> list[Any] | None:
-    """Return the values that a schema of an array has room for; None where it refuses what is left of them."""
-    if validator.is_valid(values):
-        return values
-    # 1. Leave out what is wrong on its own
-    wrong = {error.absolute_path[0] for error in validator.iter_errors(values) if error.absolute_path}
-    values = [value for index, value in enumerate(values) if index not in wrong]
-    # 2. Leave out what comes again, where all must be different, and what is too much
-    errors = list(validator.iter_errors(values))
-    if any(error.validator == "uniqueItems" for error in errors):
-        values = [value for index, value in enumerate(values) if value not in values[:index]]
-    values = values[: min((error.validator_value for error in errors if error.validator == "maxItems"), default=None)]
-    return values if validator.is_valid(values) else None
-
-
-def _inner(schema: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return a schema inside a schema; an empty one where there is none, or where it is just `true` or `false`."""
-    for key in keys:
-        found = schema.get(key)
-        schema = found if isinstance(found, Mapping) else {}
-    return schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,20 @@ SMALL = 0.01
 
 LARGE = 0.3
 """Things that fill more of the photo than this are seen `close up`; people nearly always mention them."""
+
+
+LONGEST_TEXT = 200
+"""Most characters of a text in the photo that are said. A longer one ends with `…`."""
+
+LONGEST_TEXTS = 1000
+"""Most characters of all texts together. Those that come later are not said."""
+
+MOST_WORDS = 4
+"""A name with more words than this is quoted: it may be a sentence that was written to be obeyed."""
+
+_PLAIN = re.compile(rf"[\w'’&./+-]+( [\w'’&./+-]+){{0,{MOST_WORDS - 1}}}")
+_JOINERS = "\u200c\u200d"
+"""Characters that cannot be seen, but belong to the spelling of Persian words and of emoji."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,9 @@ class Thing:
 def describe(evidence: Evidence, width: int, height: int) -> str:
     """Return one line: first things with boxes, largest first, then all other tags, then words in the photo.
 
+    Names that are not plain words are quoted, and so are all words in the photo. Nothing in them can end the quotes or
+    the line.
+
     Args:
         evidence: What perceivers found.
         width: Width of the photo in pixels.
@@ -69,8 +87,8 @@ def describe(evidence: Evidence, width: int, height: int) -> str:
     found = things(evidence, width, height)
     named = {thing.label for thing in found}
     parts = [_words(thing) for thing in found]
-    parts += [_maybe(label.score >= UNSURE) + label.name for label in evidence.tags if label.name not in named]
-    if read := [_quoted(text.text) for text in evidence.texts if text.text.strip()]:
+    parts += [_maybe(label.score >= UNSURE) + _name(label.name) for label in evidence.tags if label.name not in named]
+    if read := _read([text.text for text in evidence.texts]):
         parts.append(f"it reads {' '.join(read)}")
     return "photo: " + (", ".join(parts) or NOTHING)
 
@@ -95,13 +113,43 @@ def things(evidence: Evidence, width: int, height: int) -> list[Thing]:
 
 def _words(thing: Thing) -> str:
     size = "small " if thing.is_small else ""
-    name = f"{number(thing.count)} {size}{plural(thing.label)}" if thing.count > 1 else f"{size}{thing.label}"
+    label = _name(thing.label)
+    name = f"{size}{label}"
+    if thing.count > 1:
+        name = f"{number(thing.count)} {size}{plural(label) if label == thing.label else label}"
     return f"{_maybe(thing.is_sure)}{name}{' close up' if thing.is_large else ''} ({thing.place})"
 
 
+def _name(name: str) -> str:
+    """Return a name of a few plain words as it is, and any other name quoted."""
+    return name if _PLAIN.fullmatch(name) else _quoted(name)
+
+
+def _read(texts: Sequence[str]) -> list[str]:
+    """Return the words in the photo, each text quoted, as far as there is room for them."""
+    room = LONGEST_TEXTS
+    read = []
+    for text in (" ".join(text.split()) for text in texts):
+        said = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+        room -= len(said)
+        if room < 0:
+            break
+        if said:
+            read.append(_quoted(said))
+    return read
+
+
 def _quoted(text: str) -> str:
-    """Return words from a photo as a quoted text on one line, which nothing in the words can end."""
-    return json.dumps(" ".join(text.split()), ensure_ascii=False)
+    """Return a text in quotes on one line, which nothing in the text can end.
+
+    It is written as in JSON. Characters that cannot be seen are written as numbers: they could turn the direction of
+    writing, or hide words.
+    """
+    line = json.dumps(" ".join(text.split()), ensure_ascii=False)
+    return "".join(
+        character if character.isprintable() or character in _JOINERS else json.dumps(character)[1:-1]
+        for character in line
+    )
 
 
 def _maybe(is_sure: bool) -> str:

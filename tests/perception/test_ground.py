@@ -7,6 +7,7 @@ import pytest
 
 from olpipe.errors import UnknownName, UsageError
 from olpipe.generation import GenerateRequest, Guidance
+from olpipe.guidance.judge import judge
 from olpipe.image import Box, DecodedImage
 from olpipe.interfaces import Perceiver
 from olpipe.messages import ImagePart, Message, TextPart
@@ -146,6 +147,11 @@ def test_a_photo_with_nothing_in_it_is_evidence_too(perceivers):
     assert constants(grounded) == {"tags": [], "objects": []}
 
 
+def allows(grounded, document):
+    """Say whether the guidance of a request allows a document."""
+    return judge(json.loads(grounded.guidance.source)).is_valid(document)
+
+
 def tags_schema(**changes):
     return {"properties": {"tags": {"type": "array", "x-evidence": "tags", **changes}}}
 
@@ -194,9 +200,11 @@ def test_equal_objects_come_once_where_the_schema_asks_for_different_ones(percei
     assert [thing["type"] for thing in constants(grounded)["things"]] == ["cat"]
 
 
-def test_a_value_that_the_schema_would_refuse_is_left_to_the_model(perceivers):
-    grounded = ground(request(PHOTO, schema=tags_schema(minItems=3)), bundle("cats"), perceivers)
+def test_a_value_that_the_schema_insists_on_is_left_to_the_model(perceivers):
+    schema = tags_schema(minItems=3) | {"required": ["tags"]}
+    grounded = ground(request(PHOTO, schema=schema), bundle("cats"), perceivers)
     assert grounded.guidance.constants == ()
+    assert allows(grounded, {"tags": ["cat", "tabby", "tomcat"]})
 
 
 def test_a_constant_that_is_already_known_stays(perceivers):
