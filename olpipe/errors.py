@@ -179,9 +179,54 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
-    """Return the names that are most like `name`, nearest first, so that a hint can offer them."""
-    import difflib  # imported here, because only a misspelt name needs it
+    """Return the names that `name` may be a misspelling of, nearest first, so that a hint can offer them.
 
-    candidates = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), candidates, n=limit, cutoff=0.5)
-    return [candidates[match] for match in close]
+    One or two wrong letters make a misspelling, or a few more in a long name. So does a part of a name, and a
+    name with something before or behind it. Capitals do not count.
+    """
+    wanted = name.lower()
+    found = []
+    for candidate in known:
+        other = candidate.lower()
+        most = _most_typos(wanted, other)
+        typos = _typos(wanted, other, most)
+        if typos <= most or _is_part(wanted, other) or _is_part(other, wanted):
+            found.append((typos, candidate))
+    return [candidate for _, candidate in sorted(found, key=lambda pair: pair[0])[:limit]]
+
+
+def _most_typos(one: str, other: str) -> int:
+    """Return how many typos may be between two names that mean the same."""
+    length = max(len(one), len(other))
+    if length <= 2:
+        return int(sorted(one) == sorted(other))
+    return 1 if length <= 4 else 2 if length <= 11 else 3
+
+
+def _is_part(name: str, longer: str) -> bool:
+    """Say whether a longer name begins or ends with a name that is a word of it or at least half of it."""
+    if len(name) < 3:
+        return False
+    begins, ends = longer.startswith(name), longer.endswith(name)
+    if len(longer) <= 2 * len(name):
+        return begins or ends
+    return (begins and not longer[len(name)].isalnum()) or (ends and not longer[-len(name) - 1].isalnum())
+
+
+def _typos(one: str, other: str, most: int) -> int:
+    """Return how many letters are missing, too many, wrong or swapped; more than `most` is told as `most + 1`."""
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    # Each row holds, for one beginning of `one`, the typos between it and every beginning of `other`
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one):
+        before, last, row = row, before, [at + 1]
+        for column, opposite in enumerate(other):
+            typos = min(before[column] + (letter != opposite), before[column + 1] + 1, row[column] + 1)
+            if at and column and letter == other[column - 1] and opposite == one[at - 1]:
+                typos = min(typos, last[column - 1] + 1)
+            row.append(typos)
+        if min(row) > most and min(before) > most:
+            return most + 1
+    return min(row[-1], most + 1)

@@ -2,20 +2,22 @@
 
 Each setting is looked up in the environment first, then in `config.toml` in olpipe's home. A setting that is in
 neither has its default. In the config file, names are lower case and have no prefix: `OLPIPE_THREADS` is `threads`.
+A path that is empty counts as not set.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from olpipe.durations import keep_alive
-from olpipe.errors import UsageError
+from olpipe.errors import UsageError, nearest
 
 KEEP_ALIVE_S = 300.0
+CONFIG_NAME = "config.toml"
 
 
 def _text(value: str) -> str:
@@ -26,8 +28,10 @@ def _text(value: str) -> str:
     return value
 
 
-def _path(value: str) -> Path:
-    return Path(_text(value)).expanduser()
+def _path(value: str) -> Path | None:
+    """Read a path. An empty text is no place: it counts as if nothing were set."""
+    text = _text(value).strip()
+    return Path(text).expanduser() if text else None
 
 
 def _switch(value: str) -> bool:
@@ -114,19 +118,23 @@ class Settings:
             UsageError: A value that its setting cannot take, or a config file that is not TOML.
         """
         environment = os.environ if environment is None else environment
-        home = _path(environment.get("OLPIPE_HOME", "~/.olpipe"))
-        found = _config_values(home / "config.toml")
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            name = setting.metadata["env"]
-            text = environment.get(name, found.get(name.split("_", 1)[1].lower()))
-            if text is None:
-                continue
-            try:
-                values[setting.name] = setting.metadata["parse"](text)
-            except ValueError as error:
-                raise UsageError(f"{name} cannot be `{text}`", hint=setting.metadata["help"]) from error
-        return cls(**{**values, "home": home})
+        home = _home(environment)
+        config = home / CONFIG_NAME
+        found = {key: _as_text(value) for key, value in _config_table(config).items()}
+        values: dict[str, Any] = {"home": home}
+        for setting in fields(cls)[1:]:
+            name, key = setting.metadata["env"], _key(setting.metadata["env"])
+            for where, text in ((name, environment.get(name)), (f"`{key}` in {config}", found.get(key))):
+                if text is None:
+                    continue
+                try:
+                    value = setting.metadata["parse"](text)
+                except ValueError as error:
+                    raise UsageError(f"{where} cannot be `{text}`", hint=setting.metadata["help"]) from error
+                if value is not None:
+                    values[setting.name] = value
+                    break
+        return cls(**values)
 
     def lets_in(self, plugin: str) -> bool:
         """Say whether an installed plugin is loaded."""
@@ -146,8 +154,63 @@ def debugging() -> bool:
         return _switch(os.environ.get("OLPIPE_DEBUG", ""))
 
 
-def _config_values(path: Path) -> dict[str, str]:
-    """Return the config file's top-level values as texts, as the environment would hold them."""
+def unknown_settings(plugins: Callable[[], Collection[str]], environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return a warning for each variable `OLPIPE_…` and each entry of the config file that is no setting.
+
+    Args:
+        plugins: Returns the names of the installed plugins. The config file may have a section for each. It is called
+            only where the file has sections.
+        environment: The environment; this process's by default.
+
+    Raises:
+        UsageError: The config file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    names = {_key(setting.metadata["env"]): setting.metadata["env"] for setting in fields(Settings)}
+    warnings = []
+    for name in sorted(environment):
+        if name.startswith("OLPIPE_") and name not in names.values():
+            close = [names[key] for key in nearest(_key(name), names)]  # `OLPIPE_NUM_PARALLEL` has the wrong prefix
+            warnings.append(f"{name} is set, and there is no such setting{_offer(close)}")
+    path = _home(environment) / CONFIG_NAME
+    table = _config_table(path)
+    warnings += [_no_section(key, table[key], path, names, plugins()) for key in table if isinstance(table[key], dict)]
+    for key in table:
+        if key == "home":
+            warnings.append(f"`home` in {path} has no effect, because the file lies in that folder; set OLPIPE_HOME")
+        elif key not in names and not isinstance(table[key], dict):
+            close = nearest(_key(key) if key.lower().startswith(("olpipe_", "ollama_")) else key, names)
+            warnings.append(f"`{key}` in {path} is not a setting{_offer(close)}")
+    return [warning for warning in warnings if warning]
+
+
+def _no_section(
+    key: str, section: Mapping[str, Any], path: Path, names: Collection[str], plugins: Collection[str]
+) -> str:
+    """Return a warning for a section of the config file; empty where it is a plugin's."""
+    if key in plugins:
+        return ""
+    if any(inside in names for inside in section):
+        return f"the settings in `[{key}]` of {path} have no effect: write them above all sections"
+    return f"`[{key}]` in {path} is the section of no installed plugin{_offer(nearest(key, plugins))}"
+
+
+def _offer(names: Iterable[str]) -> str:
+    meant = " or ".join(f"`{name}`" for name in names)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def _key(name: str) -> str:
+    """Return what a variable is called in the config file."""
+    return name.split("_", 1)[-1].lower()
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    return _path(environment.get("OLPIPE_HOME", "")) or Path("~/.olpipe").expanduser()
+
+
+def _config_table(path: Path) -> dict[str, Any]:
+    """Return what the config file holds; nothing where there is none."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -157,7 +220,11 @@ def _config_values(path: Path) -> dict[str, str]:
     import tomllib  # imported here, because most machines have no config file
 
     try:
-        table = tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
-    return {key: ",".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in table.items()}
+
+
+def _as_text(value: object) -> str:
+    """Return a value of the config file as the environment would hold it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

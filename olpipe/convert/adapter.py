@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.convert.gguf import GGUFHeader, shown
+from olpipe.convert.mistaken import mistaken
 from olpipe.convert.tensor_file import FLOAT_TYPES, Floats, Malformed, TensorFile, open_tensors
 from olpipe.errors import ModelCorrupt, ModelNotFound
 
@@ -73,9 +74,9 @@ def read_adapter(path: Path) -> Adapter:
     try:
         return Adapter(path, _pairs(path))
     except Malformed as error:
-        raise ModelCorrupt(
-            f"`{path}` is not a sound adapter: {error}", hint="the file is damaged or incomplete: fetch it again"
-        ) from None
+        what, hint = mistaken(path, but="safetensors")
+        said = f"{what}, and not an adapter" if what else f"is not a sound adapter: {error}"
+        raise ModelCorrupt(f"`{path}` {said}", hint=hint) from None
 
 
 def write_adapter(path: Path, pairs: Mapping[str, tuple[Floats, Floats]], *, scale: float) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from olpipe.convert.mistaken import DAMAGED, mistaken
 from olpipe.convert.tensor_types import FILE_TYPES, TENSOR_TYPES, TensorType
 from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 
@@ -34,8 +35,7 @@ MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 16
 
 _SHOWN_LETTERS = 80  # of a name out of a file
-
-_DAMAGED = "the file is damaged or incomplete: fetch it again"
+_MAGIC = b"GGUF"
 
 # The types of metadata values, as the file numbers them, and the codes of `struct` for those of a fixed size.
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -149,12 +149,14 @@ def open_gguf(path: Path) -> GGUFFile:
     if not path.is_file():
         raise ModelNotFound(f"`{path}` is not a file", hint="name a .gguf file")
     if path.stat().st_size == 0:
-        raise ModelCorrupt(f"`{path}` is empty", hint=_DAMAGED)
+        raise ModelCorrupt(f"`{path}` is empty", hint=DAMAGED)
     data = np.memmap(path, dtype=np.uint8, mode="r")
     try:
         header = _Parser(path, data).header()
     except _Malformed as error:
-        raise ModelCorrupt(f"`{path}` is not a sound GGUF file: {error}", hint=_DAMAGED) from None
+        what, hint = ("", DAMAGED) if bytes(data[:4]) == _MAGIC else mistaken(path)
+        said = f"{what}, and not a GGUF file" if what else f"is not a sound GGUF file: {error}"
+        raise ModelCorrupt(f"`{path}` {said}", hint=hint) from None
     return GGUFFile(header, data)
 
 
@@ -186,7 +188,7 @@ class _Parser:
     def header(self) -> GGUFHeader:
         """Read the whole header."""
         # 1. The magic number and the version. In a big-endian file, the low bytes of the version are zero.
-        if bytes(self._take(4, "the magic number")) != b"GGUF":
+        if bytes(self._take(4, "the magic number")) != _MAGIC:
             raise _Malformed("it does not begin with `GGUF`")
         version = self._integer("I", "the version")
         if version not in (2, 3):

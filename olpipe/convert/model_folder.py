@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from olpipe.convert.gguf import shown
+from olpipe.convert.mistaken import mistaken
 from olpipe.convert.tensor_file import Malformed, TensorFile, open_tensors
 from olpipe.errors import ModelCorrupt
 
@@ -42,8 +43,9 @@ def open_weights(folder: Path) -> Iterator[TensorFile]:
         with open_tensors(path, max_header_bytes=MAX_HEADER_BYTES) as file:
             yield file
     except Malformed as error:
-        hint = "the file is damaged or incomplete: fetch it again"
-        raise ModelCorrupt(f"`{path}` is not a sound safetensors file: {error}", hint=hint) from None
+        what, hint = mistaken(path, but="safetensors")
+        said = f"{what}, and not a safetensors file" if what else f"is not a sound safetensors file: {error}"
+        raise ModelCorrupt(f"`{path}` {said}", hint=hint) from None
 
 
 def read_json(path: Path) -> Any:
@@ -61,6 +63,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise ModelCorrupt(f"`{path}` cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
+        what, hint = mistaken(path, but="JSON")
+        if what:
+            raise ModelCorrupt(f"`{path}` {what}, and not JSON", hint=hint) from error
         raise ModelCorrupt(f"`{path}` is not JSON") from error
 
 

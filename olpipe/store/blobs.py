@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from filelock import BaseFileLock
 
 from olpipe.errors import DigestMismatch
 from olpipe.store import digests
-from olpipe.store.writing import writing
+from olpipe.store.writing import new_file, writing
 
 _NAME = re.compile(r"sha256-([0-9a-f]{64})")
 _FICLONE = 0x40049409
@@ -91,8 +90,7 @@ class Blobs:
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._incoming.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="blob-", dir=self._incoming)
-            temporary = Path(name)
+            handle, temporary = new_file(self._incoming, "blob-")
             try:
                 with os.fdopen(handle, "wb") as target:
                     found = digests.copy(source, target, report)
@@ -131,9 +129,8 @@ class Blobs:
                     if error.errno != errno.EXDEV:  # one file system that is mounted twice cannot rename: copy
                         raise
             # 2. Share its blocks, if the file system can
-            handle, name = tempfile.mkstemp(prefix="blob-", dir=self._incoming)
+            handle, temporary = new_file(self._incoming, "blob-")
             os.close(handle)
-            temporary = Path(name)
             try:
                 if _reflink(path, temporary):
                     found, size = digests.read(temporary, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from filelock import FileLock
 
@@ -13,7 +14,7 @@ from olpipe.model import ModelBundle
 from olpipe.registry import Registry, blaming
 from olpipe.store.locks import held
 from olpipe.store.telling import letting_out
-from olpipe.store.writing import writing
+from olpipe.store.writing import READ_ONLY, writing
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ def build(
 ) -> None:
     """Build a model in its cache folder. A process that comes second waits, and finds it built.
 
+    In a store that is read-only, a model that is built already is left as it is.
+
     An exception that `progress` raises ends the call, even while it waits for another process.
 
     Args:
@@ -99,10 +102,15 @@ def build(
         begun = True
         progress(step)
 
-    with writing(bundle.cache):
-        bundle.cache.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(bundle.cache.with_name(f"{bundle.cache.name}.lock"))
-        build_once = held(lock, f"waiting for another build of {bundle.name}", progress)
-        whose = f"the backend `{backend.name}`"
-        with build_once, letting_out(tell) as told, blaming(whose), writing(bundle.cache):
+    lock = FileLock(bundle.cache.with_name(f"{bundle.cache.name}.lock"))
+    with ExitStack() as until_built:
+        with writing(bundle.cache):
+            try:
+                bundle.cache.parent.mkdir(parents=True, exist_ok=True)
+                until_built.enter_context(held(lock, f"waiting for another build of {bundle.name}", progress))
+            except OSError as error:
+                # Nobody builds in a store that is read-only. What is built there can be run all the same
+                if error.errno not in READ_ONLY:
+                    raise
+        with letting_out(tell) as told, blaming(f"the backend `{backend.name}`"), writing(bundle.cache):
             backend.build(bundle, told)

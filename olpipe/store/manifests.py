@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from olpipe.errors import InvalidName, ModelNotFound, StoreError, nearest
-from olpipe.model import ModelName
+from olpipe.model import DEFAULT_TAG, ModelName
 from olpipe.store import digests
 from olpipe.store.manifest import MAX_BYTES, Manifest
+from olpipe.store.writing import new_file
 
 _DEPTH = 4
 
@@ -88,7 +88,7 @@ class Manifests:
         """Put a manifest in place atomically. A stored name that differs only in letter case keeps its spelling."""
         path = self._path(self.spelling(name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix="manifest-", dir=self._incoming)
+        handle, temporary = new_file(self._incoming, "manifest-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -96,7 +96,7 @@ class Manifests:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def remove(self, name: ModelName) -> None:
         """Remove a manifest, and the folders that are empty then.
@@ -129,7 +129,7 @@ class Manifests:
 
     def not_found(self, name: ModelName) -> ModelNotFound:
         """Return the error for a name that has no manifest."""
-        close = nearest(str(name), map(str, self.names()))
+        close = nearest_models(str(name), [str(known) for known in self.names()])
         hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else "`olpipe list` shows all"
         return ModelNotFound(f"model `{name}` is not on this machine", hint=hint)
 
@@ -154,3 +154,20 @@ def _names_below(folder: Path, parts: tuple[str, ...]) -> Iterator[ModelName]:
         elif len(path) == _DEPTH and entry.is_file(follow_symlinks=False):
             with suppress(InvalidName):
                 yield ModelName.parse(f"{path[0]}/{path[1]}/{path[2]}:{path[3]}")
+
+
+def nearest_models(text: str, names: Iterable[str]) -> list[str]:
+    """Return the most similar names of models. Those of the same model with another tag come first.
+
+    The default tag is not compared: it would count for more than a short name.
+    """
+    usual = f":{DEFAULT_TAG}"
+    shortened = {name.removesuffix(usual): name for name in names}
+    wanted = text.removesuffix(usual)
+    same = [short for short in shortened if _untagged(short).lower() == _untagged(wanted).lower()]
+    return [shortened[match] for match in dict.fromkeys([*same, *nearest(wanted, shortened)])][:3]
+
+
+def _untagged(name: str) -> str:
+    folders, slash, model = name.rpartition("/")
+    return folders + slash + model.partition(":")[0]

@@ -106,11 +106,14 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
 
     try:
         if (folder / CONFIG_NAME).is_file():
+            found = _files(folder)
+            _refuse_pointers(found, folder)
             check_package(folder)
-            files = {layer_name: (path, _kind(path)) for layer_name, path in _files(folder).items()}
+            files = {layer_name: (path, _kind(path)) for layer_name, path in found.items()}
             config = _package_config(read_config(folder))
         elif model_folder.is_model_folder(folder):
             found = _files(folder, _is_stored)
+            _refuse_pointers(found, folder)
             files = {layer_name: (path, _kind(path, card=_CARD)) for layer_name, path in found.items()}
             config = _model_folder_config(folder)
         else:
@@ -124,6 +127,15 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
         layers.append(replace(layer, name=layer_name, media_type=MEDIA_TYPE + kind))
     progress(Progress("writing manifest"))
     store.commit(name, config, layers)
+
+
+def _refuse_pointers(files: Mapping[str, Path], folder: Path) -> None:
+    from olpipe.convert.mistaken import POINTER_HINT, is_pointer
+
+    for name, path in files.items():
+        if is_pointer(path):
+            message = f"`{name}` in `{folder}` is a Git LFS pointer, which only stands for the file"
+            raise PullFailed(message, hint=POINTER_HINT)
 
 
 def _files(folder: Path, wanted: Callable[[Path], bool] = lambda path: True) -> dict[str, Path]:

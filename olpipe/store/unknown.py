@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from olpipe.errors import InvalidName, ModelNotFound, OlpipeError, nearest
-from olpipe.model import DEFAULT_TAG, ModelName
+from olpipe.errors import InvalidName, ModelNotFound, OlpipeError
+from olpipe.model import ModelName
 from olpipe.plugins import Plugins
 from olpipe.store.library import Library
+from olpipe.store.manifests import nearest_models
 from olpipe.store.sources import Offers, Origin, default_name
 
 _HOST = re.compile(r"[\w-][\w.-]*(:\d+)?")
@@ -22,7 +23,7 @@ def not_here(text: str, library: Library, plugins: Plugins, offered: Offers) -> 
     names = [*here, *pullable]
     if host:  # however similar the rest is, a name on another host is another model
         names = [name for name in names if name.lower().startswith(f"{host}/")]
-    if close := _nearest(text, names):
+    if close := nearest_models(text, names):
         hint = f"did you mean {_listed(close, ' or ')}?"
         if close[0] in pullable and close[0] not in here:
             hint += f" run `olpipe pull {close[0]}`"
@@ -71,7 +72,7 @@ def no_source(text: str, plain: str, name: ModelName | None, plugins: Plugins, o
     if not host and (name is None or (":" in plain.partition("/")[0] and "/" in plain)):
         hint = f"sources are {_listed(f'{scheme}:' for scheme in plugins.model_sources.names())}"
         hint += _claimed(offered) + plugins.not_loaded
-    elif not host and (close := _nearest(plain, [str(known) for known in offered.names])):
+    elif not host and (close := nearest_models(plain, [str(known) for known in offered.names])):
         hint = f"did you mean {_listed(close, ' or ')}?"
     else:
         hint = (_way_on(plain, host, plugins, offered) or f"run {_OWN_WEIGHTS}") + plugins.not_loaded
@@ -107,10 +108,3 @@ def _claimed(offered: Offers) -> str:
 
 def _listed(names: Iterable[str], between: str = ", ") -> str:
     return between.join(f"`{name}`" for name in names)
-
-
-def _nearest(text: str, names: list[str]) -> list[str]:
-    """Return the most similar names. The default tag is not compared: it would count for more than a short name."""
-    usual = f":{DEFAULT_TAG}"
-    shortened = {name.removesuffix(usual): name for name in names}
-    return [shortened[match] for match in nearest(text.removesuffix(usual), shortened)]

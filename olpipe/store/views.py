@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from olpipe.store.package_checks import check_package
-from olpipe.store.writing import writing
+from olpipe.store.writing import new_folder, writing
 
 # Smaller files are copied: those are the ones that people open in an editor, and an edit through a
 # hard link would change the blob.
@@ -33,7 +32,7 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
         return
     with writing(view):
         view.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=view.parent))
+        fresh = new_folder(view.parent, ".new-")
         try:
             for name, (blob, size) in files.items():
                 target = fresh.joinpath(*name.split("/"))
@@ -48,7 +47,7 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
 def discard(folder: Path) -> None:
     """Remove a view or a build. It is first renamed, so that nobody takes a half-removed one for complete."""
     if folder.is_dir():
-        doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+        doomed = new_folder(folder.parent, ".old-")
         with suppress(OSError):
             os.replace(folder, doomed / folder.name)
         shutil.rmtree(doomed, ignore_errors=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,8 @@ from olpipe.errors import DiskFull, StoreError
 
 # EFBIG: a file system or a limit of the process that takes no file of that size.
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
+READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_REFUSED = READ_ONLY | {errno.ENOTDIR, errno.EEXIST}
 
 
 @contextmanager
@@ -50,3 +53,19 @@ def having_space(target: Path) -> Iterator[None]:
                 hint="free some space, then run the command again: what is complete is kept",
             ) from error
         raise
+
+
+def new_file(folder: Path, prefix: str) -> tuple[int, Path]:
+    """Make a file with a name of its own, and return its handle and its path.
+
+    Other users may read it as the umask says. Files of `tempfile` are for their user alone.
+    """
+    path = folder / f"{prefix}{uuid.uuid4().hex}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), path
+
+
+def new_folder(folder: Path, prefix: str, suffix: str = "") -> Path:
+    """Make a folder with a name of its own. Other users may read it as the umask says."""
+    path = folder / f"{prefix}{uuid.uuid4().hex}{suffix}"
+    path.mkdir()
+    return path

@@ -111,7 +111,7 @@ def test_other_versions_are_unsupported_rather_than_damaged(write, version, what
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"PK\x03\x04" + SMALL[4:], "it does not begin with `GGUF`"),
+        (b"GGML" + SMALL[4:], "it does not begin with `GGUF`"),
         (SMALL[:3], "the magic number reaches past byte 3"),
         (patched(8, "Q", 2**63), "it claims 9223372036854775808 tensors"),
         (patched(16, "Q", 60_000), "it claims 60000 metadata keys"),

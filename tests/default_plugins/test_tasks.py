@@ -42,19 +42,18 @@ def test_without_examples_the_prompt_stands_beside_the_photo():
     assert (message.role, message.text, message.images) == ("user", "Look.", (IMAGE,))
 
 
-def test_photo_leaves_sentences_empty_in_a_language_that_the_model_does_not_write():
-    title = {"type": "string", "minLength": 1, "pattern": "[A-Z]"}
-    schema = {"type": "object", "properties": {"tags": {"type": "array"}, "title": title, "alt": {"minLength": 1}}}
+def test_photo_asks_for_no_sentences_in_a_language_that_the_model_does_not_write():
+    properties = {"tags": {"type": "array"}, "title": {"type": "string", "minLength": 1}, "alt": {"minLength": 1}}
+    schema = {"type": "object", "required": ["alt", "tags"], "properties": properties}
     context = TaskContext("m", "Look.", schema, language="zh-Hans", model_writes=False)
     request = PhotoTask().build(IMAGE, context)
     assert request.language == "zh-Hans"
-    assert request.guidance.constants == (("title", '""'), ("alt", '""'))
-    empty = {"const": ""}
+    assert request.guidance.constants == ()
     assert json.loads(request.guidance.source) == {
         "type": "object",
-        "properties": {"tags": {"type": "array"}, "title": empty, "alt": empty},
+        "required": ["tags"],
+        "properties": {"tags": {"type": "array"}},
     }
-    assert list(json.loads(request.guidance.source)["properties"]) == ["tags", "title", "alt"]
 
 
 def test_photo_asks_for_sentences_in_a_language_that_the_model_may_write():

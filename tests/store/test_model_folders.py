@@ -180,3 +180,13 @@ def test_weights_without_a_configuration_are_no_model(library, links):
     write_wheel(links, "tiny-weights", "1.0", {"w/model.safetensors": b"x"})
     with pytest.raises(PullFailed, match=r"nor a `model\.safetensors` with its `config\.json`"):
         PipSource().pull("tiny-weights==1.0", NAME, library, lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_folder_with_a_git_lfs_pointer_in_place_of_a_file_is_refused(library, folder, name):
+    (folder / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(PullFailed) as caught:
+        store(library, folder)
+    assert caught.value.message == f"`{name}` in `{folder}` is a Git LFS pointer, which only stands for the file"
+    assert caught.value.hint == "run `git lfs pull` in the repository that it comes from"
+    assert library.names() == []

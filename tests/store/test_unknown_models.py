@@ -69,7 +69,10 @@ HOSTS = "claimed hosts are `toys.example`, `localhost`"
     ("text", "hint"),
     [
         ("haikus", "did you mean `haiku:latest`? run `olpipe pull haiku:latest`"),
+        ("haiku:7b", "did you mean `haiku:latest`? run `olpipe pull haiku:latest`"),
         ("my-modle", "did you mean `my-model:latest`?"),
+        ("my-model:7b-instruct", "did you mean `my-model:latest`?"),
+        ("abc", "run `olpipe pull haiku:latest`, or `olpipe pull file:PATH` for your own weights"),
         ("qqqqqq", "run `olpipe pull haiku:latest`, or `olpipe pull file:PATH` for your own weights"),
         ("pip:weights", "run `olpipe pull pip:weights`, then use its name `weights:latest`"),
         ("toys:errors:v2", "run `olpipe pull toys:errors:v2`, then use its name `toys.example/poems/errors:v2`"),
@@ -106,6 +109,7 @@ def test_what_is_no_name_is_said_to_be_none_with_the_part_that_is_missing(librar
     ("text", "hint"),
     [
         ("haikus", "did you mean `haiku:latest`?"),
+        ("haiku:7b", "did you mean `haiku:latest`?"),
         ("my-model", "run `olpipe pull haiku:latest`, or `olpipe pull file:PATH` for your own weights"),
         ("toys.example/errors:v2", "a name on the host `toys.example` is `toys.example/NAMESPACE/errors:v2`"),
         ("localhost/errors", "a name on the host `localhost` is `localhost/NAMESPACE/errors`"),
@@ -144,3 +148,30 @@ def test_plugins_that_are_not_loaded_are_told(library, plugins, text):
         before = asked(ask, text, *others)[1]
         plugins.rows += [PluginRow("poems", "", "", status="disabled"), PluginRow("bad", "", "", status="failed")]
         assert asked(ask, text, *others)[1] == f"{before}; not loaded: `poems` (disabled), `bad` (failed)"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("my-model:7b-instruct", "did you mean `my-model:latest`?"),
+        ("my-modle", "did you mean `my-model:latest`?"),
+        ("kept.example/poems/errors:v3", "did you mean `kept.example/poems/errors:v2`?"),
+        ("nope", "`olpipe list` shows all"),
+        ("phi3", "`olpipe list` shows all"),
+    ],
+)
+def test_a_model_that_is_to_be_shown_and_is_not_here_is_offered_by_what_it_is_called(library, text, hint):
+    with pytest.raises(ModelNotFound) as caught:
+        library.get(ModelName.parse(text))
+    assert caught.value.hint == hint
+
+
+def test_the_hint_for_another_tag_is_a_command_that_works(library, bare):
+    source = Toys()
+    source.scheme = "toy"
+    source.names = lambda: ("toy",)
+    source.hosts = ()
+    bare.model_sources.register(source, "toys")
+    hint = asked(resolve, "toy:7b", library, bare, pytest.fail)[1]
+    assert hint == "did you mean `toy:latest`? run `olpipe pull toy:latest`"
+    assert str(find_source("toy:latest", bare)[1]) == "toy:latest"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from olpipe.default_plugins.loaders import cut_jpeg, deep_colours
 from olpipe.errors import ImageTooLarge, ImageUnreadable
 from olpipe.hookspecs import hookimpl
 from olpipe.image import DecodedImage
@@ -30,6 +31,17 @@ WHOLE_BITS = (8, 10, 12, 14, 16)
 BYTES_OF_FORMATS = {"WEBP": 17, "JPEG2000": 20, "AVIF": 10, "HEIF": 8}
 BYTES_OF_OTHERS, BYTES_OF_TRANSPARENT = 7, 17
 """Bytes that each pixel takes while an image is decoded, measured on images of 48 megapixels."""
+BYTES_OF_DEEP = 20
+"""Bytes that each pixel of 16-bit colours may take: the image is decoded twice where it uses few of its bits."""
+
+GROUNDS = ("white", "grey")
+"""What is put behind transparent parts, and what is put behind those of drawings that white would hide."""
+OPAQUE, NEARLY_WHITE = 32, 235
+HIDDEN = 0.99
+"""White hides a drawing if at least this share of its opaque pixels is nearly white."""
+
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+NEARLY_BLACK = 16
 
 SWAPS_SIDES = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
@@ -62,13 +74,20 @@ class PillowLoader(ImageLoader):
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError as error:
             raise ImageUnreadable("the file does not hold an image") from error
-        return decode_opened(image, refuse_pixels=refuse_pixels, fit_pixels=fit_pixels)
+        return decode_opened(image, refuse_pixels=refuse_pixels, fit_pixels=fit_pixels, data=data)
 
 
-def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
+def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int, data: bytes = b"") -> DecodedImage:
     """Decode an image that Pillow has opened but not loaded.
 
+    Args:
+        image: The image.
+        refuse_pixels: An image with more pixels is refused.
+        fit_pixels: The result has at most about so many pixels.
+        data: The file that the image was opened from. Without it, the image is taken as it is loaded.
+
     Raises:
+        ImageUnreadable: It ends early, and a visible part of the picture is missing.
         ImageTooLarge: Its header claims more than `refuse_pixels`.
     """
     import numpy as np
@@ -84,16 +103,44 @@ def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int) ->
     #    to look for the orientation of a PNG, Pillow decodes it, and a damaged one would seem to be whole after that.
     file_format = image.format or "RAW"
     found = image.info.get("original_orientation") or (_orientation(image) if file_format == "TIFF" else 1)
-    image.draft(None, _fitted(width, height, fit_pixels))  # lets JPEG decode at 1/2, 1/4 or 1/8 of the size
+    draft = _fitted(width, height, fit_pixels)
+    image.draft(None, draft)  # lets JPEG decode at 1/2, 1/4 or 1/8 of the size
     with decoding_budget().hold(_bytes_needed(image, width * height)):
-        image.load()
-        left = _orientation(image)
+        image = _loaded(image, data, draft)
+        left, profile = _orientation(image), image.info.get("icc_profile")
         # 3. Eight bits, no transparency, the wanted size, sRGB, upright
-        pixels = _fit(_flatten(_eight_bits(image)), fit_pixels)
-        upright = _turn(_to_srgb(pixels, image.info.get("icc_profile")), left)
+        pixels = _fit(_telling_frame(image, refuse_pixels // (width * height)), fit_pixels)
+        upright = _turn(_to_srgb(pixels, profile), left)
     if left in SWAPS_SIDES:
         width, height = height, width
     return DecodedImage(np.array(upright), width, height, left if found == 1 else found, file_format)
+
+
+def _loaded(image: Image.Image, data: bytes, draft: tuple[int, int]) -> Image.Image:
+    """Load an image with all the bits that it uses. A JPEG that lacks its last bytes is completed."""
+    stored = deep_colours.stored_as(image)
+    try:
+        image.load()
+    except OSError as error:
+        whole = cut_jpeg.completed(data) if image.format in ("JPEG", "MPO") else None
+        if whole is None:
+            raise
+        return _completed(whole, draft, error)
+    return deep_colours.with_all_bits(image, stored, data, FORMATS) if data else image
+
+
+def _completed(whole: cut_jpeg.Completed, draft: tuple[int, int], error: OSError) -> Image.Image:
+    """Load a JPEG that was given an end."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(whole.data), formats=("JPEG",))
+    full_height = image.height
+    image.draft(None, draft)
+    image.load()
+    rows = max(1, whole.rows * image.height // full_height)
+    if whole.measured and cut_jpeg.missing(image, rows) > cut_jpeg.MOST_MISSING:
+        raise ImageUnreadable("the file ends early, and a part of the picture is missing") from error
+    return image
 
 
 def _bytes_needed(image: Image.Image, pixels: int) -> int:
@@ -101,6 +148,8 @@ def _bytes_needed(image: Image.Image, pixels: int) -> int:
     if image.format == "JPEG" and not image.info.get("progressive"):
         pixels = image.width * image.height  # it is decoded row by row, and scaled down on the way
     each = BYTES_OF_FORMATS.get(image.format or "", BYTES_OF_OTHERS)
+    if deep_colours.is_deep(deep_colours.stored_as(image)):
+        each = BYTES_OF_DEEP
     return pixels * max(each, BYTES_OF_TRANSPARENT if image.has_transparency_data else 0)
 
 
@@ -146,14 +195,59 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
+def _telling_frame(image: Image.Image, most: int) -> Image.Image:
+    """Return the first frame in eight bits and without transparency, or a later one where the first shows nothing.
+
+    Args:
+        image: The image.
+        most: How many frames may be looked at.
+    """
+    first = _flatten(_eight_bits(image))
+    if image.format not in ANIMATED or not getattr(image, "is_animated", False) or not _is_black(first):
+        return first
+    first = first.copy()  # it may be the image itself, which changes with its frame
+    try:
+        for number in range(1, min(most, image.n_frames)):  # type: ignore[attr-defined]
+            image.seek(number)
+            image.load()
+            frame = _flatten(image)
+            if any(largest - lowest > NEARLY_BLACK for lowest, largest in _ranges(frame)):
+                return frame
+    except (OSError, EOFError, SyntaxError, ValueError):
+        pass  # a later frame is damaged; the first one is what there is
+    return first
+
+
+def _is_black(image: Image.Image) -> bool:
+    return all(largest <= NEARLY_BLACK for _, largest in _ranges(image))
+
+
+def _ranges(image: Image.Image) -> list[tuple[float, float]]:
+    """Return the lowest and the largest value of each channel."""
+    return [image.getchannel(channel).getextrema() for channel in image.getbands()]  # type: ignore[misc]
+
+
 def _flatten(image: Image.Image) -> Image.Image:
-    """Put a white background behind transparent parts."""
+    """Put a background behind transparent parts. It is white, unless white would hide what is opaque."""
     from PIL import Image
 
     if not image.has_transparency_data:
         return image.convert("RGB") if image.mode in ("P", "1", "PA", "HSV", "YCbCr", "LAB") else image
     image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    ground = Image.new("RGBA", image.size, GROUNDS[_is_hidden_by_white(image)])
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def _is_hidden_by_white(image: Image.Image) -> bool:
+    """Say whether nearly all that is opaque is nearly white, and something is transparent."""
+    from PIL import ImageChops
+
+    red, green, blue, opacity = image.split()
+    mask = opacity.point([0] * OPAQUE + [255] * (256 - OPAQUE))
+    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    counts = darkest.histogram(mask)
+    shown = sum(counts)
+    return 0 < shown < image.width * image.height and sum(counts[NEARLY_WHITE:]) >= HIDDEN * shown
 
 
 def _fit(image: Image.Image, pixels: int) -> Image.Image:

@@ -6,13 +6,13 @@ import os
 import shutil
 import time
 from pathlib import Path
-from tempfile import mkdtemp
 
 from olpipe.convert.architectures import ADAPTER_FILE, EMBEDDING_CONFIG, FORMAT_VERSION
 from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 from olpipe.interfaces import Backend, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
 from olpipe.store.package_checks import CONFIG_NAME
+from olpipe.store.writing import new_folder
 
 DEFAULT_PRECISION = "int4"
 """The precision of a model whose manifest names none."""
@@ -51,7 +51,7 @@ class OnnxBackend(Backend):
             return
         # 1. The package is made in another folder, which is then renamed. So a package is always complete.
         bundle.cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(mkdtemp(prefix=f"{package.name}-", suffix=".unfinished", dir=bundle.cache))
+        unfinished = new_folder(bundle.cache, f"{package.name}-", ".unfinished")
         try:
             _convert(source, unfinished, bundle, progress)
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from olpipe.generation import GenerateRequest, Guidance
 from olpipe.image import DecodedImage
@@ -11,7 +10,7 @@ from olpipe.interfaces import TaskContext
 from olpipe.messages import ImagePart, Message, Part, TextPart
 
 
-def ask(image: DecodedImage, context: TaskContext, *, constants: Sequence[tuple[str, str]] = ()) -> GenerateRequest:
+def ask(image: DecodedImage, context: TaskContext) -> GenerateRequest:
     """Return a request with a conversation: the prompt, then the examples, then the photo.
 
     The prompt comes before everything that differs from photo to photo, so that its prefill can be reused.
@@ -19,7 +18,6 @@ def ask(image: DecodedImage, context: TaskContext, *, constants: Sequence[tuple[
     Args:
         image: The photo.
         context: What the recipe says.
-        constants: Values that are known without looking at the photo, in the form of `Guidance.constants`.
     """
     prompt: tuple[Part, ...] = (TextPart(context.prompt),)
     messages: list[Message] = []
@@ -32,7 +30,7 @@ def ask(image: DecodedImage, context: TaskContext, *, constants: Sequence[tuple[
         model=context.model,
         messages=tuple(messages),
         sampling=context.sampling,
-        guidance=Guidance("json_schema", source, tuple(constants)),
+        guidance=Guidance("json_schema", source),
         perceivers=context.perceivers,
         language=context.language,
     )

@@ -27,7 +27,9 @@ class PhotoTask(Task):
     sentences = ("title", "description", "alt")
 
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
-        """Return the request for one photo. Sentences stay empty where the model does not write the language.
+        """Return the request for one photo. No sentences are asked for in a language that the model does not write.
+
+        They are left out of the record then. An empty `alt` would tell screen readers to pass the photo by.
 
         Raises:
             SchemaError: The schema has properties that this task does not know.
@@ -37,11 +39,13 @@ class PhotoTask(Task):
             if name not in PROPERTIES:
                 hint = f'it knows {", ".join(PROPERTIES)}; for a schema of your own use `task = "data"`'
                 raise SchemaError(f"the task `photo` does not know the property `{name}`", hint=hint)
-        empty = () if context.model_writes else [name for name in self.sentences if name in properties]
-        if empty:  # replace what the schema says about them, so that it accepts empty texts
-            properties = {**properties, **{name: {"const": ""} for name in empty}}
-            context = replace(context, schema={**context.schema, "properties": properties})
-        return ask(image, context, constants=[(name, '""') for name in empty])
+        return ask(image, context if context.model_writes else replace(context, schema=self._wordless(context.schema)))
+
+    def _wordless(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a schema without the sentences."""
+        properties = {name: part for name, part in schema.get("properties", {}).items() if name not in self.sentences}
+        required = [name for name in schema.get("required", ()) if name not in self.sentences]
+        return {**schema, "properties": properties, "required": required}
 
     def parse(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
         """Return the document with each tag once and every box inside the photo."""
