@@ -10,7 +10,19 @@ from types import FunctionType, ModuleType
 import pluggy
 from described import Attribute, aliases, attributes, docstring, methods, signature, words
 
-from olpipe import embedding, entry_points, generation, hookspecs, image, interfaces, messages, model, plugins, record
+from olpipe import (
+    embedding,
+    entry_points,
+    generation,
+    hookspecs,
+    image,
+    interfaces,
+    messages,
+    model,
+    plugins,
+    record,
+    row_file,
+)
 from olpipe import settings as settings_module
 from olpipe.decoding import decoder, logits_runner, model_sequence, preparing, prompt, reading, vocabulary
 from olpipe.families import chat_template, rendering
@@ -32,6 +44,7 @@ USED: tuple[tuple[ModuleType, str], ...] = (
     *((packages, "name_from"), (decode, "load"), (library, "Library"), (library, "Library.get")),
     *((plugins, "Plugins"), (plugins, "Plugins.load"), (plugins, "Plugins.registries")),
     *((settings_module, "Settings"), (settings_module, "Settings.read"), (entry_points, "names")),
+    (row_file, "RowFile"),
 )
 """What the example uses besides: functions, classes, and methods."""
 

@@ -71,6 +71,9 @@ def settings() -> Iterator[str]:
 
         Plugins go by the names in the first column of `olpipe plugins`. The distribution that brings a plugin may have
         another name.
+
+        A path that is empty counts as not set. A variable `OLPIPE_…` or an entry of `config.toml` that is no setting
+        causes a warning with the nearest name. The file may have a section for each installed plugin.
         """
     )
     yield ""

@@ -137,14 +137,15 @@ class Registry(Generic[T]):
         Raises:
             PluginError: The thing's own code failed.
         """
-        with blaming(self._whose(name), but=but):
+        with blaming(self.whose(name), but=but):
             yield
 
     def fault(self, name: str, what: str) -> PluginError:
         """Return the error for a thing whose own code did `what`, which its interface does not allow."""
-        return PluginError(f"{self._whose(name)} failed: {what}")
+        return PluginError(f"{self.whose(name)} failed: {what}")
 
-    def _whose(self, name: str) -> str:
+    def whose(self, name: str) -> str:
+        """Return how messages call a thing: with its kind, its name and its plugin."""
         return f"the {self.kind} `{name}` of the plugin `{self.plugin_of(name)}`"
 
     def names(self) -> tuple[str, ...]:

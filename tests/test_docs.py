@@ -181,15 +181,16 @@ def test_python_in_the_documentation_is_python_that_imports_what_there_is(page, 
 
 
 def test_the_recipe_in_the_documentation_is_one():
-    source, _ = blocks(DOCS / "recipes.md", "toml")
+    source, *_ = blocks(DOCS / "recipes.md", "toml")
     recipe = parse_recipe(tomllib.loads(source))
     assert (recipe.name, list(recipe.schema["properties"])) == ("condition", ["what", "condition"])
 
 
 def test_the_schema_with_evidence_in_the_documentation_is_one():
-    _, source = blocks(DOCS / "recipes.md", "toml")
-    schema = check_schema(json.dumps(tomllib.loads(source)["schema"]))
-    assert evidence_kinds(schema) == {"words": "texts", "things": "tags"}
+    _, several, one = blocks(DOCS / "recipes.md", "toml")
+    for source, kinds in ((several, {"words": "texts", "things": "tags"}), (one, {"scene": "tags"})):
+        schema = check_schema(json.dumps(tomllib.loads(source)["schema"]))
+        assert evidence_kinds(schema) == kinds
 
 
 def test_every_kind_of_evidence_is_documented():

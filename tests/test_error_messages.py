@@ -162,6 +162,20 @@ def test_settings_that_cannot_be_read_stop_a_command_but_not_its_help(isolated_h
     assert (helped.returncode, helped.stderr) == (0, "")
 
 
+def test_misspelt_settings_are_told_once_by_the_command_that_does_not_use_them(isolated_home, monkeypatch):
+    isolated_home.mkdir()
+    (isolated_home / "config.toml").write_text("thread = 3\n[photo-mini]\n[photo-mimi]\n")
+    monkeypatch.setenv("OLPIPE_THREAD", "3")
+    ended = subprocess.run([OLPIPE, "list", "--json"], capture_output=True, text=True)
+    path = isolated_home / "config.toml"
+    assert (ended.returncode, ended.stdout) == (0, "[]\n")
+    assert ended.stderr == (
+        "warning: OLPIPE_THREAD is set, and there is no such setting; did you mean `OLPIPE_THREADS`?\n"
+        f"warning: `[photo-mimi]` in {path} is the section of no installed plugin; did you mean `photo-mini`?\n"
+        f"warning: `thread` in {path} is not a setting; did you mean `threads`?\n"
+    )
+
+
 def test_an_error_keeps_its_message_and_its_hint():
     error = OlpipeError("it broke", hint="mend it")
     assert (str(error), error.message, error.hint) == ("it broke", "it broke", "mend it")
@@ -174,8 +188,83 @@ def test_an_error_keeps_its_message_and_its_hint():
         ("CSV", ["csv", "jsonl"], ["csv"]),
         ("csv", ["CSV"], ["CSV"]),
         ("zebra", ["csv", "jsonl"], []),
-        ("model", ["model1", "model2", "model3", "model4"], ["model4", "model3", "model2"]),
+        ("model", ["model1", "model2", "model3", "model4"], ["model1", "model2", "model3"]),
+        ("rum", ["rm", "ruin", "run"], ["rm", "run"]),
     ],
 )
 def test_names_like_a_misspelt_one_are_offered(name, known, close):
     assert nearest(name, known) == close
+
+
+COMMAND_NAMES = ["batch", "run", "pull", "list", "show", "cp", "rm", "plugins"]
+RECIPE_KEYS = ["task", "model", "prompt", "schema", "language", "perceivers", "sinks", "max_pixels", "avoid"]
+MODELS = ["phi3", "vocab", "my-model", "photo-mini", "smollm2-135m-instruct"]
+LANGUAGES = ["ar", "de", "en", "es", "fr", "hi", "ja", "ko", "pt", "ru", "zh-Hans", "zh-Hant"]
+FILES = ["env.sh", "coffee.jpg", "IMG_1234.jpg", "notes.txt", "模型.gguf"]
+
+MISSPELT = [
+    *(("bacth", COMMAND_NAMES, "batch"), ("batc", COMMAND_NAMES, "batch"), ("btch", COMMAND_NAMES, "batch")),
+    *(("lsit", COMMAND_NAMES, "list"), ("lst", COMMAND_NAMES, "list"), ("plugs", COMMAND_NAMES, "plugins")),
+    *(
+        ("rnu", COMMAND_NAMES, "run"),
+        ("mr", COMMAND_NAMES, "rm"),
+        ("pc", COMMAND_NAMES, "cp"),
+        ("shwo", COMMAND_NAMES, "show"),
+    ),
+    *(("puul", COMMAND_NAMES, "pull"), ("plugin", COMMAND_NAMES, "plugins"), ("batches", COMMAND_NAMES, "batch")),
+    *(("promt", RECIPE_KEYS, "prompt"), ("modle", RECIPE_KEYS, "model"), ("shcmea", RECIPE_KEYS, "schema")),
+    *(
+        ("lang", RECIPE_KEYS, "language"),
+        ("perciever", RECIPE_KEYS, "perceivers"),
+        ("maxpixels", RECIPE_KEYS, "max_pixels"),
+    ),
+    *(
+        ("my-modle", MODELS, "my-model"),
+        ("mymodel", MODELS, "my-model"),
+        ("phi", MODELS, "phi3"),
+        ("vocabs", MODELS, "vocab"),
+    ),
+    *(
+        ("photomini", MODELS, "photo-mini"),
+        ("photo", MODELS, "photo-mini"),
+        ("smollm2", MODELS, "smollm2-135m-instruct"),
+    ),
+    *(("photo-mini:7b", MODELS, "photo-mini"), ("smolm2-135-instuct", MODELS, "smollm2-135m-instruct")),
+    *(("mini", MODELS, "photo-mini"), ("my-photo-mini", MODELS, "photo-mini"), ("model", MODELS, "my-model")),
+    *(("zh-Hnas", LANGUAGES, "zh-Hans"), ("zh", LANGUAGES, None), ("ed", LANGUAGES, "de")),
+    *(("cofee.jpg", FILES, "coffee.jpg"), ("coffee.jpeg", FILES, "coffee.jpg"), ("env", FILES, "env.sh")),
+    *(("IMG_1243.jpg", FILES, "IMG_1234.jpg"), ("模形.gguf", FILES, "模型.gguf")),
+]
+NONSENSE = [
+    *(("nosuch", FILES), ("nope", MODELS), ("x", COMMAND_NAMES), ("", COMMAND_NAMES), ("describe", COMMAND_NAMES)),
+    *(("qqqqqq", MODELS), ("llama3", MODELS), ("gemma", MODELS), ("tiny", MODELS), ("mistral", MODELS)),
+    *(("serve", COMMAND_NAMES), ("help", COMMAND_NAMES), ("stop", COMMAND_NAMES), ("push", ["pull", "show"])),
+    *(
+        ("temperature", RECIPE_KEYS),
+        ("output", RECIPE_KEYS),
+        ("name", RECIPE_KEYS),
+        ("it", LANGUAGES),
+        ("sv", LANGUAGES),
+    ),
+    *(("photos", FILES), ("holiday.jpg", FILES), ("a.png", FILES), ("xyz", ["csv", "jsonl"]), ("tsv", ["jsonl"])),
+]
+
+
+@pytest.mark.parametrize(("name", "known", "meant"), MISSPELT)
+def test_a_name_with_a_typo_or_two_is_found(name, known, meant):
+    assert nearest(name, known)[:1] == ([] if meant is None else [meant])
+
+
+@pytest.mark.parametrize(("name", "known"), NONSENSE)
+def test_what_is_like_no_name_is_offered_nothing(name, known):
+    assert nearest(name, known) == []
+
+
+@pytest.mark.parametrize("known", [COMMAND_NAMES, RECIPE_KEYS, MODELS], ids=["commands", "keys", "models"])
+def test_every_single_typo_and_every_swap_in_a_name_is_found(known):
+    for name in known:
+        swapped = [name[:at] + name[at + 1] + name[at] + name[at + 2 :] for at in range(len(name) - 1)]
+        wrong = [name[:at] + "_" + name[at + 1 :] for at in range(len(name))] if len(name) > 2 else []
+        doubled = [name[:at] + name[at : at + 1] + name[at:] for at in range(len(name))]
+        for typo in [*swapped, *wrong, *doubled]:
+            assert name in nearest(typo, known), typo

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from olpipe.errors import UsageError
-from olpipe.settings import Settings, debugging
+from olpipe.settings import Settings, debugging, unknown_settings
 
 
 @pytest.fixture
@@ -108,6 +108,10 @@ def test_the_config_file_names_settings_without_their_prefix(config):
     assert read(home) == Settings(home, Path("/data/models"), True, ("echo", "photo-mini"), ("other",), 3, 4096)
 
 
+def test_a_config_file_with_a_byte_order_mark_is_read(config):
+    assert read(config("\ufeffthreads = 3")).threads == 3
+
+
 def test_the_environment_outranks_the_config_file(config):
     home = config("threads = 3\ndebug = true")
     assert read(home, OLPIPE_THREADS="4", OLPIPE_DEBUG="") == Settings(home, threads=4)
@@ -144,10 +148,90 @@ def test_a_value_that_cannot_be_is_refused_by_name(tmp_path, name, text, message
     )
 
 
-def test_a_value_of_the_config_file_is_refused_in_the_same_words(config):
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ('threads = "many"', "threads", "many"),
+        ("threads = -1", "threads", "-1"),
+        ("threads = true", "threads", "True"),
+        ("context_length = [4, 8]", "context_length", "4,8"),
+        ("max_queue = 1.5", "max_queue", "1.5"),
+        ("[num_parallel]\nmost = 3", "num_parallel", "{'most': 3}"),
+    ],
+)
+def test_a_value_of_the_config_file_is_refused_by_its_key_and_the_file(config, text, key, value):
+    home = config(text)
     with pytest.raises(UsageError) as caught:
-        read(config('threads = "many"'))
-    assert caught.value.message == "OLPIPE_THREADS cannot be `many`"
+        read(home)
+    assert caught.value.message == f"`{key}` in {home / 'config.toml'} cannot be `{value}`"
+
+
+@pytest.mark.parametrize("text", ["", " ", "''", '""', '" "'])
+def test_an_empty_text_is_no_place(config, text):
+    assert Settings.read({"OLPIPE_HOME": text}).home == Path.home() / ".olpipe"
+    home = config("")
+    assert read(home, OLLAMA_MODELS=text).models_folder == home / "models"
+    (home / "config.toml").write_text('models = "/data/models"')
+    assert read(home, OLLAMA_MODELS=text).models_folder == Path("/data/models")
+    (home / "config.toml").write_text('models = " "')
+    assert read(home).models_folder == home / "models"
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("OLPIPE_THREAD", "OLPIPE_THREAD is set, and there is no such setting; did you mean `OLPIPE_THREADS`?"),
+        ("OLPIPE_HOEM", "OLPIPE_HOEM is set, and there is no such setting; did you mean `OLPIPE_HOME`?"),
+        (
+            "OLPIPE_CONTEXT_LENGTH",
+            "OLPIPE_CONTEXT_LENGTH is set, and there is no such setting; did you mean `OLLAMA_CONTEXT_LENGTH`?",
+        ),
+        ("OLPIPE_", "OLPIPE_ is set, and there is no such setting"),
+        ("OLPIPE_COLOUR", "OLPIPE_COLOUR is set, and there is no such setting"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_name(tmp_path, name, warning):
+    assert unknown_settings(set, {"OLPIPE_HOME": str(tmp_path), name: "1"}) == [warning]
+
+
+def test_variables_of_others_are_not_looked_at(tmp_path):
+    environment = {"OLPIPE_HOME": str(tmp_path), "OLPIPE_DEBUG": "", "OLLAMA_HOST": "1", "THREADS": "1", "HOME": "x"}
+    assert unknown_settings(set, environment) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("thread = 3", "`thread` in {path} is not a setting; did you mean `threads`?"),
+        ("OLPIPE_THREADS = 3", "`OLPIPE_THREADS` in {path} is not a setting; did you mean `threads`?"),
+        ("Threads = 3", "`Threads` in {path} is not a setting; did you mean `threads`?"),
+        ("ollama_modles = 3", "`ollama_modles` in {path} is not a setting; did you mean `models`?"),
+        ("colour = 3", "`colour` in {path} is not a setting"),
+        ('home = "/x"', "`home` in {path} has no effect, because the file lies in that folder; set OLPIPE_HOME"),
+        (
+            "[olpipe]\nthreads = 3",
+            "the settings in `[olpipe]` of {path} have no effect: write them above all sections",
+        ),
+        ("[sky]\nblue = 1", "`[sky]` in {path} is the section of no installed plugin"),
+        (
+            "[my-plugni]\nblue = 1",
+            "`[my-plugni]` in {path} is the section of no installed plugin; did you mean `my-plugin`?",
+        ),
+    ],
+)
+def test_an_entry_of_the_config_file_that_is_no_setting_is_told_with_the_nearest_name(config, text, warning):
+    home = config(text)
+    found = unknown_settings(lambda: {"my-plugin", "other"}, {"OLPIPE_HOME": str(home)})
+    assert found == [warning.format(path=home / "config.toml")]
+
+
+def test_settings_and_the_sections_of_plugins_cause_no_warning(config):
+    home = config('threads = 3\nplugins = ["echo"]\n[my-plugin]\nthreads = 3')
+    assert unknown_settings(lambda: {"my-plugin"}, {"OLPIPE_HOME": str(home)}) == []
+
+
+def test_installed_plugins_are_asked_for_only_where_the_file_has_sections(config):
+    assert unknown_settings(pytest.fail, {"OLPIPE_HOME": str(config("threads = 3"))}) == []
 
 
 @pytest.mark.parametrize("text", ["threads = ", "threads", b"threads = '\xff'"])

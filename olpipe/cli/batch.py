@@ -10,7 +10,6 @@ import click
 
 from olpipe.cli import choices
 from olpipe.cli.main import INTERRUPTED
-from olpipe.errors import SchemaError
 
 if TYPE_CHECKING:
     from olpipe.cli.app import App
@@ -81,10 +80,11 @@ def batch(
 
 def _recipe(name: str, changes: dict[str, Any]) -> Recipe:
     """Read the recipe and change what the options change."""
+    from olpipe.cli.schema_option import schema_text
     from olpipe.pipeline.recipe_file import read_recipe
 
     schema, sinks = changes.pop("schema"), changes.pop("sinks")
-    text = None if schema is None else _schema_text(schema)
+    text = None if schema is None else schema_text("--schema", schema)
     return read_recipe(name).override(schema=text, sinks=sinks or None, **changes)
 
 
@@ -116,14 +116,3 @@ def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> i
         return INTERRUPTED
     failed = result.counts.failures or result.counts.failures_before or found.unopened
     return SOME_FAILED if failed else 0
-
-
-def _schema_text(text: str) -> str:
-    """Return the schema's JSON text, given itself or by the path of its file."""
-    if text.lstrip().startswith("{"):
-        return text
-    try:
-        return Path(text).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SchemaError(f"schema `{text}` cannot be read: {reason}", hint="give a file, or JSON in quotes") from error

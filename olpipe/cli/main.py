@@ -21,13 +21,26 @@ INTERRUPTED = 130
 def cli(ctx: click.Context) -> None:
     """Run vision-language models on your own machine. Photos go in, and one JSON record for each photo comes out."""
     # Imported here, because `olpipe --help` ends before this line and would take twice as long with them.
+    import logging
+
     from olpipe import logs
     from olpipe.cli.app import App
-    from olpipe.settings import Settings
+    from olpipe.settings import Settings, unknown_settings
 
     settings = Settings.read()
     logs.configure(debug=settings.debug)
+    for warning in unknown_settings(_plugin_names):
+        logging.getLogger(__name__).warning("%s", warning)
     ctx.obj = App(settings)
+
+
+def _plugin_names() -> set[str]:
+    """Return what installed plugins are called: their own names, and those of the distributions that bring them."""
+    from olpipe import entry_points
+
+    groups = (entry_points.PLUGINS, entry_points.COMMANDS)
+    found = [entry_point for group in groups for entry_point in entry_points.installed(group)]
+    return {name for one in found for name in (one.name, entry_points.distribution(one)) if name}
 
 
 def main(arguments: list[str] | None = None) -> None:

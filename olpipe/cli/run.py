@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,6 @@ import click
 from olpipe.cli import choices
 from olpipe.cli.app import App
 from olpipe.cli.question import STDIN, Question, read_question
-from olpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from olpipe.asking.asker import Asker
@@ -107,13 +105,11 @@ def _wishes(
 
 def _format(given: str | None) -> str | None:
     """Return `json` or the text of a schema, which may be given by the path of its file."""
-    if given is None or given == "json" or given.lstrip().startswith("{"):
+    from olpipe.cli.schema_option import schema_text
+
+    if given is None or given == "json":
         return given
-    try:
-        return Path(given).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"`--format {given}` is neither `json`, nor a schema, nor a file that holds one"
-        raise UsageError(message) from error
+    return schema_text("--format", given, hint="give `json`, the path of a file, or JSON in quotes")
 
 
 def _message(asker: Asker, question: Question) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,7 @@ class Task(ABC):
     """Part of every recipe's key. Change it when the same answer would give another record."""
 
     sentences: tuple[str, ...] = ()
-    """Properties that the task leaves empty where the model does not write the recipe's language."""
+    """Properties that the task leaves out where the model does not write the recipe's language."""
 
     @abstractmethod
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
@@ -134,19 +134,34 @@ class Sink(ABC):
         """Drop everything after a position that `flush` once returned. The position 0 means to start over.
 
         What comes after the position was never committed, for example half a row that a power cut left. The ledger has
-        all rows and writes them again. Starting over destroys nothing at once: the old rows stay until the first
-        `flush`.
+        all rows and writes them again. Nothing is destroyed at once: what is there stays until the first `flush`.
+
+        Somebody may have changed the target. Do not cut rows or glue them together then: return False. Before
+        `recover(0)`, the pipeline calls `recover` with the last position. Where that returned False, or was not called,
+        the target holds something that the sink did not write: keep a copy. `olpipe.row_file.RowFile` does all this.
 
         A file of the sink's own may have been cut or damaged. Starting over must work then, whatever is left of it.
         What begins otherwise than the sink's own files is somebody else's, and is not replaced.
 
         Returns:
-            True, or False when the target no longer reaches that position. The pipeline then calls `recover(0)` of the
-            same sink, which always returns True.
+            True, or False when the target is no longer as it was up to that position. The pipeline then calls `keep`,
+            and where that returns False `recover(0)` of the same sink, which always returns True.
 
         Raises:
             OutputUnavailable: The target cannot be written, or at the position 0 it holds something of somebody else.
         """
+
+    def keep(self, files: Collection[str]) -> bool:
+        """Go on behind rows that somebody has changed by hand, where `recover` returned False.
+
+        Args:
+            files: The `file` of every row that the target should hold.
+
+        Returns:
+            True where the target holds exactly one row for each of these files, whatever else stands in the rows. False
+            starts the target over; a sink without this method always does.
+        """
+        return False
 
     @abstractmethod
     def close(self) -> None:

@@ -71,8 +71,8 @@ class Perceiver(ABC):
     def perceive(self, image: DecodedImage) -> Evidence:
         """Return what is in the photo.
 
-        - Names are English singular nouns of at most 40 characters (`olpipe.record.LONGEST_NAME`), without commas. A
-          record leaves longer ones out. The recipe that ships takes the 12 surest tags.
+        - Names are English singular nouns of at most 40 characters (`olpipe.record.LONGEST_NAME`), without commas. The
+          recipe that ships takes the 12 surest tags.
         - Words that are written in the photo go into `texts`, exactly as they are written.
         - Boxes are in whole pixels of the upright original. `image.pixels` may be smaller than the original: it has at
           most about `fit_pixels` pixels.
@@ -80,7 +80,8 @@ class Perceiver(ABC):
         - Numbers are Python's own, not numpy's, because evidence is kept as JSON.
         - Do not change the pixels: other perceivers look at them, too.
 
-        Evidence that breaks a rule on names, scores or boxes is a failure of the photo, with this perceiver's name.
+        A name, a score or a box that breaks a rule is left out, with one warning a run that has this perceiver's name.
+        The rest stays known.
         """
 
     def translations(self) -> Mapping[str, Mapping[str, str]]:

@@ -11,7 +11,7 @@ _PLAIN: dict[str, Any] = {"boolean": False, "null": None}
 
 
 def smallest(schema: Mapping[str, Any], constants: Mapping[str, Any] | None = None) -> Any:
-    """Return a document with every property and as little in it as the schema allows.
+    """Return a document with every property that may be there, and as little in it as the schema allows.
 
     It understands `const`, `enum`, `anyOf` and `oneOf` (it takes the first branch), `$ref` into `$defs`, types,
     lengths and ranges.
@@ -45,7 +45,8 @@ def _smallest(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     kind = schema.get("type", "object")
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object":
-        return {name: _smallest(part, root) for name, part in schema.get("properties", {}).items()}
+        properties = schema.get("properties", {})
+        return {name: _smallest(part, root) for name, part in properties.items() if part is not False}
     if kind == "array":
         return [_smallest(schema.get("items", {}), root) for _ in range(schema.get("minItems", 0))]
     if kind == "string":

@@ -118,7 +118,7 @@ def test_a_second_run_on_the_same_output_is_one_line(batch):
     batch.model(delay_s=5)
     batch.put("a.jpg")
     with batch.start(stderr=subprocess.DEVNULL) as first:
-        while not (batch.output / "records.jsonl").exists():
+        while not (batch.output / "records.jsonl.new").exists():
             assert first.poll() is None
             time.sleep(0.01)
         code, said = batch.run()
@@ -210,7 +210,7 @@ def test_a_file_system_that_takes_no_more_stops_the_run_and_the_next_goes_on(bat
     batch.put(*NAMES)
 
     def small_files_only():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (130_000, 130_000))
 
     with batch.start(preexec_fn=small_files_only, stderr=subprocess.PIPE) as process:
         said = process.communicate()[1].decode()

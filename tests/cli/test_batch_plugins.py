@@ -240,7 +240,8 @@ def test_an_executor_that_breaks_its_word_is_one_line_and_no_photo_is_marked(
     code, said = describe("a-schema", "--executor", "clumsy")
     assert (code, said.splitlines()[0]) == (1, f"error: {message}")
     assert (batch.report["status"], batch.report["executor"]) == ("stopped", "clumsy")
-    assert (batch.files, batch.failures) == ([], [])
+    assert not (batch.output / "records.jsonl").exists()
+    assert not (batch.output / "failures.jsonl").exists()
     monkeypatch.setenv("CLUMSY", "works")
     assert describe("a-schema", executor="clumsy")[0] == 0
     assert batch.files == ["a.jpg", "b.jpg"]

@@ -148,7 +148,25 @@ def test_a_model_on_a_host_that_a_source_claims_is_pulled_and_run_by_its_whole_n
         (
             ["tiny", "hi", "--format", "nowhere.json"],
             2,
-            ["error: `--format nowhere.json` is neither `json`, nor a schema, nor a file that holds one"],
+            [
+                "error: schema `nowhere.json` cannot be read: No such file or directory",
+                "hint: give `json`, the path of a file, or JSON in quotes",
+            ],
+        ),
+        (
+            ["tiny", "hi", "--format", ""],
+            2,
+            ["error: `--format` is empty", "hint: give `json`, the path of a file, or JSON in quotes"],
+        ),
+        (
+            ["tiny", "hi", "--format", '["a"]'],
+            2,
+            ["error: the schema is not a JSON object", "hint: for any JSON object use `--format json`"],
+        ),
+        (
+            ["tiny", "hi", "--format", "type: object"],
+            2,
+            ["error: the schema is not JSON: it looks like YAML", "hint: write it as JSON"],
         ),
         (
             ["tiny", "hi", "--format", '{"type":"strin"}'],
