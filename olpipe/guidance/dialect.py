@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from olpipe.errors import SchemaError
@@ -14,6 +14,28 @@ MAPS_OF_SCHEMAS = frozenset(
     {"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"}
 )
 """Keywords that hold schemas by names. The names are no keywords."""
+
+SCHEMAS = frozenset(
+    (
+        "additionalItems",
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "contains",
+        "contentSchema",
+        "else",
+        "if",
+        "items",
+        "not",
+        "oneOf",
+        "prefixItems",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    )
+)
+"""Keywords that hold a schema, or a list of schemas."""
 
 _DRAFTS = {
     "http://json-schema.org/draft-04/schema": "Draft4Validator",
@@ -78,3 +100,30 @@ def modern(schema: Mapping[str, Any], named: str) -> dict[str, Any]:
         result["dependentRequired"] = names
         result["dependentSchemas"] = {name: part for name, part in dependencies.items() if name not in names}
     return result
+
+
+def parts(
+    path: str, schema: Any, *, holds_schemas: Callable[[str], bool] = SCHEMAS.__contains__
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a schema and all schemas within it, each with its path.
+
+    Args:
+        path: The path of the schema.
+        schema: The schema. Anything but a mapping has no parts.
+        holds_schemas: Says whether a schema, or a list of schemas, is looked for under a word.
+    """
+    if not isinstance(schema, Mapping):
+        return
+    yield path, schema
+    for word, value in schema.items():
+        below = f"{path}.{word}"
+        if word in MAPS_OF_SCHEMAS and isinstance(value, Mapping):
+            within = [(f"{below}.{name}", part) for name, part in value.items()]
+        elif not holds_schemas(word):
+            within = []
+        elif isinstance(value, list):
+            within = [(f"{below}[{index}]", part) for index, part in enumerate(value)]
+        else:
+            within = [(below, value)]
+        for place, part in within:
+            yield from parts(place, part, holds_schemas=holds_schemas)

@@ -7,12 +7,12 @@ value in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from olpipe.errors import SchemaError
 from olpipe.guidance.definitions import Definitions
-from olpipe.guidance.dialect import MAPS_OF_SCHEMAS
+from olpipe.guidance.dialect import parts
 
 ANNOTATION = "x-evidence"
 """The key that marks a property which evidence fills. Its value is one of `KINDS`."""
@@ -37,8 +37,10 @@ _NEEDS = {
         "nothing else",
     ),
 }
+
+
 _VALUES = frozenset({"const", "enum", "default", "examples"})
-"""Keywords that hold values, and no schemas."""
+"""Keywords that hold values, and no schemas. A mark under any other word is looked for."""
 
 
 def evidence_kinds(schema: Mapping[str, Any]) -> dict[str, str]:
@@ -55,7 +57,7 @@ def check_evidence_kinds(schema: Mapping[str, Any]) -> None:
     Raises:
         SchemaError: A mark is of no known kind, it stands where nothing is filled, or what it marks cannot be filled.
     """
-    for path, part in _schemas("$", schema):
+    for path, part in parts("$", schema, holds_schemas=lambda word: word not in _VALUES):
         if ANNOTATION not in part:
             continue
         name = path.removeprefix("$.properties.")
@@ -85,23 +87,6 @@ def lacking(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]
         return narrower if Definitions(closed).top.height < math.inf else None
     except SchemaError:
         return None
-
-
-def _schemas(path: str, schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield a schema and all schemas within it, each with its path."""
-    if not isinstance(schema, Mapping):
-        return
-    yield path, schema
-    for keyword, value in schema.items():
-        below = f"{path}.{keyword}"
-        if keyword in MAPS_OF_SCHEMAS and isinstance(value, Mapping):
-            for name, part in value.items():
-                yield from _schemas(f"{below}.{name}", part)
-        elif isinstance(value, list) and keyword not in _VALUES:
-            for index, part in enumerate(value):
-                yield from _schemas(f"{below}[{index}]", part)
-        elif keyword not in _VALUES:
-            yield from _schemas(below, value)
 
 
 def _can_be_filled(schema: Mapping[str, Any], name: str, kind: str) -> bool:

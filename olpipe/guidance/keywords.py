@@ -7,34 +7,12 @@ nobody would be told.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from olpipe.errors import SchemaError
-from olpipe.guidance.dialect import MAPS_OF_SCHEMAS
+from olpipe.guidance.dialect import MAPS_OF_SCHEMAS, SCHEMAS, parts
 from olpipe.guidance.evidence import ANNOTATION
-
-_SCHEMAS = frozenset(
-    (
-        "additionalItems",
-        "additionalProperties",
-        "allOf",
-        "anyOf",
-        "contains",
-        "contentSchema",
-        "else",
-        "if",
-        "items",
-        "not",
-        "oneOf",
-        "prefixItems",
-        "propertyNames",
-        "then",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-    )
-)
-"""Keywords that hold a schema, or a list of schemas."""
 
 _OTHERS = frozenset(
     (
@@ -82,7 +60,7 @@ _OTHERS = frozenset(
     )
 )
 
-KEYWORDS = _SCHEMAS | _OTHERS | MAPS_OF_SCHEMAS
+KEYWORDS = SCHEMAS | _OTHERS | MAPS_OF_SCHEMAS
 """The keywords of all drafts from 4 on."""
 
 _KNOWN_ANNOTATIONS = frozenset(
@@ -140,7 +118,7 @@ def check_keywords(schema: Mapping[str, Any]) -> None:
             f"the schema has no keyword of JSON Schema in it, only {words}{', …' if len(unknown) > 5 else ''}",
             hint='describe the answer: `{"type": "object", "properties": {"…": {"type": "string"}}}`',
         )
-    for path, part in _parts("$", schema):
+    for path, part in parts("$", schema):
         for word, value in part.items():
             _check_word(path, part, word, value)
 
@@ -190,20 +168,3 @@ def _like(word: str) -> str:
     keywords = {keyword.lower(): keyword for keyword in KEYWORDS}
     close = difflib.get_close_matches(word.lower(), keywords, n=1, cutoff=_LEAST_LIKENESS)
     return keywords[close[0]] if close else ""
-
-
-def _parts(path: str, schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield a schema and all schemas within it, each with its path. What stands under other words is no schema."""
-    if not isinstance(schema, Mapping):
-        return
-    yield path, schema
-    for keyword, value in schema.items():
-        below = f"{path}.{keyword}"
-        if keyword in MAPS_OF_SCHEMAS and isinstance(value, Mapping):
-            for name, part in value.items():
-                yield from _parts(f"{below}.{name}", part)
-        elif keyword in _SCHEMAS and isinstance(value, list):
-            for index, part in enumerate(value):
-                yield from _parts(f"{below}[{index}]", part)
-        elif keyword in _SCHEMAS:
-            yield from _parts(below, value)

@@ -135,6 +135,7 @@ MARKED = {**STRINGS, "x-evidence": "tags"}
         ({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": MARKED}}, "$.$defs.a"),
         ({"allOf": [{"properties": {"a": MARKED}}], "properties": {"a": {}}}, "$.allOf[0].properties.a"),
         ({"additionalProperties": MARKED}, "$.additionalProperties"),
+        ({"type": "object", "x-own": {"a": [MARKED]}}, "$.x-own.a[0]"),
     ],
 )
 def test_evidence_fills_properties_of_the_top_level_and_no_others(schema, path):
