@@ -17,7 +17,7 @@ def main(output: str, photos: str) -> int:
     records = [json.loads(line) for line in lines]
     for record in records:
         validator.validate(record)
-        print(f"{record['file']}: {record['title']}")
+        print(f"{record['file']}: {record.get('title', 'no title')}")
     described, given = sorted(record["file"] for record in records), sorted(p.name for p in Path(photos).glob("*.jpg"))
     if described != given:
         print(f"error: {len(records)} records for {len(given)} photos", file=sys.stderr)

@@ -20,6 +20,46 @@ from olpipe.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
+SCORES = """
+    ## Scores and certainty
+
+    A score is the perceiver's confidence in 0..1, rounded to two decimals. It does not say how often a name is right.
+    [Captions](captions.md) says what the scores of `photo-mini` mean in photos. A model never writes scores. Where no
+    perceiver looked at a photo, its record has neither scores nor `certainty`.
+
+    | `certainty` | meaning |
+    |---|---|
+    | `sure` | at least one object or tag has a score of 0.6 or more |
+    | `unsure` | all scores are lower, or only words were read in the photo |
+    | `unrecognised` | there are no objects, no tags and no words |
+
+    It is judged on everything that was found, even where the recipe's schema has no room for it, and before scores are
+    rounded. Records of a schema of your own have it, too. A model that does not see writes no title, description and
+    alt text of a photo that is `unrecognised`.
+
+    These commands list the records that somebody should look at, and the names with a score below 0.6:
+
+    ```
+    jq -c 'select(.certainty != "sure") | [.file, .certainty]' out/records.jsonl
+    jq -c '[.file, ([.tags, .tag_scores] | transpose[] | select(.[1] and .[1] < 0.6)[0])]' out/records.jsonl
+    ```
+
+    This Python function returns the same records as the first command:
+
+    ```python
+    import json
+
+
+    def doubtful(path):
+        with open(path, encoding="utf-8") as lines:
+            return [record for record in map(json.loads, lines) if record.get("certainty") != "sure"]
+    ```
+
+    `olpipe batch --min-score 0.6` leaves out the tags and objects that have a lower score, before anything else is done
+    with them. The sentences do not name them, either. Words that were read in the photo stay.
+
+"""
+
 
 def main(arguments: list[str]) -> int:
     """Write every page, or name those that are not what they should be."""
@@ -154,6 +194,8 @@ def record() -> Iterator[str]:
         )
     yield "Boxes are in integer pixels of the photo as people see it: upright, at full size, with the origin at the top"
     yield "left, as in COCO.\n"
+    yield inspect.cleandoc(SCORES)
+    yield ""
     yield "A recipe with a schema of its own puts its whole answer under `data`. So none of its keys can be"
     yield "the same as a key of the record.\n"
 
@@ -175,7 +217,8 @@ def _line(thing: Any) -> str:
 
 def _member(name: str, member: dict[str, Any], schema: dict[str, Any]) -> tuple[str, str, str]:
     reference = member.get("$ref", "").rpartition("/")[2]
-    kind = "array" if reference else member.get("type", "any" if "const" not in member else f"`{member['const']}`")
+    value = f"`{member['const']}`" if "const" in member else "string" if "enum" in member else "any"
+    kind = "array" if reference else member.get("type", value)
     return "yes" if name in schema.get("required", ()) else "", kind, _escaped(member.get("description", ""))
 
 

@@ -169,8 +169,8 @@ def ask(path: Path, plugins: Plugins, grounder: Grounder) -> GenerateRequest:
     """Return what a batch asks of one photo."""
     recipe = read_recipe(RECIPE)
     image = decode(path.read_bytes(), path.suffix, plugins.image_loaders)
-    request = plugins.tasks.get(recipe.task).build(image, recipe.context(model_writes=True))
-    return grounder.ground(request)
+    request = plugins.tasks.get(recipe.task).build(image, recipe.context())
+    return grounder.ground(request).request
 
 
 class OneAtATime:

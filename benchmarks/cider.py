@@ -33,7 +33,7 @@ class CiderD:
         photos = 0
         for photo in captions:
             photos += 1
-            self._seen.update({gram for caption in photo for gram in _grams(words(caption))})
+            self._seen.update({gram for caption in photo for gram in grams(words(caption))})
         self._log_photos = math.log(max(1, photos))
 
     def score(self, text: str, captions: Sequence[str]) -> float:
@@ -50,13 +50,13 @@ class CiderD:
     def _vectors(self, tokens: Sequence[str]) -> list[dict[Gram, float]]:
         """Return the weight of each run of words, by its length: how often it is said, times how rare it is."""
         vectors: list[dict[Gram, float]] = [{} for _ in range(LONGEST)]
-        for gram, count in Counter(_grams(tokens)).items():
+        for gram, count in Counter(grams(tokens)).items():
             rarity = self._log_photos - math.log(max(1, self._seen[gram]))
             vectors[len(gram) - 1][gram] = count * rarity
         return vectors
 
 
-def _grams(tokens: Sequence[str]) -> list[Gram]:
+def grams(tokens: Sequence[str]) -> list[Gram]:
     """Return all runs of one to `LONGEST` words."""
     return [
         tuple(tokens[at : at + length]) for length in range(1, LONGEST + 1) for at in range(len(tokens) - length + 1)

@@ -21,8 +21,8 @@ from quality import Report, describing, measure_captions, read_folder, run
 from olpipe.generation import GenerateRequest
 from olpipe.image import USUAL_PIXELS
 from olpipe.messages import Message, Part, TextPart
-from olpipe.perception.ground import Grounder
-from olpipe.perception.nouns import MANY, NUMBERS
+from olpipe.perception.ground import Grounded, Grounder
+from olpipe.perception.nouns import NUMBERS, SEVERAL
 from olpipe.pipeline import job
 
 OPENING = "photo: "
@@ -51,7 +51,7 @@ def without(pattern: str) -> Change:
 
 CHANGES: dict[str, Change] = {
     "all": lambda request: request,
-    "no counts": without(rf"\b({'|'.join((*NUMBERS, MANY))}) "),
+    "no counts": without(rf"\b({'|'.join((*NUMBERS, SEVERAL))}) "),
     "no places": without(r" \((left|center|right)\)"),
     "no sizes": without(r"\bsmall | close up"),
     "no doubts": without(r"\bmaybe "),
@@ -65,8 +65,9 @@ def grounder(change: Change) -> type[Grounder]:
     """Return a grounder whose requests are changed."""
 
     class Changed(Grounder):
-        def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> GenerateRequest:
-            return change(super().ground(request, model_pixels=model_pixels))
+        def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> Grounded:
+            grounded = super().ground(request, model_pixels=model_pixels)
+            return replace(grounded, request=change(grounded.request))
 
     return Changed
 

@@ -173,7 +173,8 @@ def describing(recipe_name: str, model: str | None) -> Iterator[Work]:
             outcome = session.work(ImageFile(ref, hashlib.sha256(data).hexdigest(), data))
             if not isinstance(outcome, Record):
                 raise SystemExit(f"{outcome.file}: {outcome.message}")
-            return outcome.values
+            missing = [key for key in TEXTS if key not in outcome.values]  # where nothing was recognised
+            return {**outcome.values, **dict.fromkeys(missing, "")}
 
         yield work
 
@@ -213,10 +214,12 @@ def measure_captions(report: Report, described: Sequence[Described]) -> None:
         for one in described
     ]
     baseline = [template([thing.name for thing in found_things(one.values)], one.values["tags"]) for one in described]
+    silent = [one for one in described if not any(one.values[key] for key in TEXTS)]
+    report.add("photos without texts", len(silent), f"of {len(described)}; their scores are 0")
     for suffix, texts in (("", [one.values for one in described]), (" of the template", baseline)):
         mentioned = [finder.find(". ".join(values[key] for key in TEXTS)) for values in texts]
         report.add(f"CHAIR-i{suffix}", chair(mentioned, present), f"{sum(map(len, mentioned))} names mentioned")
-        titles = {values["title"].casefold() for values in texts}
+        titles = {values["title"].casefold() for values in texts if values["title"]}
         report.add(f"distinct titles{suffix}", len(titles), f"of {len(described)}")
         report.add(f"all three texts differ{suffix}", sum(map(all_differ, texts)), f"of {len(described)}")
         report.add(f"empty or cut-off texts{suffix}", sum(map(unfinished, texts)))
@@ -241,7 +244,12 @@ def all_differ(values: Mapping[str, Any]) -> bool:
 
 
 def unfinished(values: Mapping[str, Any]) -> int:
-    """Count texts that are empty, sentences that do not end, and titles that end where something has to follow."""
+    """Count texts that are empty, sentences that do not end, and titles that end where something has to follow.
+
+    A photo without any text counts as none of these: nothing was asked for.
+    """
+    if not any(values[key] for key in TEXTS):
+        return 0
     sentences = sum(not values[key].strip().endswith((".", "!", "?")) for key in TEXTS if key != "title")
     return sentences + (not words(values["title"]) or words(values["title"])[-1] in DANGLING)
 

@@ -83,6 +83,7 @@ class ModelConfig:
             turns texts into vectors).
         perceivers: Names of the perceivers whose evidence joins every request to this model.
         languages: Languages that it writes, as BCP 47 tags; empty when not known.
+        prompts: The only prompts about photos that it was trained to answer; empty when it follows any.
         conversion: Choices for the conversion into a runnable package, like `{"precision": "int4"}`.
     """
 
@@ -95,6 +96,7 @@ class ModelConfig:
     capabilities: tuple[str, ...] = ("completion",)
     perceivers: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
     conversion: Mapping[str, Any] = field(default_factory=dict)
 
     def writes(self, language: str) -> bool:

@@ -127,6 +127,33 @@ class Evidence:
             labels.setdefault(name, Label(name, tag.score))
         return Evidence(tuple(objects), tuple(labels.values()), self.texts)
 
+    def at_least(self, score: float) -> Evidence:
+        """Return the evidence without the tags and objects that have a lower score. Texts stay: they name nothing.
+
+        A finer name of an object has no score of its own. It goes where it is also a tag that goes.
+        """
+        tags = tuple(label for label in self.tags if label.score >= score)
+        gone = {label.name for label in self.tags} - {label.name for label in tags}
+        objects = (
+            replace(thing, tags=tuple(name for name in thing.tags if name not in gone))
+            for thing in self.objects
+            if thing.score >= score
+        )
+        return Evidence(tuple(objects), tags, self.texts)
+
+
+class Certainty(StrEnum):
+    """How sure perceivers are of what a photo shows."""
+
+    SURE = "sure"
+    """Something in it was recognised with a score that can be trusted."""
+
+    UNSURE = "unsure"
+    """Every score is low, or only words were read."""
+
+    UNRECOGNISED = "unrecognised"
+    """Nothing was recognised, and no words were read."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
@@ -145,8 +172,13 @@ class ImageInfo:
     format: str
 
 
-RESERVED = frozenset({"file", "sha256", "image", "box_unit", "model", "model_digest", "recipe", "usage", "truncated"})
-"""Keys that every record has of its own: no task may give a value under one of them."""
+RESERVED = frozenset(
+    {"file", "sha256", "image", "certainty", "box_unit", "model", "model_digest", "recipe", "usage", "truncated"}
+)
+"""Keys that records have of their own: no task may give a value under one of them."""
+
+TAG_SCORES = "tag_scores"
+"""Key of the scores of `tags`. It stands in the records of tasks that are `scored`, and is reserved for these only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +195,7 @@ class Record:
         recipe: The recipe's name.
         usage: How many tokens there were of each kind.
         truncated: Whether the answer was cut at `max_tokens`, or at the end of the context.
+        certainty: How sure the perceivers are; None where none looked at the photo.
         timings: Where the model's time went; for the report, not part of the JSON.
         image_ns: Time to decode the photo; for the report.
         ground_ns: Time the perceivers took; for the report.
@@ -177,6 +210,7 @@ class Record:
     recipe: str
     usage: Usage
     truncated: bool
+    certainty: Certainty | None = None
     timings: Timings = field(default_factory=Timings)
     image_ns: int = 0
     ground_ns: int = 0
@@ -188,6 +222,7 @@ class Record:
             "sha256": self.sha256,
             "image": asdict(self.image),
             **self.values,
+            **({} if self.certainty is None else {"certainty": self.certainty.value}),
             "box_unit": "px",
             "model": self.model,
             "model_digest": self.model_digest,

@@ -83,7 +83,7 @@ class Asker:
             language=wishes.language,
             top_logprobs=wishes.top_logprobs,
         )
-        return self._grounder.ground(request, model_pixels=self._model_pixels)
+        return self._grounder.ground(request, model_pixels=self._model_pixels).request
 
 
 def judge(request: GenerateRequest, completion: Completion) -> None:

@@ -136,6 +136,8 @@ def summarise(result: BatchResult, output: Path) -> None:
     if counts.renamed:
         parts.append(f"{counts.renamed} renamed")
     click.echo(f"{_plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)
+    if doubtful := _doubtful(counts):
+        click.echo(f"{doubtful}: see `certainty` in the records", err=True)
     places = [_place(target, output) for target in result.targets]
     places += [str(output / name) for name in (*(["failures.jsonl"] if failures else []), "run.json")]
     click.echo("see " + "  ".join(places), err=True)
@@ -144,6 +146,16 @@ def summarise(result: BatchResult, output: Path) -> None:
         click.echo("hint: run the same command again to go on", err=True)
     elif counts.failures_before:
         click.echo("hint: `--retry-failed` tries again what failed before", err=True)
+
+
+def _doubtful(counts: Counts) -> str:
+    """Return how many photos were not recognised and how many are unsure; an empty text where there are none."""
+    unsure = "is unsure" if counts.unsure == 1 else "are unsure"
+    if not counts.unrecognised:
+        return f"{_plural(counts.unsure, 'photo')} {unsure}" if counts.unsure else ""
+    unrecognised = "was not recognised" if counts.unrecognised == 1 else "were not recognised"
+    also = f" and {counts.unsure} {unsure}" if counts.unsure else ""
+    return f"{_plural(counts.unrecognised, 'photo')} {unrecognised}{also}"
 
 
 def _place(target: str, output: Path) -> str:

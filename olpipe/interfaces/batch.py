@@ -27,7 +27,8 @@ class TaskContext:
         perceivers: Names of the perceivers whose evidence joins the request; None means those that the model's
             manifest names.
         language: The language of the record, as a BCP 47 tag.
-        model_writes: Whether the model writes that language.
+        with_sentences: Whether sentences are asked for. They are not where the model does not write that language, and
+            where nothing was recognised in a photo that the model does not see.
     """
 
     model: str
@@ -37,7 +38,7 @@ class TaskContext:
     examples: tuple[tuple[str, str], ...] = ()
     perceivers: tuple[str, ...] | None = None
     language: str = "en"
-    model_writes: bool = True
+    with_sentences: bool = True
 
 
 class Task(ABC):
@@ -50,7 +51,15 @@ class Task(ABC):
     """Part of every recipe's key. Change it when the same answer would give another record."""
 
     sentences: tuple[str, ...] = ()
-    """Properties that the task leaves out where the model does not write the recipe's language."""
+    """Properties that the task does not ask for where its context is not `with_sentences`."""
+
+    scored: bool = False
+    """Whether the perceivers' scores are put into its values. They need `tags` and `objects` as records have them.
+
+    `tags` is a list of texts, and `objects` a list of objects with `x`, `y`, `w`, `h` and `type`. Either may be
+    missing. The scores stand in each object as `score`, and behind `tags` as `tag_scores`. So the task gives no value
+    `tag_scores`.
+    """
 
     @abstractmethod
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
@@ -178,7 +187,10 @@ class SinkFactory(ABC):
     """Where records go when no target is given, like `records.csv`."""
 
     def accepts(self, schema: Mapping[str, Any]) -> str | None:
-        """Return why records of this schema cannot be written, or None when they can. Never raise an error."""
+        """Return why records of this schema cannot be written, or None when they can. Never raise an error.
+
+        Whatever the schema requires, a record lacks the task's `sentences` where none were asked for.
+        """
         return None
 
     @abstractmethod

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from olpipe.errors import UsageError
@@ -28,6 +28,20 @@ from olpipe.registry import Registry
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """A request with the evidence of its photos.
+
+    Attributes:
+        request: The request, ready to be sent.
+        evidence: What was found in the photos that were shown last, with names in the request's language. None where
+            no perceiver looked at a photo.
+    """
+
+    request: GenerateRequest
+    evidence: Evidence | None
+
+
 class Grounder:
     """The perceivers of one model, ready to look at the photos of its requests. Any thread may call it.
 
@@ -42,6 +56,7 @@ class Grounder:
         *,
         names: Sequence[str] | None = None,
         cache: EvidenceCache | None = None,
+        min_score: float = 0.0,
     ) -> None:
         """Find the perceivers.
 
@@ -50,6 +65,7 @@ class Grounder:
             registry: All perceivers.
             names: Names of the wanted perceivers; None means those that the model's manifest names.
             cache: Where evidence is kept. None means that every photo is looked at again.
+            min_score: Tags and objects with a lower score are not used, 0..1.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -62,6 +78,7 @@ class Grounder:
         self._model = bundle.name
         self._sees = "vision" in bundle.config.capabilities
         self._cache = cache
+        self._min_score = min_score
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -70,8 +87,8 @@ class Grounder:
         own = frozenset(perceiver.fit_pixels for perceiver in self.perceivers)
         return own | {model_pixels} if self._sees or not own else own
 
-    def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> GenerateRequest:
-        """Return the request with evidence of its photos: as text in the prompt, and as known values of the answer.
+    def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> Grounded:
+        """Add evidence of a request's photos: as text in the prompt, and as known values of the answer.
 
         A model without vision gets the evidence in place of the photo. In the prompt, the evidence is in English. Known
         values are in the request's language.
@@ -87,10 +104,10 @@ class Grounder:
             PluginError: A perceiver failed.
         """
         if not any(message.images for message in request.messages):
-            return request
+            return Grounded(request, None)
         if not self.perceivers:
             if self._sees:
-                return _scaled_down(request, model_pixels)
+                return Grounded(_scaled_down(request, model_pixels), None)
             raise UsageError(
                 f"model `{self._model}` cannot see images",
                 hint="give it what a detector sees: `--perceivers photo-mini`",
@@ -106,12 +123,13 @@ class Grounder:
             spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
             if seen:  # the answer is about the photos that were shown last
                 evidence = sum((found for _, found in seen), Evidence())
+        evidence = evidence.renamed(words)
         # 2. Values that are known from the evidence need not be generated
-        guidance = None if request.guidance is None else with_known_values(request.guidance, evidence.renamed(words))
+        guidance = None if request.guidance is None else with_known_values(request.guidance, evidence)
         # 3. A model that does not see must not name things that were not found
         avoid = () if self._sees else _not_found(self._words, " ".join(spoken))
         grounded = replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
-        return _scaled_down(grounded, model_pixels)
+        return Grounded(_scaled_down(grounded, model_pixels), evidence)
 
     def _perceive(self, image: DecodedImage) -> Evidence:
         founds = []
@@ -122,7 +140,7 @@ class Grounder:
             else:
                 key = (shown.digest(), perceiver.name, perceiver.version)
                 founds.append(self._cache.get(*key, partial(self._look, perceiver, shown)))
-        return merge(founds)
+        return merge(founds).at_least(self._min_score)
 
     def _words_of(self, perceiver: Perceiver) -> Mapping[str, Collection[str]]:
         with self._registry.blaming(perceiver.name):

@@ -1,9 +1,10 @@
-"""English nouns with their number: `one dog`, `two dogs`, `many people`."""
+"""English nouns with their number: `one dog`, `two dogs`, `several people`."""
 
 from __future__ import annotations
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-MANY = "many"
+NUMBERS = ("no", "one", "two", "three")
+
+SEVERAL = "several"
 """The word for more things than there are number words. No detector counts so many reliably."""
 
 _IRREGULAR = {
@@ -29,9 +30,9 @@ def plural(name: str) -> str:
     return " ".join([*before, _plural(noun)])
 
 
-def number(count: int) -> str:
-    """Return the word for a number of things."""
-    return NUMBERS[count] if count < len(NUMBERS) else MANY
+def amount(count: int | None) -> str:
+    """Return the word for a number of things; None is a number that is not known, but larger than one."""
+    return SEVERAL if count is None or count >= len(NUMBERS) else NUMBERS[count]
 
 
 def _plural(noun: str) -> str:

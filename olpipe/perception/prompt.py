@@ -7,16 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from olpipe.perception.nouns import number, plural
-from olpipe.record import Detection, Evidence
+from olpipe.perception.nouns import amount, plural
+from olpipe.record import Detection, Evidence, Label
 
-WORDING = 2
+WORDING = 3
 """Raise it when the same evidence gets other words. It is part of recipes' keys, so photos are described again."""
 
 NOTHING = "nothing recognised"
 
-UNSURE = 0.4
-"""Names with a lower score get a `maybe`. Of the detector's names with a higher score, nine in ten are right."""
+UNSURE = 0.6
+"""Names with a lower score get a `maybe`. For `photo-mini`, lower ones are right less often than wrong."""
+
+MOST_COUNTED = 3
+"""More things of a kind than this are `several`. Detectors miscount larger groups more often than not."""
 
 SMALL = 0.01
 """Things that fill less of the photo than this are `small`; people seldom mention them."""
@@ -45,14 +48,14 @@ class Thing:
 
     Attributes:
         label: The perceiver's name.
-        count: How many detections there are.
+        count: How many there are, as far as it is sure; None where it is only sure that there are several.
         score: Score of the surest one, in 0..1.
         share: Share of the photo that they fill together; may exceed 1 where they overlap.
         place: The third of the photo in which their middle lies: `left`, `center` or `right`.
     """
 
     label: str
-    count: int
+    count: int | None
     score: float
     share: float
     place: str
@@ -74,10 +77,10 @@ class Thing:
 
 
 def describe(evidence: Evidence, width: int, height: int) -> str:
-    """Return one line: first things with boxes, largest first, then all other tags, then words in the photo.
+    """Return one line: things with boxes, largest first; other tags; small things with boxes; words in the photo.
 
-    Names that are not plain words are quoted, and so are all words in the photo. Nothing in them can end the quotes or
-    the line.
+    A finer name of a thing that has a box is left out: it would read like a second thing. Names that are not plain
+    words are quoted, and so are all words in the photo. Nothing in them can end the quotes or the line.
 
     Args:
         evidence: What perceivers found.
@@ -85,9 +88,9 @@ def describe(evidence: Evidence, width: int, height: int) -> str:
         height: Its height.
     """
     found = things(evidence, width, height)
-    named = {thing.label for thing in found}
-    parts = [_words(thing) for thing in found]
-    parts += [_maybe(label.score >= UNSURE) + _name(label.name) for label in evidence.tags if label.name not in named]
+    parts = [_words(thing) for thing in found if not thing.is_small]
+    parts += [_maybe(label.score >= UNSURE) + _name(label.name) for label in without_box(evidence)]
+    parts += [_words(thing) for thing in found if thing.is_small]
     if read := _read([text.text for text in evidence.texts]):
         parts.append(f"it reads {' '.join(read)}")
     return "photo: " + (", ".join(parts) or NOTHING)
@@ -101,7 +104,7 @@ def things(evidence: Evidence, width: int, height: int) -> list[Thing]:
     found = [
         Thing(
             label,
-            len(group),
+            _count([detection.score for detection in group]),
             max(detection.score for detection in group),
             _area(group) / (width * height),
             _place(group, width),
@@ -111,12 +114,31 @@ def things(evidence: Evidence, width: int, height: int) -> list[Thing]:
     return sorted(found, key=lambda thing: (-thing.share, thing.label))
 
 
+def without_box(evidence: Evidence) -> list[Label]:
+    """Return the tags that are neither the name nor a finer name of a thing that has a box, the surest first."""
+    named = {name for detection in evidence.objects for name in (detection.label, *detection.tags)}
+    return [label for label in evidence.tags if label.name not in named]
+
+
+def _count(scores: Sequence[float]) -> int | None:
+    """Return how many things the scores of their detections bear; None where that is only that there are several.
+
+    A thing that was surely found stays one thing where at most two more are unsure: these are often the same thing
+    again. Where all are unsure, they all count.
+    """
+    sure = sum(score >= UNSURE for score in scores) or len(scores)
+    unsure = len(scores) - sure
+    if sure == 1 and unsure < MOST_COUNTED:
+        return 1
+    return sure if sure <= MOST_COUNTED and not unsure else None
+
+
 def _words(thing: Thing) -> str:
     size = "small " if thing.is_small else ""
     label = _name(thing.label)
     name = f"{size}{label}"
-    if thing.count > 1:
-        name = f"{number(thing.count)} {size}{plural(label) if label == thing.label else label}"
+    if thing.count != 1:
+        name = f"{amount(thing.count)} {size}{plural(label) if label == thing.label else label}"
     return f"{_maybe(thing.is_sure)}{name}{' close up' if thing.is_large else ''} ({thing.place})"
 
 

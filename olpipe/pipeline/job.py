@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,13 +29,15 @@ from olpipe.generation import Completion, FinishReason, GenerateRequest
 from olpipe.guidance.validate import validate
 from olpipe.image import USUAL_PIXELS, DecodedImage, ImageFile
 from olpipe.imaging.decode import decode
-from olpipe.interfaces import Job, Session
+from olpipe.interfaces import Job, Session, TaskContext
 from olpipe.model import LoadOptions
+from olpipe.perception.certainty import certainty_of
 from olpipe.perception.evidence_cache import EvidenceCache
-from olpipe.perception.ground import Grounder
+from olpipe.perception.ground import Grounded, Grounder
 from olpipe.pipeline.recipe import Recipe
+from olpipe.pipeline.scores import with_scores
 from olpipe.plugins import Plugins
-from olpipe.record import RESERVED, Failure, FailureKind, ImageInfo, Outcome, Record
+from olpipe.record import RESERVED, TAG_SCORES, Certainty, Evidence, Failure, FailureKind, ImageInfo, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.library import Library
 
@@ -105,8 +108,11 @@ class DescribeSession(Session):
         self._engine = engine
         self._options = LoadOptions(backend=recipe.backend)
         self._bundle = engine.bundle(recipe.model)
-        self._context = recipe.context(model_writes=self._bundle.config.writes(recipe.language))
-        self._grounder = Grounder(self._bundle, plugins.perceivers, names=recipe.perceivers, cache=evidence)
+        self._sees = "vision" in self._bundle.config.capabilities
+        self._context = recipe.context(with_sentences=self._bundle.config.writes(recipe.language))
+        self._grounder = Grounder(
+            self._bundle, plugins.perceivers, names=recipe.perceivers, cache=evidence, min_score=recipe.min_score
+        )
         self._alone = threading.Lock()
         self._client = f"recipe {recipe.name}"
         info = engine.load(recipe.model, keep_alive_s=FOR_EVER, options=self._options).result()
@@ -139,11 +145,12 @@ class DescribeSession(Session):
         decoded = decode(image.read(), image.ref.path.suffix, self._loaders, sizes=self._sizes)
         decoded_ns = time.monotonic_ns()
         # 2. Have the task make the request, and add the evidence
-        request = self._grounder.ground(self._request(decoded), model_pixels=self._model_pixels)
+        grounded = self._grounded(decoded)
+        request, evidence = grounded.request, grounded.evidence
         grounded_ns = time.monotonic_ns()
         # 3. Have the model answer, judge the answer, and have the task read it
         completion = self._complete(request, image.ref.name)
-        values = self._values(_value(request, completion), decoded)
+        values = self._values(_value(request, completion), decoded, evidence)
         return Record(
             file=image.ref.name,
             sha256=image.sha256,
@@ -154,24 +161,44 @@ class DescribeSession(Session):
             recipe=self._recipe.name,
             usage=completion.usage,
             truncated=completion.truncated,
+            certainty=None if evidence is None else certainty_of(evidence),
             timings=completion.timings,
             image_ns=decoded_ns - started_ns,
             ground_ns=grounded_ns - decoded_ns,
         )
 
-    def _request(self, image: DecodedImage) -> GenerateRequest:
+    def _grounded(self, image: DecodedImage) -> Grounded:
+        """Have the task make the request, and add the evidence.
+
+        A model that does not see has nothing to say of a photo in which nothing was recognised. So the request is made
+        once more then, without sentences.
+        """
+        grounded = self._ground(image, self._context)
+        if self._sees or not (self._context.with_sentences and self._task.sentences) or grounded.evidence is None:
+            return grounded
+        if certainty_of(grounded.evidence) is not Certainty.UNRECOGNISED:
+            return grounded
+        return self._ground(image, replace(self._context, with_sentences=False))
+
+    def _ground(self, image: DecodedImage, context: TaskContext) -> Grounded:
+        return self._grounder.ground(self._request(image, context), model_pixels=self._model_pixels)
+
+    def _request(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
         with self._tasks.blaming(self._task.name):
-            request = self._task.build(image, self._context)
+            request = self._task.build(image, context)
             if not isinstance(request, GenerateRequest):
                 raise TypeError(f"it built a {type(request).__name__} where a request is expected")
         return request
 
-    def _values(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
+    def _values(self, value: Any, image: DecodedImage, evidence: Evidence | None) -> Mapping[str, Any]:
         """Have the task read an answer. Values that a record cannot hold are an error of the task."""
+        own = RESERVED | {TAG_SCORES} if self._task.scored else RESERVED
         with self._tasks.blaming(self._task.name):
             values = dict(self._task.parse(value, image))
-            if taken := sorted(RESERVED & values.keys()):
+            if taken := sorted(own & values.keys()):
                 raise ValueError(f"it gave a value `{taken[0]}`, which every record has of its own")
+            if self._task.scored:
+                values = with_scores(values, evidence)
             orjson.dumps(values)  # fails here if they are not JSON; in the ledger, that would end the run
         return values
 

@@ -44,6 +44,7 @@ class Recipe:
         sampling: How tokens are picked.
         examples: (question, answer) pairs shown before the photo.
         perceivers: Names of the perceivers whose evidence joins; None means those that the model's manifest names.
+        min_score: Tags and objects that perceivers give a lower score are not used, 0..1.
         backend: Name of the backend that runs the model; empty takes the first that can.
         sinks: Where records go, each as `SCHEME` or `SCHEME:TARGET`.
         executor: Name of the executor that carries the work.
@@ -58,6 +59,7 @@ class Recipe:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     examples: tuple[tuple[str, str], ...] = ()
     perceivers: tuple[str, ...] | None = None
+    min_score: float = 0.0
     backend: str = ""
     sinks: tuple[str, ...] = USUAL_SINKS
     executor: str = USUAL_EXECUTOR
@@ -74,7 +76,7 @@ class Recipe:
 
         Raises:
             SchemaError: The schema is not JSON, or not a valid JSON Schema. The message says where.
-            UsageError: The language is not a BCP 47 tag.
+            UsageError: The language is not a BCP 47 tag, or the least score is not in 0..1.
         """
         recipe = self
         if schema is not None:
@@ -83,10 +85,13 @@ class Recipe:
         recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
         if not is_tag(recipe.language):
             raise UsageError(f"`{recipe.language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
+        if not 0 <= recipe.min_score <= 1:
+            message = f"the least score must be between 0 and 1, not `{recipe.min_score}`"
+            raise UsageError(message, hint="give a number like `--min-score 0.4`")
         return recipe
 
-    def context(self, *, model_writes: bool = True) -> TaskContext:
-        """Return the recipe as its task sees it, given whether the model writes the recipe's language."""
+    def context(self, *, with_sentences: bool = True) -> TaskContext:
+        """Return the recipe as its task sees it, given whether sentences are asked for."""
         prompt = self.prompt
         if self.language != "en":
             prompt += f"\nWrite every text in the language `{self.language}`."
@@ -98,7 +103,7 @@ class Recipe:
             examples=self.examples,
             perceivers=self.perceivers,
             language=self.language,
-            model_writes=model_writes,
+            with_sentences=with_sentences,
         )
 
     def key(self, model_digest: str, backend: Backend, task: Task, perceivers: Sequence[Perceiver]) -> str:
@@ -136,6 +141,9 @@ class Recipe:
             parts["backend"] = [backend.name, backend.version]
         if perceivers:
             parts["wording"] = WORDING
+            parts["scores"] = "given"  # records said once nothing of how sure perceivers are
+            if self.min_score:
+                parts["min_score"] = float(self.min_score)
         if len(perceivers) > 1:
             parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
         if words := names_in(self.language, perceivers):

@@ -17,7 +17,7 @@ from olpipe.languages import is_tag
 from olpipe.pipeline.recipe import USUAL_EXECUTOR, USUAL_SINKS, Recipe
 
 KEYS: dict[str, type] = {"name": str, "task": str, "model": str, "prompt": str, "language": str}
-KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list}
+KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list, "min_score": float}
 KEYS |= {"options": dict, "examples": list, "schema": dict}
 RENAMED = {"evidence": "perceivers"}
 REQUIRED = ("name", "task", "model", "prompt", "schema")
@@ -93,6 +93,9 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     language = table.get("language", "en")
     if not is_tag(language):
         raise RecipeError(f"`language` cannot be `{language}`", hint="write a tag like `en` or `zh-Hans`")
+    min_score = table.get("min_score", 0.0)
+    if not 0 <= min_score <= 1:
+        raise RecipeError(f"`min_score` must be between 0 and 1, not `{min_score}`")
     perceivers = table.get("perceivers")
     return Recipe(
         name=table["name"],
@@ -104,6 +107,7 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
         sampling=_sampling(table.get("options", {})),
         examples=tuple(_example(example, index) for index, example in enumerate(table.get("examples", ()))),
         perceivers=None if perceivers is None else _texts(perceivers, "perceivers"),
+        min_score=float(min_score),
         backend=table.get("backend", ""),
         sinks=_texts(table.get("sinks", list(USUAL_SINKS)), "sinks"),
         executor=table.get("executor", USUAL_EXECUTOR),

@@ -41,6 +41,8 @@ class Counts:
         failures: Photos that failed in this run.
         equal: Photos among `records` and `failures` that got the outcome of another photo with the same bytes.
         renamed: Photos that had a row under another name.
+        unsure: Photos with a record, of any run, that perceivers are unsure of; counted at the end of a run.
+        unrecognised: Photos with a record, of any run, in which nothing was recognised; counted at the end of a run.
     """
 
     found: int = 0
@@ -51,6 +53,8 @@ class Counts:
     failures: int = 0
     equal: int = 0
     renamed: int = 0
+    unsure: int = 0
+    unrecognised: int = 0
 
     @property
     def done(self) -> int:

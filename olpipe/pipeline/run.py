@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from olpipe.engine.manager import Engine
 from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
-from olpipe.guidance.keywords import optional_properties
 from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, choose_loader
 from olpipe.imaging.discover import Discovery, read
@@ -22,18 +21,16 @@ from olpipe.model import ModelBundle
 from olpipe.perception.ground import Grounder
 from olpipe.pipeline.job import DescribeJob
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
+from olpipe.pipeline.notices import notices
 from olpipe.pipeline.outlets import choose_places, open_outlets
 from olpipe.pipeline.recipe import Recipe
 from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, versions, write_report
-from olpipe.pipeline.survey import survey
+from olpipe.pipeline.survey import certainties, survey
 from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
-from olpipe.record import Failure, FailureKind, Outcome, Record
+from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.build import backend_for
-
-MOST_NAMES = 5
-"""At most so many properties are named in a notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +118,7 @@ def run_batch(
         # 3. Open the sinks, and tell the user what is special about this run
         with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
             others = ledger.begin(plan.key, {str(place): place.kind for place in places})
-            if not plan.bundle.config.writes(recipe.language):
-                observer.notice(_unwritten(recipe, plan.task, plan.bundle))
-            for line in _optional(recipe):
+            for line in notices(recipe, plan.task, plan.bundle.name, plan.bundle.config):
                 observer.notice(line)
             # 4. Bring the photos to their outcomes
             river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
@@ -194,25 +189,6 @@ def _passed_by(found: Discovery) -> dict[str, Any]:
             "links": found.links_skipped,
         }
     }
-
-
-def _unwritten(recipe: Recipe, task: Task, bundle: ModelBundle) -> str:
-    """Return a line that says what happens to texts in a language that the model does not write."""
-    *others, last = [f"`{name}`" for name in task.sentences if name in recipe.schema.get("properties", {})] or [""]
-    missing = f"{', '.join(others)} and {last}" if others else last
-    outcome = f"{missing} will be left out" if missing else "its answers may be in another language"
-    return f"`{bundle.name}` does not write `{recipe.language}`: {outcome}"
-
-
-def _optional(recipe: Recipe) -> Iterator[str]:
-    """Yield lines about properties that a model may leave out, because the schema does not require them."""
-    names = [f"`{name}`" for name in optional_properties(recipe.schema)]
-    if names:
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        them = "them" if len(names) > 1 else "it"
-        given = ", ".join(names[:MOST_NAMES]) + more
-        yield f"warning: the schema does not require {given}: a model may leave {them} out"
-        yield "hint: list under `required` what every record should have"
 
 
 class _River:
@@ -362,5 +338,8 @@ class _River:
         self._observer.progress(self.counts)
 
     def _report(self, status: Status, output: Path, about: dict[str, Any]) -> None:
+        numbers = certainties(self._ledger, self.counts.wanted)
+        unsure, unrecognised = numbers.get(Certainty.UNSURE, 0), numbers.get(Certainty.UNRECOGNISED, 0)
+        self.counts = replace(self.counts, unsure=unsure, unrecognised=unrecognised)
         report = self._tally.to_json(status, self.counts, write_ns=self._writer.write_ns)
         write_report(output, {**report, **about})

@@ -12,7 +12,7 @@ from olpipe.errors import UsageError
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import read
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
-from olpipe.record import FailureKind
+from olpipe.record import Certainty, FailureKind
 
 _FOUND = (
     "CREATE TEMP TABLE found(path BLOB PRIMARY KEY, name TEXT, size_bytes INTEGER, modified_ns INTEGER,"
@@ -69,13 +69,13 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, ret
             " (SELECT 1 FROM rows WHERE rows.path = found.path AND recipe_key = ?) ORDER BY place",
             (most, ledger.recipe_key),
         ).fetchall()
-        for table in ("found", "gone"):
-            ledger.run(f"DROP TABLE temp.{table}")
+        ledger.run("DROP TABLE temp.gone")  # the other one stays for `certainties`
     return Survey(tuple(images[place] for (place,) in todo), counts[RECORD], counts[FAILURE], renamed)
 
 
 def _note_found(ledger: Ledger, images: Sequence[ImageRef]) -> None:
     """Fill two tables: `found` with the photos found, and `gone` with the ledger's photos that are no longer there."""
+    ledger.run("DROP TABLE IF EXISTS temp.found")
     ledger.run(_FOUND)
     ledger.run_many(
         "INSERT INTO found VALUES (?, ?, ?, ?, ?)",
@@ -164,6 +164,22 @@ def _drop_failures(ledger: Ledger, most: int, *, retry_failed: bool) -> None:
     ).fetchall()
     ledger.run_many("DELETE FROM rows WHERE outcome = ?", failed)
     ledger.run("DELETE FROM outcomes WHERE kind <> 'record' AND id NOT IN (SELECT outcome FROM rows)")
+
+
+def certainties(ledger: Ledger, most: int) -> dict[Certainty, int]:
+    """Return how many of the first photos found have a record of each certainty. It comes after `survey`.
+
+    Args:
+        ledger: The ledger, after its `survey`.
+        most: How many photos count, the first ones.
+    """
+    found = ledger.run(
+        "SELECT json_extract(CAST(json AS TEXT), '$.certainty') AS certainty, count(*) FROM rows"
+        " JOIN found USING (path) JOIN outcomes ON outcomes.id = outcome"
+        " WHERE place < ? AND rows.recipe_key = ? AND rows.kind = ? AND certainty IS NOT NULL GROUP BY certainty",
+        (most, ledger.recipe_key, RECORD),
+    )
+    return {Certainty(certainty): number for certainty, number in found}
 
 
 def _count(ledger: Ledger, kind: str, most: int) -> int:

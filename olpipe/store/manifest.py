@@ -75,6 +75,7 @@ def config_to_bytes(config: ModelConfig, layers: Sequence[Layer]) -> bytes:
         "embedding_length": config.embedding_length,
         "perceivers": list(config.perceivers),
         "languages": list(config.languages),
+        "prompts": list(config.prompts),
         "conversion": dict(config.conversion),
     }
     # The last three are what container registries expect of any config; Ollama writes these constants.
@@ -106,6 +107,7 @@ def config_from_bytes(data: bytes) -> ModelConfig:
         capabilities=_texts(value, "capabilities") or ModelConfig().capabilities,
         perceivers=_texts(value, "perceivers"),
         languages=_texts(value, "languages"),
+        prompts=_texts(value, "prompts"),
         conversion=conversion,
     )
 

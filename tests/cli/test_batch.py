@@ -54,6 +54,8 @@ def test_the_report_counts_and_says_where_the_time_went(batch):
         "failures": 1,
         "equal": 0,
         "renamed": 0,
+        "unsure": 0,
+        "unrecognised": 0,
         "left": 0,
     }
     assert report["failure_kinds"] == {"unreadable": 1}

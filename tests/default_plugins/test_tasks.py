@@ -45,7 +45,7 @@ def test_without_examples_the_prompt_stands_beside_the_photo():
 def test_photo_asks_for_no_sentences_in_a_language_that_the_model_does_not_write():
     properties = {"tags": {"type": "array"}, "title": {"type": "string", "minLength": 1}, "alt": {"minLength": 1}}
     schema = {"type": "object", "required": ["alt", "tags"], "properties": properties}
-    context = TaskContext("m", "Look.", schema, language="zh-Hans", model_writes=False)
+    context = TaskContext("m", "Look.", schema, language="zh-Hans", with_sentences=False)
     request = PhotoTask().build(IMAGE, context)
     assert request.language == "zh-Hans"
     assert request.guidance.constants == ()
@@ -108,6 +108,24 @@ def test_every_box_that_stays_lies_inside_the_photo_and_inside_itself(x, y, w, h
 def test_photo_keeps_objects_that_have_no_box():
     objects = PhotoTask().parse({"objects": [{"type": "cat", "tags": ["tabby", "Tabby"]}]}, IMAGE)["objects"]
     assert objects == [{"type": "cat", "tags": ["tabby"]}]
+
+
+def test_photo_keeps_null_where_the_schema_allows_it():
+    assert PhotoTask().parse({"tags": None, "objects": None}, IMAGE) == {"tags": None, "objects": None}
+
+
+def test_photo_refuses_a_schema_in_which_the_model_writes_scores():
+    items = {"type": "object", "properties": {"type": {"type": "string"}, "score": {"type": "number"}}}
+    schema = {"properties": {"objects": {"type": "array", "items": items}}}
+    with pytest.raises(SchemaError, match="does not let the model write the `score` of an object") as caught:
+        PhotoTask().build(IMAGE, TaskContext("m", "Look.", schema))
+    assert caught.value.hint == "leave it out of the schema: perceivers bring it"
+
+
+@pytest.mark.parametrize("objects", [True, {}, {"items": False}, {"items": {"properties": {"type": {}}}}])
+def test_photo_takes_any_other_schema_of_objects(objects):
+    schema = {"properties": {"objects": objects}}
+    assert json.loads(PhotoTask().build(IMAGE, TaskContext("m", "Look.", schema)).guidance.source) == schema
 
 
 def test_photo_refuses_a_schema_whose_values_would_collide_with_the_record():

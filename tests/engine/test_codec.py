@@ -119,6 +119,7 @@ configs = st.builds(
     capabilities=tuples,
     perceivers=tuples,
     languages=tuples,
+    prompts=tuples,
     conversion=tables,
 )
 names = st.builds(ModelName, texts, texts, texts, texts)

@@ -224,7 +224,7 @@ def ground(perceiver, cache, *images):
     registry.register(perceiver, "test")
     model = ModelBundle(ModelName.parse("m"), "sha256:0", Path(), Path(), ModelConfig(perceivers=("counting",)))
     request = GenerateRequest("m", (Message.of("user", "What is it?", *images),))
-    return Grounder(model, registry, cache=cache).ground(request).messages[0].text
+    return Grounder(model, registry, cache=cache).ground(request).request.messages[0].text
 
 
 def test_a_photo_is_looked_at_once_whatever_is_asked_about_it(cache):

@@ -44,7 +44,7 @@ def grounder(evidence, *, cache=None):
 def prompt(evidence):
     """Return what a model is told that gets the evidence in place of a photo."""
     request = GenerateRequest("m", (Message.of("user", "Look.", PHOTO),))
-    return grounder(evidence).ground(request).messages[0].text
+    return grounder(evidence).ground(request).request.messages[0].text
 
 
 def known(evidence, ready=None):
@@ -53,11 +53,11 @@ def known(evidence, ready=None):
     properties = {name: array | {"x-evidence": name} for name in ("tags", "objects", "texts")}
     guidance = Guidance("json_schema", json.dumps({"type": "object", "properties": properties}))
     request = GenerateRequest("m", (Message.of("user", "Look.", PHOTO),), guidance=guidance)
-    grounded = (ready or grounder(evidence)).ground(request)
+    grounded = (ready or grounder(evidence)).ground(request).request
     return {name: json.loads(value) for name, value in grounded.guidance.constants}
 
 
-def tagged(name, score=0.5):
+def tagged(name, score=0.9):
     return Evidence(tags=(Label(name, score),))
 
 
@@ -190,7 +190,7 @@ def test_numbers_of_numpy_are_kept_in_the_cache(tmp_path):
 
 
 def test_a_name_that_one_perceiver_gives_twice_counts_once():
-    evidence = Evidence(tags=(Label("cat", 0.3), Label("dog", 0.25), Label("cat", 0.5)))
+    evidence = Evidence(tags=(Label("cat", 0.3), Label("dog", 0.25), Label("cat", 0.6)))
     assert known(evidence)["tags"] == ["cat", "dog"]
     assert prompt(evidence) == "photo: cat, maybe dog\nLook."
 

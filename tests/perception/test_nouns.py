@@ -1,6 +1,6 @@
 import pytest
 
-from olpipe.perception.nouns import number, plural
+from olpipe.perception.nouns import amount, plural
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ def test_names_have_the_plural_that_people_use(name, expected):
     assert plural(name) == expected
 
 
-def test_numbers_are_words_as_far_as_people_count_at_a_glance():
-    assert [number(count) for count in (0, 1, 12, 13, 99)] == ["no", "one", "twelve", "many", "many"]
+def test_amounts_are_numbers_up_to_three_and_several_above_it():
+    assert [amount(count) for count in (0, 1, 2, 3, 4, 99, None)] == ["no", "one", "two", "three", *["several"] * 3]

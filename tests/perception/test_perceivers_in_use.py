@@ -87,7 +87,7 @@ def test_a_perceiver_that_is_named_twice_looks_once():
     registry = Registry("perceiver", Perceiver)
     registry.register(one, "test")
     model = ModelBundle(ModelName.parse("m"), "sha256:0", Path(), Path())
-    grounded = Grounder(model, registry, names=("one", "one")).ground(request(photo(30, 40)))
+    grounded = Grounder(model, registry, names=("one", "one")).ground(request(photo(30, 40))).request
     assert len(one.shown) == 1
     assert grounded.messages[0].text.count("one thing") == 1
 
@@ -148,14 +148,14 @@ def test_a_model_that_sees_gets_one_size_of_a_photo():
     image = decode(encode(np.zeros((60, 90, 3), np.uint8)), ".jpg", [PillowLoader()], sizes=(5400, 600))
     assert [pixels.shape[:2] for pixels in (image.pixels, *image.smaller)] == [(60, 90), (20, 30)]
     for wanted, shape in ((600, (20, 30)), (5400, (60, 90))):
-        (shown,) = grounder(sees=True).ground(request(image), model_pixels=wanted).messages[0].images
+        (shown,) = grounder(sees=True).ground(request(image), model_pixels=wanted).request.messages[0].images
         assert (shown.pixels.shape[:2], shown.smaller) == (shape, ())
 
 
 @pytest.mark.parametrize("perceivers", [(), (Looking("fine", 4_000_000),)])
 def test_a_model_that_sees_gets_no_more_pixels_than_it_can_use(perceivers):
     asked = request(photo(1500, 2500, scale=2), photo(30, 40))
-    grounded = grounder(*perceivers, sees=True).ground(asked, model_pixels=400_000)
+    grounded = grounder(*perceivers, sees=True).ground(asked, model_pixels=400_000).request
     large, small = grounded.messages[0].images
     height, width = large.pixels.shape[:2]
     assert 0.99 * 400_000 < height * width <= 1.01 * 400_000

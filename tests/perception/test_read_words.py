@@ -52,7 +52,8 @@ def ground(evidence, *, schema=None, language="en", sees=False):
     guidance = None if schema is None else Guidance("json_schema", json.dumps(schema))
     messages = (Message.of("user", "Look.", PHOTO),)
     request = GenerateRequest("m", messages, guidance=guidance, language=language)
-    return Grounder(ModelBundle(ModelName.parse("m"), "sha256:0", Path(), Path(), config), registry).ground(request)
+    model = ModelBundle(ModelName.parse("m"), "sha256:0", Path(), Path(), config)
+    return Grounder(model, registry).ground(request).request
 
 
 def texts_schema(**changes):

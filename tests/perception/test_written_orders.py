@@ -67,7 +67,7 @@ def request(words, *, sees=False, raw=False):
     config = ModelConfig(capabilities=("vision",) if sees else ("completion",), perceivers=("fooled",))
     model = ModelBundle(ModelName.parse("m"), "sha256:0", Path(), Path(), config)
     asked = GenerateRequest("m", (Message.of("user", "Describe it.", PHOTO),), raw=raw)
-    return Grounder(model, registry).ground(asked)
+    return Grounder(model, registry).ground(asked).request
 
 
 @pytest.fixture(scope="module")

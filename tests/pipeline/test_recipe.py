@@ -57,7 +57,7 @@ def test_a_recipe_is_read_whole():
         TABLE
         | {"language": "zh-Hans", "perceivers": ["eye"], "options": {"temperature": 1, "seed": 3, "stop": ["x"]}}
         | {"examples": [{"question": "Q", "answer": "A"}], "backend": "echo"}
-        | {"sinks": ["jsonl", "csv:all.csv"], "executor": "cluster"}
+        | {"sinks": ["jsonl", "csv:all.csv"], "executor": "cluster", "min_score": 0.25}
     )
     assert recipe == Recipe(
         name="signs",
@@ -69,6 +69,7 @@ def test_a_recipe_is_read_whole():
         sampling=SamplingParams(temperature=1.0, seed=3, stop=("x",)),
         examples=(("Q", "A"),),
         perceivers=("eye",),
+        min_score=0.25,
         backend="echo",
         sinks=("jsonl", "csv:all.csv"),
         executor="cluster",
@@ -90,6 +91,11 @@ def test_a_recipe_is_read_whole():
         ({"sinks": "csv"}, "`sinks` must be a list, not `csv`", None),
         ({"sinks": [1]}, "`sinks` must hold texts, not `1`", None),
         ({"perceivers": [True]}, "`perceivers` must hold texts, not `True`", None),
+        ({"min_score": 1.5}, "`min_score` must be between 0 and 1, not `1.5`", None),
+        ({"min_score": -1}, "`min_score` must be between 0 and 1, not `-1`", None),
+        ({"min_score": float("nan")}, "`min_score` must be between 0 and 1, not `nan`", None),
+        ({"min_score": "0.5"}, "`min_score` must be a number, not `0.5`", None),
+        ({"min_scores": 0.5}, "`min_scores` is not known", "did you mean `min_score`?"),
         ({"backend": ["onnx"]}, "`backend` must be a text, not `['onnx']`", None),
         ({"language": "English!"}, "`language` cannot be `English!`", "write a tag like `en` or `zh-Hans`"),
         ({"examples": [{"question": "q"}]}, "`examples[0].answer` is missing", None),
@@ -231,11 +237,28 @@ def test_a_language_that_perceivers_have_no_words_in_is_refused_before_any_photo
 
 def test_the_language_can_be_changed_for_one_run():
     recipe = parse_recipe(TABLE).override(language="pt-BR")
-    context = recipe.context(model_writes=False)
-    assert (recipe.language, context.language, context.model_writes) == ("pt-BR", "pt-BR", False)
+    context = recipe.context(with_sentences=False)
+    assert (recipe.language, context.language, context.with_sentences) == ("pt-BR", "pt-BR", False)
     with pytest.raises(UsageError, match="`german` is not a language tag") as caught:
         recipe.override(language="german")
     assert caught.value.hint == "write one like `de` or `zh-Hans`"
+
+
+@pytest.mark.parametrize("least", [2.0, -0.1, float("nan")])
+def test_a_least_score_out_of_range_is_refused(least):
+    with pytest.raises(UsageError) as caught:
+        parse_recipe(TABLE).override(min_score=least)
+    assert caught.value.message == f"the least score must be between 0 and 1, not `{least}`"
+    assert caught.value.hint == "give a number like `--min-score 0.4`"
+
+
+def test_the_least_score_counts_in_the_key_where_it_changes_records():
+    recipe, eye = parse_recipe(TABLE), (Eye("one"),)
+    least = replace(recipe, min_score=0.3)
+    assert len({key(one, perceivers=eye) for one in (recipe, least, replace(recipe, min_score=0.4))}) == 3
+    assert key(replace(recipe, min_score=0.0), perceivers=eye) == key(recipe, perceivers=eye)
+    assert key(replace(recipe, min_score=1), perceivers=eye) == key(replace(recipe, min_score=1.0), perceivers=eye)
+    assert key(least) == key(recipe)  # nobody gives scores
 
 
 def test_records_of_several_perceivers_that_saw_the_same_twice_are_made_again():
@@ -260,22 +283,35 @@ def test_the_key_does_not_change_with_where_records_go_and_who_carries_the_work(
 @pytest.mark.parametrize("backend", [OnnxBackend(), OrtGenaiBackend()])
 def test_keys_of_recipes_that_were_there_before_keys_named_backends_are_as_they_were(backend):
     signs = parse_recipe(TABLE)
-    warm = SamplingParams(temperature=0.5, stop=("x",), max_tokens=9)
-    german = replace(signs, language="de", sampling=warm, examples=(("q", "a"),))
     number = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}})
-    tags = read_recipe("photo-tags")
-    eye = (Eye("one"),)
     # Written down at the commit c5123e3: with other keys, everybody's photos would be described again.
     assert [
-        key(tags, backend=backend, task=PhotoTask(), perceivers=eye),
-        key(tags, backend=backend, task=PhotoTask()),
+        key(read_recipe("photo-tags"), backend=backend, task=PhotoTask()),
         key(signs, backend=backend),
-        key(german, backend=backend, perceivers=eye),
         key(signs.override(schema=number, prompt="Zähle."), backend=backend),
     ] == [
-        "160b43c2d485471620a8cd1eb5829c9e076ea26c55b5317a5a82fe424cf15eac",
         "03e403f0c2a16394ca61306327cc5a6ea83cb61af29a142e6d1a8e2211ea1803",
         "96dbcde79767b0e606e048c05cb60c6325c5e1c63212aaefa56caf3d51ca7a4c",
-        "50368fc22c10b8fb1fe50e6474efb07a885bd9321295253eb5af9e4744afa229",
         "9bb82e664ddf0b99160a7854e1a785799c602c77d4581aab93028e5778ef57b6",
     ]
+
+
+@pytest.mark.parametrize("backend", [OnnxBackend(), OrtGenaiBackend()])
+def test_keys_of_recipes_with_perceivers_are_those_from_when_records_got_scores(monkeypatch, backend):
+    monkeypatch.setattr("olpipe.pipeline.recipe.WORDING", 2)  # as it was then
+    warm = SamplingParams(temperature=0.5, stop=("x",), max_tokens=9)
+    german = replace(parse_recipe(TABLE), language="de", sampling=warm, examples=(("q", "a"),))
+    eye = (Eye("one"),)
+    keys = [
+        key(read_recipe("photo-tags"), backend=backend, task=PhotoTask(), perceivers=eye),
+        key(german, backend=backend, perceivers=eye),
+    ]
+    assert keys == [
+        "6b884916a1108daebdd6ec382deb71b37661dab25fab9ac0d674c52a94b8b6e8",
+        "3606a70bbeeb8a42631dbc418308d56d7aee8f5e712b0debbe29893be677a035",
+    ]
+    # The keys from when records had no scores
+    assert not {
+        "160b43c2d485471620a8cd1eb5829c9e076ea26c55b5317a5a82fe424cf15eac",
+        "50368fc22c10b8fb1fe50e6474efb07a885bd9321295253eb5af9e4744afa229",
+    } & set(keys)

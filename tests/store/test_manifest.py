@@ -86,6 +86,7 @@ def test_a_config_reads_back_what_was_written():
         capabilities=("completion", "vision"),
         perceivers=("objects",),
         languages=("en", "zh-Hans"),
+        prompts=("Describe the photo.",),
         conversion={"format": 1, "precision": "int4"},
     )
     assert config_from_bytes(config_to_bytes(config, ())) == config

@@ -25,21 +25,27 @@ class PhotoTask(Task):
     name = "photo"
     version = "1"
     sentences = ("title", "description", "alt")
+    scored = True
 
     def build(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
-        """Return the request for one photo. No sentences are asked for in a language that the model does not write.
+        """Return the request for one photo. Where the context is not `with_sentences`, none are asked for.
 
         They are left out of the record then. An empty `alt` would tell screen readers to pass the photo by.
 
         Raises:
-            SchemaError: The schema has properties that this task does not know.
+            SchemaError: The schema has properties that this task does not know, or lets the model write scores.
         """
         properties = context.schema.get("properties", {})
         for name in properties:
             if name not in PROPERTIES:
                 hint = f'it knows {", ".join(PROPERTIES)}; for a schema of your own use `task = "data"`'
                 raise SchemaError(f"the task `photo` does not know the property `{name}`", hint=hint)
-        return ask(image, context if context.model_writes else replace(context, schema=self._wordless(context.schema)))
+        if _names_scores(properties.get("objects")):
+            hint = "leave it out of the schema: perceivers bring it"
+            raise SchemaError("the task `photo` does not let the model write the `score` of an object", hint=hint)
+        if context.with_sentences:
+            return ask(image, context)
+        return ask(image, replace(context, schema=self._wordless(context.schema)))
 
     def _wordless(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a schema without the sentences."""
@@ -50,12 +56,18 @@ class PhotoTask(Task):
     def parse(self, value: Any, image: DecodedImage) -> Mapping[str, Any]:
         """Return the document with each tag once and every box inside the photo."""
         values: dict[str, Any] = dict(value)
-        if "tags" in values:
+        if values.get("tags") is not None:
             values["tags"] = _once(values["tags"])
-        if "objects" in values:
+        if values.get("objects") is not None:
             objects = (_inside(thing, image.width, image.height) for thing in values["objects"])
             values["objects"] = [thing for thing in objects if thing is not None]
         return values
+
+
+def _names_scores(objects: Any) -> bool:
+    """Say whether the schema of `objects` names a score."""
+    items = objects.get("items") if isinstance(objects, Mapping) else None
+    return isinstance(items, Mapping) and "score" in items.get("properties", {})
 
 
 def _once(tags: Iterable[str]) -> list[str]:

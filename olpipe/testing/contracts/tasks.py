@@ -13,7 +13,7 @@ import pytest
 from olpipe.errors import SchemaError
 from olpipe.generation import SamplingParams
 from olpipe.interfaces import Task, TaskContext
-from olpipe.record import RESERVED
+from olpipe.record import RESERVED, TAG_SCORES
 from olpipe.testing.contracts.plain import is_plain
 from olpipe.testing.documents import smallest
 from olpipe.testing.images import decoded
@@ -110,13 +110,11 @@ class TaskContract:
         known = {name: json.loads(text) for name, text in guidance.constants}
         assert set(known) <= set(schema.get("properties", {}))
 
-    def test_sentences_are_left_out_in_a_language_that_the_model_does_not_write(
-        self, task: Task, context: TaskContext
-    ) -> None:
+    def test_sentences_are_left_out_where_none_are_asked_for(self, task: Task, context: TaskContext) -> None:
         """The properties in `sentences` are not in the schema that the model is held to."""
         texts = {name: {"type": "string", "minLength": 1} for name in task.sentences}
         schema = {**self.schema, "properties": {**self.schema.get("properties", {}), **texts}}
-        request = task.build(decoded(), replace(context, schema=schema, model_writes=False))
+        request = task.build(decoded(), replace(context, schema=schema, with_sentences=False))
         assert request.guidance is not None
         asked = json.loads(request.guidance.source)
         assert not set(task.sentences) & {*asked.get("properties", {}), *asked.get("required", ())}
@@ -132,6 +130,15 @@ class TaskContract:
         first = copy.deepcopy(task.parse(value, decoded()))
         assert task.parse(value, decoded()) == first
         assert value == before
+
+    def test_values_that_get_scores_are_as_records_have_them(self, task: Task, value: Any) -> None:
+        """A task that is `scored` gives tags as texts, objects with a `type`, and no scores of its own."""
+        if not task.scored:
+            return
+        values = task.parse(value, decoded())
+        assert all(isinstance(tag, str) for tag in values.get("tags") or ())
+        assert all(isinstance(thing["type"], str) for thing in values.get("objects") or ())
+        assert TAG_SCORES not in values
 
     def test_its_values_leave_the_records_own_keys_alone(self, task: Task, value: Any) -> None:
         """They come beside `file`, `sha256` and the other keys that every record has."""

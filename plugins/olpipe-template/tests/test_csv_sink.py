@@ -49,6 +49,8 @@ def test_cells_are_what_a_spreadsheet_shows_best(factory, tmp_path):
     row = {
         "file": "a, b.jpg",
         "tags": ["cat", "tabby"],
+        "tag_scores": [0.9, None],
+        "title": "Cat",
         "objects": [{"x": 1}],
         "truncated": False,
         "count": 3,
@@ -56,13 +58,30 @@ def test_cells_are_what_a_spreadsheet_shows_best(factory, tmp_path):
     }
     write(factory, target, row)
     assert rows_of(target) == [
-        {"file": "a, b.jpg", "tags": "cat; tabby", "objects": '[{"x":1}]', "truncated": "false", "count": "3", "no": ""}
+        {"file": "a, b.jpg", "tags": "cat; tabby", "tag_scores": "[0.9,null]", "title": "Cat"}
+        | {"objects": '[{"x":1}]', "truncated": "false", "count": "3", "no": ""}
     ]
 
 
 def test_a_record_with_an_unknown_column_is_an_error_and_not_lost_in_silence(factory, tmp_path):
     with pytest.raises(ValueError, match="dict contains fields not in fieldnames: 'more'"):
         write(factory, tmp_path / "records.csv", {"file": "a"}, {"file": "b", "more": 1})
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_a_record_without_sentences_has_empty_cells_whether_it_comes_first_or_not(factory, tmp_path, first):
+    target = tmp_path / "records.csv"
+    rows = [{"file": "a", "tags": [], "count": 1}, {"file": "b", "tags": ["cat"], "title": "Cat", "count": 2}]
+    write(factory, target, *sorted(rows, key=lambda row: row["file"] != first))
+    read = {row["file"]: row for row in rows_of(target)}
+    assert read["a"]["title"] == ""
+    assert read["b"] == {"file": "b", "tags": "cat", "title": "Cat", "count": "2"}
+
+
+def test_an_answer_in_a_column_of_its_own_gets_no_columns_for_its_parts(factory, tmp_path):
+    target = tmp_path / "records.csv"
+    write(factory, target, {"file": "a", "data": {"tags": ["cat"], "title": "Cat"}})
+    assert rows_of(target) == [{"file": "a", "data": '{"tags":["cat"],"title":"Cat"}'}]
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,13 @@ class Plain(Task):
 
     name, version = "plain", "1"
     sentences = ("title",)
+    scored = True
 
     def build(self, image, context):
         properties = context.schema.get("properties", {})
         if {"file", "sha256"} & set(properties):
             raise SchemaError("a record has such properties already")
-        unasked = () if context.model_writes else self.sentences
+        unasked = () if context.with_sentences else self.sentences
         schema = {
             **context.schema,
             "properties": {name: part for name, part in properties.items() if name not in unasked},
@@ -163,12 +164,12 @@ class KnowsTooMuch(Plain):
         return replace(request, guidance=replace(request.guidance, constants=(("weather", '"rain"'),)))
 
 
-@PLUGINS.broken("test_sentences_are_left_out_in_a_language_that_the_model_does_not_write")
+@PLUGINS.broken("test_sentences_are_left_out_where_none_are_asked_for")
 class WritesAnyLanguage(Plain):
     """The model is asked for sentences in a language that it does not write."""
 
     def build(self, image, context):
-        return super().build(image, replace(context, model_writes=True))
+        return super().build(image, replace(context, with_sentences=True))
 
 
 @PLUGINS.broken("test_its_values_are_plain_json")
@@ -205,6 +206,22 @@ class ChangesAnswers(Plain):
 
     def parse(self, value, image):
         return {"tags": value.pop("tags", [])}
+
+
+@PLUGINS.broken("test_values_that_get_scores_are_as_records_have_them")
+class GivesScores(Plain):
+    """It makes up how sure the perceivers were."""
+
+    def parse(self, value, image):
+        return {**value, "tag_scores": [1.0 for _ in value["tags"]]}
+
+
+@PLUGINS.broken("test_values_that_get_scores_are_as_records_have_them")
+class NumbersItsTags(Plain):
+    """Its tags are not texts, so no score can be found for them."""
+
+    def parse(self, value, image):
+        return {"tags": list(range(len(value["tags"])))}
 
 
 @PLUGINS.broken("test_its_values_leave_the_records_own_keys_alone")

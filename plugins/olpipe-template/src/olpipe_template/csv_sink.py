@@ -19,11 +19,18 @@ LINE_END = b"\r\n"
 
 
 class CsvSink(Sink):
-    """Appends lines to a file. The first record decides the columns."""
+    """Appends lines to a file. The first record decides the columns, with those of the schema that it lacks."""
 
-    def __init__(self, path: Path) -> None:
-        """Open nothing yet: `recover` comes first."""
+    def __init__(self, path: Path, properties: Collection[str] = ()) -> None:
+        """Open nothing yet: `recover` comes first.
+
+        Args:
+            path: The file.
+            properties: The properties of the schema. A record may lack some of them, as one of a photo in which
+                nothing was recognised lacks the sentences.
+        """
         self._path = path
+        self._properties = properties
         hint = "move it away, or name another target: `csv:TARGET`"
         foreign = "holds something else than records"
         self._rows = RowFile(path, beginning=BEGINNING, end=LINE_END, foreign=foreign, hint=hint)
@@ -46,7 +53,7 @@ class CsvSink(Sink):
         cells = {name: _cell(value) for name, value in row.items()}
         self._rows.opened()
         if not self._columns:
-            self._columns = list(cells)
+            self._columns = _all_columns(list(cells), list(self._properties))
             self._append(dict(zip(self._columns, self._columns, strict=True)))
         self._append(cells)
 
@@ -66,6 +73,22 @@ class CsvSink(Sink):
     def _columns_there(self) -> list[str]:
         with self._path.open(encoding="utf-8", newline="", errors="replace") as lines:
             return next(csv.reader(lines), [])
+
+
+def _all_columns(found: list[str], properties: list[str]) -> list[str]:
+    """Return the columns of a record, with those properties that it lacks, each before the next one that it has.
+
+    Where none is a column, the answer stands in a column of its own, and there is nothing to add.
+    """
+    columns = list(found)
+    if columns and not set(properties).isdisjoint(columns):
+        following = len(columns)
+        for name in reversed(properties):
+            if name in columns:
+                following = columns.index(name)
+            else:
+                columns.insert(following, name)
+    return columns
 
 
 def _names(file: BinaryIO) -> Iterator[str]:
@@ -99,7 +122,7 @@ class CsvSinkFactory(SinkFactory):
 
     def open(self, target: str, run: RunInfo) -> CsvSink:
         """Return a sink for the file at a path; a relative one lies below the output folder."""
-        return CsvSink(run.output / target)
+        return CsvSink(run.output / target, run.schema.get("properties", ()))
 
 
 def _cell(value: Any) -> Any:
