@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from olpipe_photo_mini import labels, weights
+from olpipe_photo_mini import labels, thresholds, weights
+from olpipe_photo_mini.chances import Sighting, chance, logit
 from olpipe_photo_mini.perceiver import PhotoMini, best_first, centre_square, crop
 
 from olpipe.default_plugins.loaders.pillow import PillowLoader
@@ -98,7 +99,8 @@ def test_every_class_has_a_name_that_can_be_a_tag():
     table = labels.ClassifierLabels.read()
     classes = np.concatenate(list(table.names.values()))
     assert sorted(classes.tolist()) == list(range(1000))
-    for name in [*table.names, *table.kinds, *table.places, *labels.detector_labels()]:
+    wide = [*table.kinds, *table.places, *table.families, *table.groups]
+    for name in [*table.names, *wide, *labels.detector_labels()]:
         assert name == name.strip().lower()
         assert 1 < len(name) <= 30
     assert len(labels.detector_labels()) == len(set(labels.detector_labels())) == 80
@@ -109,6 +111,54 @@ def test_the_probability_of_a_label_is_the_sum_over_its_classes():
     found = labels.sums(np.full(1000, 0.001), table.kinds)
     assert found["zebra"] == pytest.approx(0.001)
     assert found["dog"] == pytest.approx(0.118)
+
+
+def test_a_building_of_which_no_finer_name_is_sure_is_a_building(perceiver):
+    evidence = perceiver.perceive(decode("temple.jpg"))
+    assert evidence.tags[0].name == "building"
+    assert "bird" not in [label.name for label in evidence.tags]
+    assert evidence.objects == ()
+
+
+def test_flowers_and_rockets_have_a_wide_name_and_cats_need_none(perceiver):
+    assert perceiver.perceive(decode("flower.jpg")).tags[0].name == "plant"
+    assert perceiver.perceive(decode("rocket.jpg")).tags[0].name == "rocket"
+    assert "animal" not in [label.name for label in perceiver.perceive(decode("cat.jpg")).tags]
+
+
+@pytest.mark.parametrize("colour", [0, 128, 255])
+def test_a_flat_frame_has_no_tags(perceiver, colour):
+    pixels = np.full((300, 400, 3), colour, np.uint8)
+    assert perceiver.perceive(DecodedImage(pixels, width=400, height=300)).tags == ()
+
+
+def test_objects_are_surest_first_and_no_object_is_surer_than_its_tag(perceiver):
+    evidence = perceiver.perceive(decode("photographer.jpg"))
+    tags = {label.name: label.score for label in evidence.tags}
+    scores = [thing.score for thing in evidence.objects]
+    assert scores == sorted(scores, reverse=True)
+    assert all(tags[thing.label] >= thing.score for thing in evidence.objects)
+
+
+def test_the_context_of_a_name_is_its_groups_and_places():
+    table = labels.ClassifierLabels.read()
+    assert table.members("cow") < table.members("hoofed animal") < table.context("cow")
+    assert table.members("toilet") < table.context("sink")
+    assert not table.context("cow") & table.members("car")
+    assert table.members("person") == table.context("person") == frozenset()
+
+
+def test_what_the_classifier_thinks_of_a_name_makes_it_surer_or_less_sure():
+    def tag(own, context):
+        return chance(Sighting(0.3, 0.1, own, context).features, thresholds.TAG_WEIGHTS)
+
+    assert tag(0.8, 0.8) > tag(None, None) > tag(0.0, 0.0)
+    assert tag(0.05, 0.05) > tag(0.05, 0.9), "the classifier sees something else of the same group"
+
+
+@pytest.mark.parametrize("score", [0.0, 0.2, 0.5, 0.9, 1.0])
+def test_a_chance_is_the_inverse_of_a_logit(score):
+    assert chance([logit(score)], (1.0, 0.0)) == pytest.approx(score, abs=2e-4)
 
 
 def test_of_equal_names_the_surest_stays():

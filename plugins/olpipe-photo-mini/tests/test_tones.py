@@ -40,12 +40,32 @@ def test_greenery_is_what_is_green_below():
     assert named(lawn[::-1]) == []
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 2), (63, 65)])
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (2, 2), (63, 65)])
 def test_photos_of_any_size_have_tones(size):
     height, width = size
-    assert named(plain(128, 128, 128, height=height, width=width)) == [BLACK_AND_WHITE]
+    photo = plain(60, 60, 60, height=height, width=width)
+    photo[height // 2 :, width // 2 :] = 200
+    assert named(photo) == [BLACK_AND_WHITE]
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (70, 140, 40), (8, 9, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (90, 130)])
+def test_a_frame_with_hardly_any_content_has_no_tone(colour, size):
+    height, width = size
+    noise = np.random.default_rng(1).integers(0, 4, (height, width, 3)).astype(np.uint8)
+    assert named(np.minimum(plain(*colour, height=height, width=width), 250) + noise) == []
+
+
+def test_a_dark_photo_with_a_few_lamps_is_night_and_a_portrait_before_black_is_not():
+    street, portrait = plain(5, 5, 30), plain(5, 5, 30)
+    street[40:50, 60:75] = (255, 230, 180)
+    portrait[30:60, 50:80] = (200, 150, 120)
+    assert named(street) == [NIGHT]
+    assert named(portrait) == []
 
 
 def test_scores_lie_between_nothing_and_certainty():
-    for colour in ((0, 0, 0), (0, 255, 0), (255, 255, 255), (40, 90, 30)):
-        assert all(0 < label.score <= 1 for label in tones(plain(*colour)))
+    for colour in ((5, 5, 5), (0, 255, 0), (250, 250, 250), (40, 90, 30)):
+        photo = plain(*colour)
+        photo[:20] = 60
+        assert all(0 < label.score <= 1 for label in tones(photo))

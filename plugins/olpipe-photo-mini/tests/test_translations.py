@@ -37,7 +37,7 @@ def rows():
 def said():
     """Return every name that the perceiver can say."""
     table = ClassifierLabels.read()
-    return {*detector_labels(), *table.names, *table.kinds, *table.places, *TONES}
+    return {*detector_labels(), *table.names, *table.kinds, *table.places, *table.families, *table.groups, *TONES}
 
 
 @pytest.mark.parametrize("language", SCRIPTS)

@@ -1,243 +1,239 @@
-"""The wanted answer for a photo's evidence: title, description and alt text, each in its own style.
+"""The wanted answer for evidence: title, description and alt text.
 
-Answers follow captions, which are trimmed to what the evidence makes likely. Where no caption fits, the evidence itself
-is put into plain words.
+Every word of an answer is borne out: by the evidence, or by what most people say of photos with such evidence. Among
+all sentences of that kind, the answer takes the one that agrees best with what people say.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from olpipe.perception.prompt import UNSURE, Thing, things
+import numpy as np
+from scipy import sparse
+
 from olpipe.record import Evidence
 from training import captions as registers
-from training.agreement import OPENERS, STATES, agree, phrases, several, trim
-from training.detector import HEIGHT, WIDTH
+from training.agreement import POSTURES, agree, several
+from training.consensus import Consensus
 from training.known import Known, know
-from training.photos import Photo, Photos, singular
-from training.wording import AT, SETTINGS, article, headline, listing, placed, sentence, spoken
+from training.likeness import Likeness, Weights, singular_words
+from training.photos import Photos, singular
+from training.questions import ANIMALS
+from training.wording import SETTINGS, article, headline, listing, sentence, spoken
 
-from caption_metrics import rouge_l  # isort: skip
+SUPPORT = 0.5
+"""A word that evidence does not have is said if at least two people use it in this share of such photos.
 
-LEAST_WORDS = 9
-"""A description with fewer words also says what else was found."""
-
-SHORT, SHORTEST = 28, 16
-"""Characters. A description of fewer than `SHORTEST` says where in the photo its thing is.
-
-So does one of at most `SHORT`, if it has nothing else to add.
+Those who do not use it may have seen the thing all the same. So the share of photos that show it is larger.
 """
 
-OFTEN = 0.1
-"""What a thing does is said without a caption of the photo, if at least this share of all its captions says so."""
+NAMED_GAIN, WORD_GAIN, WORDS_WANTED = 0.15, 0.06, 10
+"""What a sentence is worth besides its agreement: for each thing that it names, and for each word up to ten."""
 
-SELDOM, USUAL = 0.03, 0.18
-"""How often a noun has to go with a thing that was found.
+MOST_NAMED, MOST_ADDED = 3, 3
+"""Most things that a composed sentence begins with, and most that an alt text adds to the description."""
 
-From `SELDOM` on, it may stay in a caption. From `USUAL` on, a noun that names a place may be added.
-"""
+LONGEST_ALT = 125
 
-WORDS_WANTED, SHORT_COST, NAMED_GAIN, LARGEST_GAIN = 12, 0.03, 0.08, 0.1
-"""What a caption is worth: the words that it should have, the cost of each that it lacks, and two gains.
+_LINKS = frozenset(
+    "a an the of in on at by with and to from near their its it for other each some one two three several "
+    "group herd flock crowd couple pair row bunch photo".split()
+)
+"""Words that may always be said. They link things, and they count them."""
 
-It gains for each thing that it names, and once more for the largest thing.
-"""
+_STATED = re.compile(r"\b(is|are|has|have|that)\b")
+"""Captions that are whole sentences are left out, as most people do without."""
 
-FEWEST_TITLE_WORDS, MOST_OPENING, MOST_UNSURE = 4, 5, 4
-"""Words: fewest of a caption's beginning as a title, most of it in an alt text.
+_PLACED = re.compile(r"\b(in|on|at|by|among) (a|an|the)\b")
 
-The name of an unsure thing has to be shorter than `MOST_UNSURE` for a title to say its place, too.
-"""
+_LIVING = frozenset(["person", *ANIMALS])
 
-_LOCATED = re.compile(r" (in|on|at|near|down|by|above|over|under|through|behind|inside|along|outside) ")
-_BROKEN = re.compile(r"\b(a|an|the) (a|an|the|and|on|in|of|with|is)\b|\b(is|are) (white|black|red|green|blue)\b")
-_PLAIN = frozenset("side top front middle back background other group pair couple row".split())
+
+@dataclass(frozen=True)
+class _Sentence:
+    """A sentence without its full stop, and how much it is worth."""
+
+    text: str
+    worth: float
 
 
 class Answers:
-    """Makes answers from captions and evidence."""
+    """Makes answers from evidence, by what people wrote of similar photos."""
 
     def __init__(self, photos: Photos) -> None:
-        """Use the nouns and the usual words of a file of captions."""
+        """Read the captions."""
         self._photos = photos
         self._finder = photos.finder
-        # Not said: the kinds of finer names have boxes already, and so has the person who is a `baseball player`.
-        self._unsaid = {breed for breeds in photos.breeds.values() for breed in breeds} | {"baseball player"}
+        self._likeness = Likeness(photos)
+        self._consensus = Consensus(photos)
+        # All clean captions, and which words each has: (captions, words)
+        pairs = dict.fromkeys((text, row) for row, photo in enumerate(photos.photos) for text in photo.clean)
+        self._captions = [text for text, _ in pairs]
+        self._photo = np.array([row for _, row in pairs], dtype=int)
+        self._columns: dict[str, int] = {}
+        cells = [
+            (row, self._columns.setdefault(word, len(self._columns)))
+            for row, text in enumerate(self._captions)
+            for word in set(re.findall("[a-z]+", text))
+        ]
+        rows, columns = np.array(cells, dtype=int).reshape(-1, 2).T
+        self._has = sparse.csr_matrix(
+            (np.ones(len(rows)), (rows, columns)), (len(self._captions), max(1, len(self._columns)))
+        )
 
-    def has_caption(self, photo: Photo, evidence: Evidence) -> bool:
-        """Return whether the description follows one of the photo's captions."""
-        return bool(self._texts(photo, evidence, know(evidence, self._unsaid)))
-
-    def answer(self, photo: Photo, evidence: Evidence) -> dict[str, str]:
-        """Return three different texts that say only what the evidence makes likely."""
-        known = know(evidence, self._unsaid)
-        if not known.things and not known.others and not known.scene:
+    def answer(self, evidence: Evidence) -> dict[str, str]:
+        """Return three texts that say only what the evidence bears out."""
+        known = know(evidence, self._finder)
+        if not known.count and not known.scene:
             return nothing(known.time)
         if not known.sure:
-            return _unsure(known, self._setting(known))
-        texts = self._texts(photo, evidence, known)
-        state = self._state(photo, known)
-        description = self._description(texts, known, state)
-        subject = self._subject(texts[0], known.things[0]) if texts and known.things else ""
-        is_followed = bool(texts) and description.startswith(texts[0])
+            return _unsure(known)
+        if known.is_little:
+            return _little(known)
+        found = self._sentences(known, self._likeness.weights(evidence))
+        best = max(found, key=lambda one: one.worth)
+        description = _timed(best.text, known)
+        short = [one for one in found if len(headline(one.text).split()) <= registers.TITLE_WORDS]
+        title = max(short, key=lambda one: one.worth).text if short else known.spoken[0]
+        timed = _timed(title, known)
+        fits = len(headline(timed).split()) <= registers.TITLE_WORDS
         return {
-            "title": self._title(texts, known, description),
+            "title": headline(timed if fits else title),
             "description": sentence(description),
-            "alt": sentence(_alt(known, subject if is_followed else "", state, description)),
+            "alt": sentence(self._alt(best.text, known)),
         }
 
-    def _texts(self, photo: Photo, evidence: Evidence, known: Known) -> list[str]:
-        """Return a photo's captions, trimmed and with the right numbers, best first."""
-        # 1. What was found, and which nouns may be said because of it
-        found = things(evidence, WIDTH, HEIGHT)
-        counts = {thing.label: thing.count for thing in found if thing.is_sure}
-        named = self._finder.find(" . ".join([*counts, *known.others]))
-        may_be = {thing.label for thing in found if thing.is_large}
-        allowed = self._allowed([*counts, *may_be, *(label.name for label in evidence.tags if label.score >= UNSURE)])
-        nouns = self._photos.endings | self._photos.named
-        # 2. Trim each caption, and keep those that say something, name only what was found, and count right
-        texts: dict[str, float] = {}
-        for caption in photo.clean:
-            text = trim(caption, nouns, allowed)
-            names = self._finder.find(text)
-            if len(text.split()) < 2 or _BROKEN.search(text) or not names <= named | may_be:
+    def _sentences(self, known: Known, weights: Weights) -> list[_Sentence]:
+        """Return all sentences that may be said, each with its worth."""
+        usual = self._likeness.usual(weights, SUPPORT)
+        texts = list(dict.fromkeys([*self._composed(known, usual), *self._written(known, usual, weights)]))
+        agreements = self._consensus.worth(texts, weights)
+        return [
+            _Sentence(text, agreement + self._gain(text, known))
+            for text, agreement in zip(texts, agreements, strict=True)
+        ]
+
+    def _gain(self, text: str, known: Known) -> float:
+        names = self._finder.find(text)
+        named = sum(thing.label in names for thing in known.things) + sum(name in text for name in known.others)
+        return NAMED_GAIN * named + WORD_GAIN * min(WORDS_WANTED, len(text.split()))
+
+    def _composed(self, known: Known, usual: frozenset[str]) -> Iterator[str]:
+        """Yield sentences that are put together from what was found, and from what such things do, and where."""
+        first, *others = known.spoken
+        settings = [setting for noun, setting in SETTINGS.items() if noun in usual]
+        places = list(dict.fromkeys(["", *filter(None, [known.scene]), *settings]))
+        does = known.things and known.things[0].label in _LIVING
+        motions = ["", *sorted(POSTURES & usual)] if does else [""]
+        for place in places:
+            for count in range(min(MOST_NAMED, 1 + len(others))):
+                rest = others[:count]
+                tail = f"with {listing(rest)}" if rest else ""
+                where = place if known.count and not _says(first, place) else ""
+                yield from (_joined(first, motion, where, tail) for motion in (motions if where else [""]))
+                yield _joined(first, tail, where)
+                if rest:
+                    yield _joined(listing([first, *rest]), where)
+        if known.scene and known.count:
+            scene = known.scene.partition(" ")[2]
+            for count in range(min(MOST_NAMED, known.count)):
+                yield f"{scene} with {listing(known.spoken[: count + 1])}"
+
+    def _written(self, known: Known, usual: frozenset[str], weights: Weights) -> Iterator[str]:
+        """Yield captions of likely photos in which every word is borne out, with the numbers of the evidence."""
+        counts = {thing.label: thing.count for thing in known.things}
+        names = [*counts, *known.others]
+        # 1. Words that may not be said, and the captions without them
+        may = {*_LINKS, *self._forms([*names, *known.scene.split()])}
+        refused = np.array([word not in may and singular(word) not in usual for word in self._columns], dtype=float)
+        fit = (self._has @ refused == 0) & (weights[self._photo] > 0)
+        named = self._finder.find(" . ".join(names))
+        for row in np.nonzero(fit)[0]:
+            # 2. Things that were looked for must have been found, and are spoken of once, in the right number
+            text = self._captions[row]
+            mentioned = self._finder.find(text)
+            if _STATED.search(text) or not mentioned or not mentioned <= named:
                 continue
-            text = agree(text, {name: counts[name] for name in sorted(names) if name in counts}, self._photos.ones)
-            if text and (names or not named):
-                texts[text] = self._worth(text, names, photo, known)
-        return sorted(texts, key=lambda text: (-texts[text], text))
+            if any(self._mentions(text, name) > 1 for name in mentioned):
+                continue
+            numbers = {name: counts[name] for name in sorted(mentioned & counts.keys())}
+            agreed = agree(text, numbers, self._photos.ones)
+            if agreed and not _is_broken(agreed):
+                yield agreed
 
-    def _worth(self, text: str, names: Collection[str], photo: Photo, known: Known) -> float:
-        """Return how good a text is: it agrees with other captions, is long enough, and names what is there."""
-        others = [one for one in photo.captions if text not in one.lower()]
-        agreement = rouge_l(text, others) if others else 0.5
-        missing = max(0, WORDS_WANTED - len(text.split()))
-        largest = bool(known.things) and known.things[0].label in names
-        named = sum(thing.label in names for thing in known.things)
-        return agreement - SHORT_COST * missing + NAMED_GAIN * named + LARGEST_GAIN * largest
+    def _mentions(self, text: str, name: str) -> int:
+        """Return how often a text speaks of a kind of thing, in the singular or in the plural."""
+        forms = {form for one in self._photos.ones[name] for form in (one, several(one))}
+        pattern = "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
+        return len(re.findall(rf"\b(?:{pattern})\b", text))
 
-    def _allowed(self, names: Sequence[str]) -> set[str]:
-        """Return the nouns that may be said: the names found, nouns that often go with them, and a few plain words."""
-        allowed = set(_PLAIN)
+    def _forms(self, names: Sequence[str]) -> set[str]:
+        """Return the words for things: each word of their names, and the other words that people use for them."""
+        forms: set[str] = set()
         for name in names:
-            company = self._photos.likely.get(name, {})
-            for word in [*name.split(), *(noun for noun, share in company.items() if share >= SELDOM)]:
-                allowed |= {word, word + "s", word + "es", singular(word)}
-            for one in self._photos.ones.get(name, ()):
-                allowed.update(*(form.split() for form in (one, several(one))))
-        return allowed
+            for one in (name, *self._photos.ones.get(name, ())):
+                forms.update(one.split(), several(one).split())
+        return forms
 
-    def _state(self, photo: Photo, known: Known) -> str:
-        """Return what the largest thing does: what at least two captions say, or else what such things usually do."""
-        if not known.things:
-            return ""
-        usual = self._photos.states.get(known.things[0].label, {})
-        said = Counter(word for text in photo.captions for word in {*re.findall("[a-z]+", text.lower())} & usual.keys())
-        here = [word for word, count in said.items() if count >= 2 and known.things[0].label in photo.said]
-        often = [word for word, share in usual.items() if share >= OFTEN]
-        return max(here or often, key=lambda word: (said[word], usual[word], word), default="")
-
-    def _description(self, texts: Sequence[str], known: Known, state: str) -> str:
-        """Return the description: the best text or else the first thing found, with more until it is long enough."""
-        # 1. Begin with the best text, if it names something that was found, or else with the first thing
-        names = self._finder.find(texts[0]) if texts else set()
-        if texts and (not known.things or any(thing.label in names for thing in known.things)):
-            text = texts[0]
-            rest = [spoken(thing) for thing in known.things if thing.label not in names]
-            rest += [article(name) for name in known.others if name not in text]
-        else:
-            text, *rest = known.spoken
-            if not known.count:
-                return f"nothing but {text} could be recognised in this photo"
-            text = f"{text} {state}".strip() if known.scene or not rest else text
-        # 2. Add the place, unless the text has one
-        is_located = bool(_LOCATED.search(text))
-        scene = known.scene or ("" if is_located else self._setting(known))
-        if scene and not _says(text, scene):
-            text += f" {scene}"
-        # 3. Add the time, and what else was found if the text is short
-        tail = f" {known.time}" if known.time else ""
-        if rest and len(text.split()) < LEAST_WORDS:
-            tail += f", with {listing(rest[:2])}" if scene or is_located else f" with {listing(rest[:2])}"
-        # 4. Add where in the photo the thing is if the text is still short
-        if len(text + tail) < SHORTEST or not (rest or scene or len(text + tail) > SHORT):
-            text += f" {known.where} of the photo" if known.things else " in the photo"
-        return text + tail
-
-    def _setting(self, known: Known) -> str:
-        """Return where things like those found usually are: `in a bathroom`."""
-        shares = {
-            setting: max((self._photos.likely.get(thing.label, {}).get(noun, 0) for thing in known.things), default=0)
-            for noun, setting in SETTINGS.items()
-        }
-        setting = max(shares, key=lambda one: (shares[one], one))
-        return setting if shares[setting] >= USUAL else ""
-
-    def _title(self, texts: Sequence[str], known: Known, description: str) -> str:
-        """Return the best headline that a text gives, or one made from the evidence, with time or scene if they fit."""
-        wanted = min(2, known.count)
-
-        def worth(text: str) -> tuple[int, int, int]:
-            names = self._finder.find(text)
-            named = sum(thing.label in names for thing in known.things) + sum(name in text for name in known.others)
-            return min(wanted, named), len(text.split()), -len(text)
-
-        titles = [title for text in (*texts[1:], *texts[:1]) if (title := registers.title(text, self._photos.endings))]
-        best = max(titles, key=worth, default="")
-        if not best or worth(best)[0] < wanted or len(best.split()) < FEWEST_TITLE_WORDS or best.lower() == description:
-            best = headline(known.heading)
-        for addition in (known.time, known.scene):
-            longer = f"{best} {addition}"
-            if addition and not _says(best, addition) and len(longer.split()) <= registers.TITLE_WORDS:
-                return longer if longer.lower() != description else best
-        return best
-
-    def _subject(self, text: str, thing: Thing) -> str:
-        """Return how a text begins, as far as it is about this thing only: `two dogs sitting`; else an empty text."""
-        first, *rest = (" ".join(phrase).replace("_", " ") for phrase in phrases(text)[:2])
-        subject = f"{first} {rest[0]}" if rest and rest[0] in STATES else first
-        if len(subject.split()) > MOST_OPENING or subject.split()[0] in OPENERS:
-            return ""
-        return subject if self._finder.find(subject) == {thing.label} else ""
+    def _alt(self, text: str, known: Known) -> str:
+        """Return the description, and what else was found, as far as there is room."""
+        names = self._finder.find(text)
+        said = set(singular_words(text))
+        rest = [spoken(thing) for thing in known.things if thing.label not in names]
+        rest += [article(name) for name in known.others if not said.issuperset(singular_words(name))]
+        longer = [
+            f"{text}, {'and' if ' with ' in text else 'with'} {listing(rest[:count])}"
+            for count in range(min(MOST_ADDED, len(rest)), 0, -1)
+        ]
+        is_placed = _PLACED.search(text) or _says(text, known.scene)
+        scene = f" {known.scene}" if known.scene and not is_placed else ""
+        return next(
+            (full for one in (*longer, text) if len(full := _timed(f"{one}{scene}", known)) < LONGEST_ALT), text
+        )
 
 
 def nothing(time: str = "") -> dict[str, str]:
     """Return the answer where nothing was found, except perhaps a time that the colours show."""
-    photo = f"photo {time}".strip()
-    return {
-        "title": f"Unrecognised {photo}",
-        "description": f"Nothing in this {photo} could be recognised with certainty.",
-        "alt": f"A {photo} whose content was not recognised.",
-    }
+    if time:
+        text = f"A photo {time}, in which nothing was recognised."
+        return {"title": f"Photo {time}", "description": text, "alt": text}
+    text = "Nothing was recognised in this photo."
+    return {"title": "Nothing recognised", "description": text, "alt": text}
 
 
-def _alt(known: Known, subject: str, state: str, description: str) -> str:
-    """Return the alt text: everything with its place, the largest first."""
-    parts = [(spoken(thing), thing.place) for thing in known.things]
-    if parts:
-        parts[0] = (subject or f"{parts[0][0]} {state}".strip(), parts[0][1])
-    others = listing([article(name) for name in known.others]) if known.others else ""
-    said = [placed(parts), f"with {others}" if parts and others else others, known.scene, known.time]
-    alt = (", " if parts else " ").join(filter(None, said)) if known.count else f"nothing but {known.spoken[0]}"
-    if alt != description:
-        return alt
-    return f"{alt} of the photo" if parts else f"{alt}, and nothing else"
+def _little(known: Known) -> dict[str, str]:
+    """Return the answer where only something small was found: most of the photo is not known."""
+    small = " ".join([known.spoken[0].partition(" ")[0], "small", known.spoken[0].partition(" ")[2]])
+    text = sentence(_timed(f"{small}, and nothing else that was recognised", known))
+    return {"title": headline(small), "description": text, "alt": text}
 
 
-def _unsure(known: Known, setting: str) -> dict[str, str]:
+def _unsure(known: Known) -> dict[str, str]:
     """Return the answer where everything that was found is unsure."""
-    name, where, time = known.spoken[0], known.where, known.time and f" {known.time}"
-    place = setting or (f"{where} of the photo" if where else "in the photo")
-    at = AT[known.things[0].place] if known.things else ""
+    name = _timed(f"perhaps {known.spoken[0]}", known)
     return {
-        "title": f"Perhaps {name} {at}".strip() if len(name.split()) < MOST_UNSURE else f"Perhaps {name}",
-        "description": sentence(f"perhaps {name} {place}{time}"),
-        "alt": sentence(f"{where}, perhaps {name}{time}" if where else f"perhaps {name}, and nothing else{time}"),
+        "title": f"{name[:1].upper()}{name[1:]}",
+        "description": sentence(f"{name}, and nothing that is certain"),
+        "alt": sentence(name),
     }
+
+
+def _is_broken(text: str) -> bool:
+    """Return whether two nouns of a text follow each other with nothing but an article between them."""
+    between = re.findall(r"\b(?:an?|the|some) ((?:\w+ )+?)(?=(?:an?|the|some) )", text)
+    return any(_LINKS.isdisjoint(words.split()) and not words.endswith("ing ") for words in between)
+
+
+def _timed(text: str, known: Known) -> str:
+    return f"{text} {known.time}" if known.time and not _says(text, known.time) else text
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(filter(None, parts))
 
 
 def _says(text: str, addition: str) -> bool:
     """Return whether a text already names a place or a time, in whatever words; the last word decides."""
-    return addition.split()[-1] in text.lower().split()
+    return bool(addition) and addition.split()[-1] in text.lower().split()

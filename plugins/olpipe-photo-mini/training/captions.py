@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 FEWEST_WORDS, MOST_WORDS = 5, 18
 MOST_CHARACTERS = 110
@@ -45,7 +45,6 @@ _NEUTRAL = {
     r"(man|woman|lady|guy|boy|girl)'s": "person's",
     r"(his|her)": "their",
 }
-UNITS = re.compile(r"\b(on top of|in front of|next to|in the middle of|on the side of|on a|side by side|out of)\b")
 _BOUNDARIES = frozenset(
     "with that which while and as who near behind by in on at of under over inside outside next for from to through "
     "during along beside between against around across down up into off above below is are was has have".split()
@@ -81,41 +80,7 @@ def _articles(text: str) -> str:
     return re.sub(r"\ban (?=[^aeiouh ])", "a ", text)
 
 
-def usual_endings(captions: Iterable[str]) -> frozenset[str]:
-    """Return the words that often end a caption. Nearly all of them are nouns."""
-    uses: Counter[str] = Counter()
-    endings: Counter[str] = Counter()
-    for caption in captions:
-        words = caption.replace(",", "").split()
-        uses.update(words)
-        endings[words[-1]] += 1
-    return frozenset(word for word, count in endings.items() if count >= LEAST_USES and count / uses[word] >= 0.15)
-
-
 def usual_words(captions: Iterable[str]) -> frozenset[str]:
     """Return the words that enough captions use."""
     uses = Counter(word for caption in captions for word in set(caption.replace(",", "").split()))
     return frozenset(word for word, count in uses.items() if count >= LEAST_USES)
-
-
-def title(text: str, endings: frozenset[str]) -> str | None:
-    """Return the beginning of a clean caption as a headline of two to seven words, or None where none is possible.
-
-    Args:
-        text: The caption.
-        endings: Words that a headline may end with.
-    """
-    text = re.sub(r"^(a|an|the|some|one) ", "", text.split(",")[0])
-    text = re.sub(r" (?:that |who |which )?(?:is|are) (?=\w+ing\b)", " ", text)
-    words = [unit.replace("_", " ") for unit in UNITS.sub(lambda unit: unit[0].replace(" ", "_"), text).split()]
-    if _length(words) > TITLE_WORDS:
-        cuts = (cut for cut in range(1, len(words)) if words[cut].split()[0] in _BOUNDARIES)
-        words = words[: max((cut for cut in cuts if _length(words[:cut]) <= TITLE_WORDS), default=0)]
-    whole = " ".join(words)
-    if _length(words) < 2 or words[-1] not in endings or re.search(r"\b(is|are|was|were)\b", whole):
-        return None
-    return f"{whole[:1].upper()}{whole[1:]}"
-
-
-def _length(units: Sequence[str]) -> int:
-    return sum(len(unit.split()) for unit in units)

@@ -15,8 +15,9 @@ from olpipe.image import Box
 from olpipe.record import Detection, Evidence, Label
 
 WIDTH, HEIGHT = 640, 480
-BOX_SCORE = 0.26
+BOX_SCORE = 0.3
 MOST_OF_A_KIND = 14
+MOST_LESS = 0.6  # by how much the scores of a kind differ at most
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,16 @@ class Finding:
         return _between(self.shares, chance)
 
 
-SAID = Finding(scores=(0.24, 0.41, 0.50, 0.57, 0.64, 0.92), shares=(0.001, 0.03, 0.08, 0.16, 0.30, 0.95))
-UNSAID = Finding(scores=(0.22, 0.25, 0.28, 0.33, 0.41, 0.60), shares=(0.0005, 0.002, 0.004, 0.01, 0.03, 0.12))
+SAID = Finding(scores=(0.30, 0.88, 0.96, 0.98, 0.99, 1.00), shares=(0.004, 0.05, 0.10, 0.17, 0.34, 0.95))
+UNSAID = Finding(scores=(0.25, 0.37, 0.45, 0.67, 0.87, 0.99), shares=(0.001, 0.009, 0.03, 0.05, 0.09, 0.6))
 
-FOUND = 0.86
+FOUND = 0.83
 """Share of the things that two people mention which is found."""
 
-FOUND_ONCE = 0.4
+FOUND_ONCE = 0.53
 """Share of the things that one person mentions which is found."""
 
-UNSAID_A_PHOTO = 1.3
+UNSAID_A_PHOTO = 1.6
 """Findings in a photo that nobody mentions, on average."""
 
 PLACE_FOUND, NAME_FOUND = 0.55, 0.5
@@ -115,7 +116,7 @@ def _boxes(name: str, score: float, count: int, share: float, chance: random.Ran
     spread = 0 if count == 1 else 0.15 * WIDTH
     lefts = [max(0, min(WIDTH - w, round(chance.gauss(middle, spread) - w / 2))) for _ in range(count)]
     top = chance.randint(0, HEIGHT - h)
-    scores = [score] + [chance.uniform(BOX_SCORE, max(BOX_SCORE, score)) for _ in lefts[1:]]
+    scores = [score] + [chance.uniform(max(BOX_SCORE, score - MOST_LESS), score) for _ in lefts[1:]]
     return [Detection(name, one, Box(left, top, w, h)) for one, left in zip(scores, lefts, strict=True)]
 
 

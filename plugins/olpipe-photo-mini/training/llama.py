@@ -22,6 +22,9 @@ from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.quantize import dequantize as dequantize_blocks
 from olpipe.convert.quantize import quantize
 
+FAST = torch.bfloat16 if torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+"""What the matrices are multiplied in. A processor without bfloat16 is much slower in it than in float32."""
+
 ADAPTED = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
@@ -34,7 +37,7 @@ class AdaptedLinear(nn.Module):
     def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
         self.register_buffer("weight", weight)  # (outputs, inputs)
-        self.register_buffer("rest", weight.to(torch.bfloat16))  # (outputs, inputs)
+        self.register_buffer("rest", weight.to(FAST, copy=True))  # (outputs, inputs)
         self.a = nn.Parameter(torch.randn(rank, weight.shape[1]) * rank**-0.5 * 0.1)  # (rank, inputs)
         self.b = nn.Parameter(torch.zeros(weight.shape[0], rank))  # (outputs, rank)
         self.scale = scale
@@ -100,7 +103,7 @@ class Block(nn.Module):
         return hidden + layers["ffn_down"](gated).float()
 
     def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(hidden, (hidden.shape[-1],), weight, self.config.epsilon).to(torch.bfloat16)
+        return functional.rms_norm(hidden, (hidden.shape[-1],), weight, self.config.epsilon).to(FAST)
 
 
 class Llama(nn.Module):
@@ -117,9 +120,9 @@ class Llama(nn.Module):
         super().__init__()
         source = open_gguf(path)
         self.config = read_config(source.header)
-        self.register_buffer("embedding", _tensor(source, "token_embd.weight").to(torch.bfloat16))
+        self.register_buffer("embedding", _tensor(source, "token_embd.weight").to(FAST))
         output = "token_embd.weight" if self.config.tied_embeddings else "output.weight"
-        self.register_buffer("output", _tensor(source, output).to(torch.bfloat16))
+        self.register_buffer("output", _tensor(source, output).to(FAST))
         self.register_buffer("output_norm", _tensor(source, "output_norm.weight"))
         self.blocks = nn.ModuleList(
             Block(
@@ -149,7 +152,7 @@ class Llama(nn.Module):
             hidden = block(hidden, cosines, sines)
         hidden = functional.rms_norm(hidden, (hidden.shape[-1],), self.output_norm, self.config.epsilon)
         # Logits of the whole vocabulary cost much: only those before a token of an answer are computed.
-        saying = hidden[:, :-1][wanted[:, 1:]].to(torch.bfloat16)  # (wanted tokens, width)
+        saying = hidden[:, :-1][wanted[:, 1:]].to(FAST)  # (wanted tokens, width)
         return functional.cross_entropy(functional.linear(saying, self.output).float(), tokens[:, 1:][wanted[:, 1:]])
 
     def pairs(self) -> dict[str, tuple[Floats, Floats]]:
@@ -172,7 +175,7 @@ class Llama(nn.Module):
         size = self.config.head_size
         frequencies = self.config.rope_base ** -(torch.arange(0, size, 2, device=device) / size)
         angles = torch.outer(torch.arange(tokens, device=device) / self.config.rope_scale, frequencies)
-        return angles.cos().to(torch.bfloat16), angles.sin().to(torch.bfloat16)
+        return angles.cos().to(FAST), angles.sin().to(FAST)
 
 
 def rotate(values: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:

@@ -12,24 +12,28 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from olpipe.perception.prompt import describe
-from olpipe.record import Evidence
-from training import questions
-from training.answers import Answers, nothing
+from olpipe_photo_mini.tones import TONES
+
+from olpipe.perception.prompt import UNSURE, describe
+from olpipe.record import Evidence, Label
+from training import forms, questions
+from training.answers import Answers
 from training.detector import HEIGHT, WIDTH
-from training.photos import Photo, Photos
+from training.photos import Photos
 
 RECIPE_PROMPT = "Describe the photo as JSON."
-NOTHING_SHARE = 0.01
-"""Share of pairs without any evidence."""
-PLAIN_SHARE = 0.35
-"""Share of the evidence without a caption for it that is used. Answers without a caption are all alike."""
-PASSES = 2
-"""How often each photo is used, each time with new evidence."""
+NOTHING_SHARE = 0.02
+"""Share of pairs without any evidence, or with nothing but a tone."""
+FORMS_SHARE = 0.12
+"""Share of pairs with keys of somebody's own in place of the recipe's."""
+MOST_ALIKE = 40
+"""Most pairs with the same description. Some photos have little evidence, and their answers are all alike."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Pair:
 def make_pairs(
     captions: Mapping[str, Sequence[str]], seed: int, mix: questions.Mix = questions.USUAL
 ) -> Iterator[Pair]:
-    """Yield pairs for the photos in random order, `PASSES` times, at most one pair for a photo each time.
+    """Yield pairs for the photos in random order, at most one pair for a photo.
 
     Args:
         captions: The captions of each photo.
@@ -53,28 +57,37 @@ def make_pairs(
     chance = random.Random(seed)
     photos = Photos(captions)
     answers = Answers(photos)
-    for _ in range(PASSES):
-        for photo in chance.sample(photos.photos, len(photos.photos)):
-            if chance.random() < NOTHING_SHARE:
-                yield _described(Evidence(), nothing())
-                continue
-            evidence = photos.evidence(photo, chance)
-            if answers.has_caption(photo, evidence) or chance.random() < PLAIN_SHARE:
-                yield _pair(photo, evidence, answers, chance, mix)
+    alike: Counter[str] = Counter()
+    for photo in chance.sample(photos.photos, len(photos.photos)):
+        evidence = _nothing(chance) if chance.random() < NOTHING_SHARE else photos.evidence(photo, chance)
+        answer = answers.answer(evidence)
+        alike[answer["description"]] += 1
+        if alike[answer["description"]] <= MOST_ALIKE:
+            yield _pair(evidence, answer, chance, mix)
 
 
-def _pair(photo: Photo, evidence: Evidence, answers: Answers, chance: random.Random, mix: questions.Mix) -> Pair:
-    answer = answers.answer(photo, evidence)
-    if evidence == Evidence() or chance.random() >= mix.share:
-        return _described(evidence, answer)
-    question, reply = questions.ask(evidence, answer["description"], WIDTH, chance, mix.animals_times)
-    return Pair(f"{describe(evidence, WIDTH, HEIGHT)}\n{question}", reply)
+def _nothing(chance: random.Random) -> Evidence:
+    """Return evidence of a photo in which nothing is recognised, except perhaps what its colours show."""
+    tone = chance.choice((None, *TONES))
+    return Evidence() if tone is None else Evidence(tags=(Label(tone, chance.uniform(UNSURE, 1)),))
 
 
-def _described(evidence: Evidence, answer: Mapping[str, str]) -> Pair:
-    """Return a pair as the recipe asks for it. The grammar forces keys in this order, and no white space."""
-    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return Pair(f"{RECIPE_PROMPT}\n{describe(evidence, WIDTH, HEIGHT)}", text)
+def _pair(evidence: Evidence, answer: Mapping[str, str], chance: random.Random, mix: questions.Mix) -> Pair:
+    """Return a question, a form of somebody's own, or mostly what the recipe asks for."""
+    line = describe(evidence, WIDTH, HEIGHT)
+    drawn = chance.random()
+    if drawn < mix.share:
+        question, reply = questions.ask(evidence, answer["description"], chance, mix.animals_times)
+        return Pair(f"{line}\n{question}", reply)
+    if drawn < mix.share + FORMS_SHARE:
+        prompt, filled = forms.fill(evidence, answer, chance)
+        return Pair(f"{prompt}\n{line}", _json(filled))
+    return Pair(f"{RECIPE_PROMPT}\n{line}", _json(answer))
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """Return a document as a grammar forces it: keys in this order, and no white space."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def main() -> None:

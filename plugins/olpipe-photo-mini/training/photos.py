@@ -6,15 +6,14 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from olpipe_photo_mini.tones import BLACK_AND_WHITE, GREENERY, NIGHT
 
 from olpipe.record import Evidence, Label
 from training import captions as registers
-from training.agreement import POSTURES, several
 from training.detector import (
     BREED_FOUND,
     NAME_FOUND,
@@ -32,9 +31,6 @@ from caption_metrics import TABLE, NounFinder  # noqa: E402
 
 DATA = Path(__file__).parents[1] / "src" / "olpipe_photo_mini" / "data"
 
-
-SOMETIMES = 0.04
-"""What a thing does is usual for its kind if at least this share of the kind's captions says so."""
 
 _COUNTS = {"two": 2, "couple": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "several": 5, "some": 4}
 _CROWDS = {"group": 6, "herd": 7, "flock": 8, "crowd": 12, "bunch": 6, "many": 8, "row": 5, "lots": 8, "team": 7}
@@ -76,60 +72,23 @@ class Photos:
         # 1. Names that perceivers can give, and the words for them
         self.finder = NounFinder()
         self.ones = _ones()
-        self.named = frozenset(
-            word
-            for words in self.ones.values()
-            for one in words
-            for form in (one, several(one))
-            for word in form.split()
-        )
-        self._names = (DATA / "coco.txt").read_text(encoding="utf-8").splitlines()
+        self.names = (DATA / "coco.txt").read_text(encoding="utf-8").splitlines()
         table = [[*line.split("\t"), "", ""] for line in (DATA / "imagenet.tsv").read_text("utf-8").splitlines()[1:]]
         self.places = sorted({row[2] for row in table if row[2]})
-        finer = ((row[1], row[0]) for row in table if row[1] in self._names and row[0] not in self._names)
+        finer = ((row[1], row[0]) for row in table if row[1] in self.names and row[0] not in self.names)
         self.breeds: dict[str, list[str]] = {}
         for kind, name in finer:
             self.breeds.setdefault(kind, []).append(name)
-        self.others = sorted({row[0] for row in table if not row[1] or row[0] == row[1]} - set(self._names))
+        self.others = sorted({row[0] for row in table if not row[1] or row[0] == row[1]} - set(self.names))
         # 2. The photos, and words that are usual in their captions
         cleaned = {key: [registers.clean(caption) for caption in texts] for key, texts in captions.items()}
         every = [text for texts in cleaned.values() for text in texts if text]
         usual = registers.usual_words(every)
-        self.endings = registers.usual_endings(every)
         self.photos = [self._photo(captions[key], texts, usual) for key, texts in cleaned.items()]
         self._by_name: dict[str, list[Photo]] = {}
         for photo in self.photos:
             for name in photo.said:
                 self._by_name.setdefault(name, []).append(photo)
-        # 3. What goes with each name
-        self.likely = self._likely()
-        self.states = self._states()
-
-    def _likely(self) -> Mapping[str, Mapping[str, float]]:
-        """Return the nouns that go with each name, each with the share of the name's photos where two people use it."""
-        uses: Counter[str] = Counter()
-        together: dict[str, Counter[str]] = {}
-        for photo in self.photos:
-            counts = Counter(singular(word) for text in photo.captions for word in self.nouns(text.lower()))
-            nouns = [noun for noun, count in counts.items() if count >= 2]
-            for name in {*photo.said, *photo.labels, *photo.tones}:
-                uses[name] += 1
-                together.setdefault(name, Counter()).update(nouns)
-        return {name: {noun: count / uses[name] for noun, count in counts.items()} for name, counts in together.items()}
-
-    def _states(self) -> Mapping[str, Mapping[str, float]]:
-        """Return what each kind of thing usually does (`sitting`), each with the share of captions that say so."""
-        found = {}
-        for name, photos in self._by_name.items():
-            texts = [text.lower() for photo in photos for text in photo.captions]
-            counts = Counter(word for text in texts for word in {*re.findall("[a-z]+", text)} & POSTURES)
-            shares = {word: count / len(texts) for word, count in counts.items()}
-            found[name] = {word: share for word, share in shares.items() if share >= SOMETIMES}
-        return found
-
-    def nouns(self, text: str) -> list[str]:
-        """Return the words of a text that often end a caption."""
-        return [word for word in dict.fromkeys(re.findall("[a-z]+", text)) if word in self.endings]
 
     def _photo(self, texts: Sequence[str], cleaned: Sequence[str | None], usual: frozenset[str]) -> Photo:
         mentions = Counter(name for text in texts for name in self.finder.find(text))
@@ -178,31 +137,41 @@ class Photos:
         for name in [*photo.said, *photo.said]:
             near = chance.choice(self._by_name[name])
             others += [*near.said, *near.once]
-        others += chance.choices(self._names, k=2)
+        others += chance.choices(self.names, k=2)
         others = [name for name in dict.fromkeys(others) if name not in mentioned]
         # 2. What the classifier finds: places and names, finer names, a wrong name, tones
         labels = [
-            Label(label, chance.uniform(0.42, 0.95))
+            Label(label, chance.uniform(0.55, 1.0))
             for label in photo.labels
             if chance.random() < (PLACE_FOUND if label in self.places else NAME_FOUND)
         ]
         labels += [
-            Label(chance.choice(breeds), chance.uniform(0.5, 0.95))
+            Label(chance.choice(breeds), chance.uniform(0.6, 1.0))
             for kind, breeds in self.breeds.items()
             if kind in photo.said and chance.random() < BREED_FOUND
         ]
         if chance.random() < WRONG_NAME:
-            labels.append(Label(chance.choice(self.others), chance.uniform(0.5, 0.7)))
-        labels += [Label(tone, chance.uniform(0.5, 0.95)) for tone in photo.tones if chance.random() < TONES_FOUND]
+            labels.append(Label(chance.choice(self.others), chance.uniform(0.55, 0.85)))
+        labels += [Label(tone, chance.uniform(0.6, 1.0)) for tone in photo.tones if chance.random() < TONES_FOUND]
         if chance.random() < WRONG_TONE:
             labels.append(Label(BLACK_AND_WHITE, 0.9))
         # 3. What the detector finds
-        return detect(photo.said, photo.once, others, labels, chance)
+        return _finer(detect(photo.said, photo.once, others, labels, chance), self.breeds)
 
 
 def singular(word: str) -> str:
     """Return a noun without the ending of the regular plural."""
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) else word
+
+
+def _finer(evidence: Evidence, breeds: Mapping[str, Collection[str]]) -> Evidence:
+    """Return evidence in which finer names belong to the things that have boxes."""
+    names = {label.name for label in evidence.tags}
+    objects = (
+        replace(thing, tags=tuple(sorted(names.intersection(breeds.get(thing.label, ())))))
+        for thing in evidence.objects
+    )
+    return replace(evidence, objects=tuple(objects))
 
 
 def _ones() -> dict[str, tuple[str, ...]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from olpipe.perception.nouns import number, plural
-from olpipe.perception.prompt import UNSURE
+from olpipe.perception.nouns import amount, plural
+from olpipe.perception.prompt import things
 from olpipe.record import Evidence
+from training.detector import HEIGHT, WIDTH
 from training.wording import article, listing, sentence
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
@@ -47,15 +49,12 @@ UNANSWERABLE = (
 UNKNOWN = "That cannot be told from what was recognised."
 
 
-def ask(
-    evidence: Evidence, description: str, width: int, chance: random.Random, animals_times: int = 1
-) -> tuple[str, str]:
+def ask(evidence: Evidence, description: str, chance: random.Random, animals_times: int = 1) -> tuple[str, str]:
     """Return a question and its answer.
 
     Args:
         evidence: What was found.
         description: A sentence about the photo, for the open question.
-        width: Width of the photo in pixels.
         chance: The source of random numbers.
         animals_times: How much more often animals are asked for where there are some.
     """
@@ -76,7 +75,7 @@ def ask(
         reply = _number(counts[name], name) if name in counts else f"no {plural(name)} were recognised"
         return f"how many {plural(name)} are there?", sentence(reply)
     if kind == "where":
-        reply = _where(evidence, name, width)
+        reply = _where(evidence, name)
         return f"where is the {name}?", reply
     question = f"is there {article(name)} in ?"
     if name not in counts:
@@ -84,28 +83,25 @@ def ask(
     return question, f"Yes, {_number(counts[name], name)}."
 
 
-def _number(count: int, name: str) -> str:
-    return f"one {name}" if count == 1 else f"{number(count)} {plural(name)}"
+def _number(count: int | None, name: str) -> str:
+    return f"one {name}" if count == 1 else f"{amount(count)} {plural(name)}"
 
 
-def _counts(evidence: Evidence) -> dict[str, int]:
+def _counts(evidence: Evidence) -> dict[str, int | None]:
     """Return how many of each thing were found. Things without one sure detection are left out."""
-    counts: dict[str, int] = {}
-    for detection in evidence.objects:
-        counts[detection.label] = counts.get(detection.label, 0) + 1
-    sure = {detection.label for detection in evidence.objects if detection.score >= UNSURE}
-    return {name: count for name, count in counts.items() if name in sure}
+    found = things(evidence, WIDTH, HEIGHT)
+    return {thing.label: thing.count for thing in found if thing.is_sure}
 
 
-def _animals(counts: dict[str, int]) -> str:
+def _animals(counts: Mapping[str, int | None]) -> str:
     found = [_number(count, name) for name, count in counts.items() if name in ANIMALS]
     return sentence(listing(found) if found else "no animals were recognised")
 
 
-def _where(evidence: Evidence, name: str, width: int) -> str:
+def _where(evidence: Evidence, name: str) -> str:
     boxes = [detection.box for detection in evidence.objects if detection.label == name]
     if not boxes:
         return f"No {name} was recognised."
     largest = max(boxes, key=lambda box: box.area)
-    third = min(2, int(3 * (largest.x + largest.w / 2) / width))
+    third = min(2, int(3 * (largest.x + largest.w / 2) / WIDTH))
     return ("On the left.", "In the centre.", "On the right.")[third]

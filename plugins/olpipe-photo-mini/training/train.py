@@ -2,7 +2,7 @@
 
     python -m training.train CAPTIONS MODEL.gguf [--out adapter.safetensors]
 
-The training has four stages. Each stage makes its own pairs with `training.pairs`, from new evidence. It learns from
+The training has three stages. Each stage makes its own pairs with `training.pairs`, from new evidence. It learns from
 most of them, and measures its loss on one pair in twenty. The pairs and their order are the same every time.
 
 It takes about an hour on two idle CPU cores. Where there is a GPU, it uses the GPU.
@@ -62,10 +62,9 @@ class Stage:
 
 
 STAGES = (
-    Stage(PRECISION, 360, 0),
-    Stage(PRECISION, 160, 1),
-    Stage(PRECISION, 100, 2, Mix(share=0.5)),  # more questions: they are short, and there are many kinds of them
-    Stage(PRECISION, 60, 3, Mix(share=0.5, animals_times=40)),
+    Stage(PRECISION, 200, 0),
+    Stage(PRECISION, 120, 1, Mix(share=0.4, animals_times=20)),  # more questions: there are many kinds of them
+    Stage(PRECISION, 120, 2),
 )
 
 

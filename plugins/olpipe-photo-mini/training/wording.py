@@ -6,12 +6,8 @@ from collections.abc import Sequence
 
 from olpipe_photo_mini.tones import BLACK_AND_WHITE, GREENERY, NIGHT
 
-from olpipe.perception.nouns import number, plural
+from olpipe.perception.nouns import amount, plural
 from olpipe.perception.prompt import Thing
-
-WHERE = {"left": "on the left", "center": "in the centre", "right": "on the right"}
-AT = {"left": "at left", "center": "at centre", "right": "at right"}
-"""Places in headlines."""
 
 SCENES = {
     "baseball": "at a baseball game",
@@ -73,24 +69,18 @@ def article(name: str) -> str:
 
 
 def spoken(thing: Thing) -> str:
-    """Return the words for a thing: `a dog`, `two dogs`."""
+    """Return the words for a thing: `a dog`, `two dogs`, `a group of people`."""
     name = _SPOKEN.get(thing.label, thing.label)
     if name in _NO_ARTICLE:
         return name
-    return article(name) if thing.count == 1 else f"{number(thing.count)} {plural(name)}"
+    if name == "person" and thing.count is None:
+        return "a group of people"
+    return article(name) if thing.count == 1 else f"{amount(thing.count)} {plural(name)}"
 
 
 def listing(parts: Sequence[str]) -> str:
     """Join texts with commas, and the last two with `and`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def placed(things: Sequence[tuple[str, str]]) -> str:
-    """Return texts with their places: `a dog and a cat on the left, a cup on the right`."""
-    places: dict[str, list[str]] = {}
-    for text, place in things:
-        places.setdefault(place, []).append(text)
-    return ", ".join(f"{listing(texts)} {WHERE[place]}" for place, texts in places.items())
 
 
 def sentence(text: str) -> str:
@@ -101,5 +91,5 @@ def sentence(text: str) -> str:
 def headline(text: str) -> str:
     """Return a text as a headline: no article before it, no full stop behind it."""
     first, _, rest = text.partition(" ")
-    text = rest if first in ("a", "an", "the", "some", "one") and rest else text
+    text = rest if first in ("a", "an", "the", "some") and rest else text
     return f"{text[:1].upper()}{text[1:]}"

@@ -13,6 +13,7 @@ from olpipe.image import Box, DecodedImage
 from olpipe.interfaces import Perceiver
 from olpipe.record import Detection, Evidence, Label
 from olpipe_photo_mini import thresholds
+from olpipe_photo_mini.chances import chance
 from olpipe_photo_mini.weights import CLASSIFIER, DATA, DETECTOR
 
 if TYPE_CHECKING:
@@ -48,18 +49,19 @@ class PhotoMini(Perceiver):
         whole = networks.begin([image.pixels, centre_square(image.pixels)])
         found = networks.detector.detect(
             image,
-            min_score=thresholds.TAG_SCORE,
+            min_score=thresholds.LEAST_SCORE,
             max_overlap=thresholds.MAX_OVERLAP,
             max_overlap_any=thresholds.MAX_OVERLAP_ANY,
         )
-        # 2. Surer detections become objects, and the classifier gives some of them finer names
-        objects = [detection for detection in found if detection.score >= thresholds.OBJECT_SCORE]
-        finer = finer_names(networks, image, objects)
-        for index, name in finer.items():
+        # 2. Weigh each detection with what the classifier thinks of it: likely ones become objects and tags
+        probabilities = whole.result().mean(axis=0)  # (classes,)
+        objects, tags = weigh(networks, image, found, probabilities)
+        # 3. The classifier gives some objects finer names, which are never surer than the object
+        for index, name in finer_names(networks, image, objects).items():
+            tags.append(Label(name.name, min(name.score, objects[index].score)))
             objects[index] = replace(objects[index], tags=(name.name,))
-        # 3. Every detection becomes a tag, and so do names of the whole photo, tones and finer names
-        tags = [Label(detection.label, detection.score) for detection in found]
-        tags += [*networks.whole_photo(whole.result().mean(axis=0)), *tones(image.pixels), *finer.values()]
+        # 4. Names of the whole photo and tones become tags, too
+        tags += [*networks.whole_photo(probabilities, tags), *tones(image.pixels)]
         return Evidence(tuple(objects), best_first(tags))
 
     def translations(self) -> Mapping[str, Mapping[str, str]]:
@@ -89,15 +91,43 @@ def words() -> Mapping[str, frozenset[str]]:
     return {name: frozenset(forms.split()) for name, forms in rows}
 
 
+def weigh(
+    networks: Networks,
+    image: DecodedImage,
+    found: Sequence[Detection],
+    probabilities: npt.NDArray[np.floating],
+) -> tuple[list[Detection], list[Label]]:
+    """Return the objects and the tags among detections, each with its chance to be right; objects the surest first.
+
+    Args:
+        networks: The networks.
+        image: The photo.
+        found: What the detector found.
+        probabilities: (classes,), what the classifier thinks of the whole photo.
+    """
+    objects, tags = [], []
+    for detection in found:
+        sighting = networks.sighting(detection, detection.box.area / (image.width * image.height), probabilities)
+        box = chance(sighting.features, thresholds.BOX_WEIGHTS)
+        name = max(box, chance(sighting.features, thresholds.TAG_WEIGHTS))  # a box is right only if its name is
+        if box >= thresholds.OBJECT_SCORE:
+            objects.append(replace(detection, score=box))
+        if box >= thresholds.OBJECT_SCORE or name >= thresholds.TAG_SCORE:
+            tags.append(Label(detection.label, name))
+    return sorted(objects, key=lambda detection: -detection.score), tags
+
+
 def finer_names(networks: Networks, image: DecodedImage, objects: Sequence[Detection]) -> dict[int, Label]:
     """Return finer names for the largest objects of kinds that have finer names, by their index in `objects`."""
     kinds = [index for index, detection in enumerate(objects) if detection.label in networks.labels.kinds]
     largest = sorted(kinds, key=lambda index: -objects[index].box.area)[: thresholds.CROPS]
-    if not largest:
+    crops = {index: crop(image, objects[index].box) for index in largest}
+    crops = {index: picture for index, picture in crops.items() if min(picture.shape[:2]) >= thresholds.SMALLEST_CROP}
+    if not crops:
         return {}
-    probabilities = networks.classifier.classify([crop(image, objects[index].box) for index in largest])
-    names = (networks.breed(each, objects[index].label) for index, each in zip(largest, probabilities, strict=True))
-    return {index: name for index, name in zip(largest, names, strict=True) if name is not None}
+    probabilities = networks.classifier.classify(list(crops.values()))
+    names = (networks.breed(each, objects[index].label) for index, each in zip(crops, probabilities, strict=True))
+    return {index: name for index, name in zip(crops, names, strict=True) if name is not None}
 
 
 def crop(image: DecodedImage, box: Box) -> Pixels:

@@ -20,6 +20,15 @@ MODEL_DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728
 SYSTEM = "You describe photos."
 """Opens every conversation. It is short, because reading it takes time for each photo."""
 
+PROMPTS = (
+    "Describe the photo as JSON.",
+    "Fill in the form about the photo.",
+    "Return JSON about this image.",
+    "Extract the fields from the photo.",
+    "What does the photo show? Answer in JSON.",
+)
+"""The prompts that documents were learnt with. The answers are the same for all of them."""
+
 PARAMETERS = b'{"temperature":0,"num_predict":128}'
 """Answers are short, and the same photo always gets the same answer."""
 
@@ -76,6 +85,6 @@ class PhotoMiniSource(ModelSource):
         # 3. Write the manifest
         progress(Progress("writing manifest"))
         conversion = {**config.conversion, "precision": PRECISION}
-        config = replace(config, perceivers=(NAME,), languages=("en",), conversion=conversion)
+        config = replace(config, perceivers=(NAME,), languages=("en",), prompts=PROMPTS, conversion=conversion)
         store.commit(name, config, layers)
         shutil.rmtree(folder, ignore_errors=True)

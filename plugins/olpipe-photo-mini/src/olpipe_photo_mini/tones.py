@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from olpipe.record import Label
-from olpipe_photo_mini.thresholds import COLOURFUL, DARK, GREEN, GREY
+from olpipe_photo_mini.thresholds import COLOURFUL, DARK, FLAT, GREEN, GREY, LAMPS, LIT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,7 +26,7 @@ BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def tones(pixels: npt.NDArray[np.uint8]) -> list[Label]:
-    """Return the tones that the colours show clearly.
+    """Return the tones that the colours show clearly; none where the photo shows hardly anything.
 
     Args:
         pixels: (H, W, 3), RGB.
@@ -36,8 +36,11 @@ def tones(pixels: npt.NDArray[np.uint8]) -> list[Label]:
     colours = pixels[::down, ::across].astype(np.float32) / 255  # (h, w, 3) in 0..1
     strongest = colours.max(axis=2)  # (h, w)
     chroma = strongest - colours.min(axis=2)  # (h, w)
+    brightness = colours @ BRIGHTNESS  # (h, w)
+    if brightness.std() < FLAT:
+        return []
     # 2. Give each tone a score, and keep those that are clear
-    darkness = 1 - float((colours @ BRIGHTNESS).mean())
+    darkness = 1 - float(brightness.mean()) if (brightness > LIT).mean() <= LAMPS else 0.0
     is_green = (colours[..., 1] == strongest) & (chroma > COLOURFUL * strongest) & (strongest > DARK)
     green = float(is_green[len(is_green) // 2 :].mean())
     grey = 1 - float(chroma.mean())
