@@ -32,4 +32,4 @@ class Network:
 
 DETECTOR = Network("detector.onnx", "58226b92d6cac4a25424a91d9090a017cb8465a63b953deddd576784f030e3cd")
 CLASSIFIER = Network("classifier.onnx", "238a671f77ee1ebeb621503a1c3cb96d5cd923866a28b4c20db46d44905ad41a")
-ADAPTER = Network("adapter.safetensors", "426f7da4463ab096b6725c4a18a97043ebc7f38632638a979add4c3f2e835521")
+ADAPTER = Network("adapter.safetensors", "f6599aad35fea4adef3680d8a8b51e9714983da7e753d7f41a57a299a70ecb34")
