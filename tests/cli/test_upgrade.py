@@ -2,14 +2,17 @@
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
 
+from olpipe.pipeline.recipe_file import shipped_recipes
+
 VERSION_1 = Path(__file__).parents[1] / "pipeline" / "data" / "version-1"
 
 
-def test_an_output_folder_of_version_1_goes_on_where_it_was(batch, monkeypatch):
+def test_an_output_folder_of_version_1_goes_on_where_it_was(batch, monkeypatch, tmp_path):
     # The echo backend ships with no release, so its name stands in new keys: what ships is left out of them.
     monkeypatch.setattr("olpipe.pipeline.recipe.UNNAMED_BACKENDS", frozenset({("echo", "1")}))
     shutil.rmtree(batch.photos)
@@ -25,15 +28,18 @@ def test_an_output_folder_of_version_1_goes_on_where_it_was(batch, monkeypatch):
             for place in ("photos", "rows"):
                 connection.execute(f"UPDATE {place} SET path = ? WHERE path = ?", (here, path))
     number = (batch.output / "records.jsonl").stat().st_ino
+    recipe = tmp_path / "then.toml"  # the shipped recipe as it was then
+    text = shipped_recipes()["photo-tags"].read_text(encoding="utf-8")
+    recipe.write_text(re.sub(r"minLength = 5\b.*", "minLength = 12", text), encoding="utf-8")
 
-    code, said = batch.run()
+    code, said = batch.run("--recipe", recipe)
     assert (code, said.splitlines()[0]) == (3, "4 photos: 3 records (0 new), 1 failed")
     assert batch.report["tokens"]["prompt_tokens"] == 0
     assert (batch.output / "records.jsonl").read_bytes() == (VERSION_1 / "records.jsonl").read_bytes()
     assert (batch.output / "failures.jsonl").read_bytes() == (VERSION_1 / "failures.jsonl").read_bytes()
 
     batch.put("new.jpg")
-    assert batch.run()[1].startswith("5 photos: 4 records (1 new), 1 failed")
+    assert batch.run("--recipe", recipe)[1].startswith("5 photos: 4 records (1 new), 1 failed")
     grown = (batch.output / "records.jsonl").read_bytes()
     assert grown.startswith((VERSION_1 / "records.jsonl").read_bytes())
     assert batch.files == ["a.jpg", "twin.jpg", "sub/b.jpg", "new.jpg"]
