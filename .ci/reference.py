@@ -16,11 +16,12 @@ from interface_pages import hooks
 from olpipe import errors
 from olpipe.cli.group import ALIASES, COMMANDS
 from olpipe.cli.main import cli
+from olpipe.perception.prompt import UNSURE
 from olpipe.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-SCORES = """
+SCORES = f"""
     ## Scores and certainty
 
     A score is the perceiver's confidence in 0..1, rounded to two decimals. It does not say how often a name is right.
@@ -29,7 +30,7 @@ SCORES = """
 
     | `certainty` | meaning |
     |---|---|
-    | `sure` | at least one object or tag has a score of 0.6 or more |
+    | `sure` | at least one object or tag has a score of {UNSURE} or more |
     | `unsure` | all scores are lower, or only words were read in the photo |
     | `unrecognised` | there are no objects, no tags and no words |
 
@@ -37,11 +38,11 @@ SCORES = """
     rounded. Records of a schema of your own have it, too. A model that does not see writes no title, description and
     alt text of a photo that is `unrecognised`.
 
-    These commands list the records that somebody should look at, and the names with a score below 0.6:
+    These commands list the records that somebody should look at, and the names with a score below {UNSURE}:
 
     ```
     jq -c 'select(.certainty != "sure") | [.file, .certainty]' out/records.jsonl
-    jq -c '[.file, ([.tags, .tag_scores] | transpose[] | select(.[1] and .[1] < 0.6)[0])]' out/records.jsonl
+    jq -c '[.file, ([.tags, .tag_scores] | transpose[] | select(.[1] and .[1] < {UNSURE})[0])]' out/records.jsonl
     ```
 
     This Python function returns the same records as the first command:
@@ -55,8 +56,8 @@ SCORES = """
             return [record for record in map(json.loads, lines) if record.get("certainty") != "sure"]
     ```
 
-    `olpipe batch --min-score 0.6` leaves out the tags and objects that have a lower score, before anything else is done
-    with them. The sentences do not name them, either. Words that were read in the photo stay.
+    `olpipe batch --min-score {UNSURE}` leaves out the tags and objects that have a lower score, before it is rounded.
+    The sentences do not name them, either. Words that were read in the photo stay.
 
 """
 

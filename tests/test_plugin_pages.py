@@ -143,6 +143,8 @@ def test_the_line_of_evidence_on_the_page_is_what_the_model_is_told():
     assert line == describe(evidence, 900, 600)
     assert f"`photo: {NOTHING}`" in page
     assert f"below {UNSURE} has a `maybe`" in page
+    captions = (ROOT / "docs/captions.md").read_text(encoding="utf-8")
+    assert f"`maybe` means that the score is below {UNSURE}." in captions
 
 
 # --- writing a backend -------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class Recipe:
             raise UsageError(f"`{recipe.language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
         if not 0 <= recipe.min_score <= 1:
             message = f"the least score must be between 0 and 1, not `{recipe.min_score}`"
-            raise UsageError(message, hint="give a number like `--min-score 0.4`")
+            raise UsageError(message, hint="give a number like `--min-score 0.6`")
         return recipe
 
     def context(self, *, with_sentences: bool = True) -> TaskContext:

@@ -249,7 +249,7 @@ def test_a_least_score_out_of_range_is_refused(least):
     with pytest.raises(UsageError) as caught:
         parse_recipe(TABLE).override(min_score=least)
     assert caught.value.message == f"the least score must be between 0 and 1, not `{least}`"
-    assert caught.value.hint == "give a number like `--min-score 0.4`"
+    assert caught.value.hint == "give a number like `--min-score 0.6`"
 
 
 def test_the_least_score_counts_in_the_key_where_it_changes_records():

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olpipe_photo_mini.source import PROMPTS
 from olpipe_photo_mini.tones import TONES
 
 from olpipe.perception.prompt import UNSURE, describe
@@ -27,7 +28,7 @@ from training.answers import Answers
 from training.detector import HEIGHT, WIDTH
 from training.photos import Photos
 
-RECIPE_PROMPT = "Describe the photo as JSON."
+RECIPE_PROMPT = PROMPTS[0]
 NOTHING_SHARE = 0.02
 """Share of pairs without any evidence, or with nothing but a tone."""
 FORMS_SHARE = 0.12
