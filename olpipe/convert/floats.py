@@ -56,7 +56,7 @@ class FloatTensors:
         info = self.source.header.tensors[name]
         raw = self.source.rows(info)
         step = max(1, _CHUNK_VALUES // info.shape[1])
-        for start in range(0, len(raw), step):
+        for start in range(0, len(raw) if order is None else len(order), step):
             chosen = slice(start, start + step) if order is None else order[start : start + step]
             values = dequantize(raw[chosen], info.type)
             delta = None if self.adapter is None else self.adapter.delta(name, chosen)

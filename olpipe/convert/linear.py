@@ -1,4 +1,4 @@
-"""Write quantised matrices into an ONNX graph, and products with them.
+"""Write matrices into an ONNX graph, quantised or as float32, and products with them.
 
 A four-bit weight is (code - 8) * scale + offset, with a scale and an offset for every block of a row. The operator that
 multiplies fast does not know such offsets. So what they add to a product is computed by a second, much smaller product.
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.convert.floats import Floats, FloatTensors, Order
+from olpipe.convert.floats import Floats, Order
 from olpipe.convert.graph import CONTRIB, Graph
 from olpipe.convert.quantize import Coding, Quantised, quantize
 
@@ -36,20 +37,39 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A quantised matrix. Its codes, scales and offsets are among the weights, under names that begin with its own."""
+    """A matrix. Its codes, scales and offsets, or its floats, are weights whose names begin with its own.
+
+    Attributes:
+        name: Its name.
+        rows: How many rows it has, one for each value of a product.
+        columns: How many columns it has, one for each value of an input.
+        blocks: How it is quantised; None where its values are float32.
+        has_offsets: Whether its blocks have offsets.
+        has_zero_points: Whether its blocks have zero points.
+    """
 
     name: str
     rows: int
     columns: int
-    blocks: Blocks
-    has_offsets: bool
-    has_zero_points: bool
+    blocks: Blocks | None
+    has_offsets: bool = False
+    has_zero_points: bool = False
+
+
+class Rows(Protocol):
+    """Where matrices come from."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, the outermost dimension first."""
+
+    def rows(self, name: str, order: Order | None = None) -> Iterator[Floats]:
+        """Yield the rows of a matrix in an order, (some rows, columns) at a time."""
 
 
 class Linear:
-    """Writes quantised matrices and products with them."""
+    """Writes matrices and products with them."""
 
-    def __init__(self, graph: Graph, source: FloatTensors, done: Callable[[], None]) -> None:
+    def __init__(self, graph: Graph, source: Rows, done: Callable[[], None]) -> None:
         self._graph = graph
         self._source = source
         self._done = done
@@ -59,32 +79,49 @@ class Linear:
         self,
         name: str,
         tensors: Sequence[str],
-        blocks: Blocks,
-        orders: Sequence[Order | None] = (None,),
+        blocks: Blocks | None,
+        orders: Sequence[Order | None] = (),
         *,
         factors: Floats | None = None,
     ) -> Matrix:
-        """Quantise tensors as one matrix, with the rows of one tensor under those of the other.
+        """Store tensors as one matrix, with the rows of one tensor under those of the other.
 
         Args:
             name: The name of the matrix.
             tensors: The names of the tensors. All have the same number of columns.
-            blocks: How to quantise them.
-            orders: For each tensor the order to put its rows in; None leaves them as they are.
+            blocks: How to quantise them; None keeps them as float32.
+            orders: For each tensor the order to put its rows in. None leaves them as they are, and so do no orders.
             factors: What to multiply the columns by, (columns,). The inputs must have been divided by the same.
         """
+        orders = orders or (None,) * len(tensors)
+        sizes = [
+            self._source.shape(tensor)[0] if order is None else len(order)
+            for tensor, order in zip(tensors, orders, strict=True)
+        ]
+        rows, columns = sum(sizes), self._source.shape(tensors[0])[1]
+
+        def chunks() -> Iterator[Floats]:
+            for tensor, order in zip(tensors, orders, strict=True):
+                for values in self._source.rows(tensor, order):
+                    yield values if factors is None else values * factors
+                self._done()
+
+        if blocks is None:
+            self._graph.weights.stream(f"{name}.values", np.float32, (rows, columns), chunks())
+            return Matrix(name, rows, columns, None)
+        return self._quantised(name, (rows, columns), blocks, chunks())
+
+    def _quantised(self, name: str, shape: tuple[int, int], blocks: Blocks, chunks: Iterator[Floats]) -> Matrix:
+        """Quantise a matrix of a shape, (rows, columns), that comes chunk by chunk."""
         # 1. The codes are written chunk by chunk. Of each chunk, only the scales, offsets and zero points are kept.
-        shapes = [self._source.shape(tensor) for tensor in tensors]
-        rows, columns = sum(shape[0] for shape in shapes), shapes[0][1]
+        rows, columns = shape
         parts: list[Quantised] = []
 
         def codes() -> Iterator[npt.NDArray[np.uint8]]:
-            for tensor, order in zip(tensors, orders, strict=True):
-                for values in self._source.rows(tensor, order):
-                    part = quantize(values if factors is None else values * factors, blocks.coding, blocks.size)
-                    parts.append(part._replace(codes=part.codes[:0]))
-                    yield part.codes
-                self._done()
+            for values in chunks:
+                part = quantize(values, blocks.coding, blocks.size)
+                parts.append(part._replace(codes=part.codes[:0]))
+                yield part.codes
 
         weights = self._graph.weights
         packed = (
@@ -107,9 +144,13 @@ class Linear:
 
     def multiply(self, values: str, matrix: Matrix, *, bias: str = "", output: str = "") -> str:
         """Multiply values, (batch, tokens, columns), by a matrix; gives (batch, tokens, rows)."""
-        # 1. The product with the codes and scales. Inputs that are not given in the middle have empty names.
         name, node = matrix.name, self._graph.node
         output = output or f"{name}.output"
+        if matrix.blocks is None:
+            product = f"{name}.product.output" if bias else output
+            node("FusedMatMul", [values, f"{name}.values"], [product], domain=CONTRIB, transB=1)
+            return node("Add", [product, bias], [output]) if bias else output
+        # 1. The product with the codes and scales. Inputs that are not given in the middle have empty names.
         zero_points = f"{name}.zero_points" if matrix.has_zero_points else ""
         optional = [zero_points, "", bias] if bias else [zero_points] if zero_points else []
         product = node(
@@ -125,7 +166,7 @@ class Linear:
         )
         # 2. What the offsets add: (batch, tokens, blocks) by (blocks, rows).
         if matrix.has_offsets:
-            means = self._block_means(values, matrix)
+            means = self._block_means(values, matrix.blocks.size)
             shift = node("MatMul", [means, f"{name}.offsets"], [f"{name}.shift.output"])
             node("Add", [product, shift], [output])
         return output
@@ -136,6 +177,8 @@ class Linear:
         The product rounds its inputs to eight bits. So the values are parted into what eight bits can hold and the
         rest, and both parts are multiplied. This costs as much as twice the tokens, which is little for one or two.
         """
+        if matrix.blocks is None:
+            return self.multiply(values, matrix, output=output)
         # 1. The values block by block, (batch * tokens * blocks, values of a block), and the scale of each block.
         node, constant = self._graph.node, self._graph.constant
         blocks = constant(f"blocks.{matrix.blocks.size}", np.array([-1, matrix.blocks.size]))
@@ -156,10 +199,10 @@ class Linear:
         node("Split", [products], halves, axis=1, num_outputs=2)
         return node("Add", halves, [output])
 
-    def _block_means(self, values: str, matrix: Matrix) -> str:
+    def _block_means(self, values: str, size: int) -> str:
         """Compute the mean of each block of values, (batch, tokens, blocks). Products of the same values share it."""
         if values not in self._means:
-            name, size = values.removesuffix(".output"), matrix.blocks.size
+            name = values.removesuffix(".output")
             # Pooling with windows of a block's size needs a single node and no weights. It knows means, but not sums.
             self._means[values] = self._graph.node(
                 "AveragePool", [values], [f"{name}.means"], kernel_shape=[size], strides=[size]
