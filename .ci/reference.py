@@ -21,6 +21,13 @@ from olpipe.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
+BOXES = """
+    A model that sees is asked for boxes in the way that it was trained to say them. They become pixels of the photo,
+    but they are no finer than its own unit, such as a thousandth of the photo's width. A model that was not trained to
+    say boxes is not asked for any. Whatever needs a box is left out of the record then, in schemas of your own, too,
+    and a warning names it.
+    """
+
 SCORES = f"""
     ## Scores and certainty
 
@@ -195,6 +202,8 @@ def record() -> Iterator[str]:
         )
     yield "Boxes are in integer pixels of the photo as people see it: upright, at full size, with the origin at the top"
     yield "left, as in COCO.\n"
+    yield inspect.cleandoc(BOXES)
+    yield ""
     yield inspect.cleandoc(SCORES)
     yield ""
     yield "A recipe with a schema of its own puts its whole answer under `data`. So none of its keys can be"

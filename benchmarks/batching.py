@@ -110,7 +110,7 @@ def print_forwards(package: Path, threads: int) -> None:
 def milliseconds(cache: Cache, shape: tuple[int, int]) -> float:
     """Return the time of one forward over so many rows and tokens of each."""
     started = time.perf_counter()
-    cache.run(np.full(shape, 100, np.int64), [CONTEXT] * shape[0])
+    cache.run(np.full(shape, 100, np.int64), [CONTEXT] * shape[0], further={})
     return 1e3 * (time.perf_counter() - started)
 
 

@@ -37,9 +37,9 @@ from conversion_measures import (
     tokenize,
 )
 
+from olpipe.convert.decoder_config import DecoderConfig, read_config
 from olpipe.convert.floats import FloatTensors
 from olpipe.convert.gguf import open_gguf
-from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.package import convert_gguf
 
 # Our precisions, and what the builder makes of the same size.
@@ -157,16 +157,16 @@ def checkpoint_name(name: str) -> str:
     return f"model.layers.{layer}.{_LAYER[part]}.{kind}"
 
 
-def rotated(name: str, values: Floats, config: LlamaConfig) -> Floats:
+def rotated(name: str, values: Floats, config: DecoderConfig) -> Floats:
     """Put the rows of queries and keys back in the order that they had before they were a GGUF file."""
     heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[-2])
-    if heads is None or not config.family.rotary_pairs:
+    if heads is None or not config.kind.rotary_pairs:
         return values
     pairs = values.reshape(heads, config.head_size // 2, 2, -1)
     return pairs.swapaxes(1, 2).reshape(values.shape)
 
 
-def checkpoint_config(config: LlamaConfig, package: Path) -> dict[str, Any]:
+def checkpoint_config(config: DecoderConfig, package: Path) -> dict[str, Any]:
     ends = json.loads((package / "genai_config.json").read_text(encoding="utf-8"))["model"]
     return {
         "architectures": [{"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[config.architecture]],

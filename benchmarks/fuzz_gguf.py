@@ -64,8 +64,9 @@ def fuzz(arguments: list[str]) -> None:
     import numpy  # noqa: F401  # before anything is instrumented: its branches are not ours
 
     with atheris.instrument_imports(include=["olpipe.convert"]):
+        import olpipe.convert.decoder_config
+        import olpipe.convert.decoder_tensors
         import olpipe.convert.floats
-        import olpipe.convert.llama
         import olpipe.convert.tokenizer  # noqa: F401
 
     # In memory, where there is such a place: the reader maps files.
@@ -128,10 +129,11 @@ def read_texts(header: Any) -> None:
 
 def read_sizes(header: Any) -> None:
     from olpipe.convert.architectures import ARCHITECTURES
-    from olpipe.convert.llama import read_config
+    from olpipe.convert.decoder_config import read_config
+    from olpipe.convert.decoder_tensors import check_tensors
 
     if header.architecture in ARCHITECTURES:
-        read_config(header)
+        check_tensors(header, read_config(header))
 
 
 def copy_smallest(corpus: Path, folder: Path) -> None:

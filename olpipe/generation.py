@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from olpipe.image import ShownImage
 from olpipe.messages import Message, ToolCallPart
 
 GuidanceKind = Literal["json", "json_schema", "regex", "lark"]
@@ -196,13 +197,17 @@ class Timings:
     Attributes:
         load_ns: Waiting for the model to be fetched, built and loaded.
         queue_ns: Waiting for a free slot of the runner.
-        prompt_ns: Preparing and prefilling the prompt.
+        fit_ns: Resizing the images of the prompt, and cutting them into patches.
+        encode_ns: The vision encoder. It may look at the images of one request while others are answered.
+        prompt_ns: Preparing and prefilling the prompt, without the two above.
         decode_ns: Everything after the prefill.
         reused_tokens: Tokens of the prompt that an earlier request had prefilled.
     """
 
     load_ns: int = 0
     queue_ns: int = 0
+    fit_ns: int = 0
+    encode_ns: int = 0
     prompt_ns: int = 0
     decode_ns: int = 0
     reused_tokens: int = 0
@@ -211,6 +216,8 @@ class Timings:
         return Timings(
             self.load_ns + other.load_ns,
             self.queue_ns + other.queue_ns,
+            self.fit_ns + other.fit_ns,
+            self.encode_ns + other.encode_ns,
             self.prompt_ns + other.prompt_ns,
             self.decode_ns + other.decode_ns,
             self.reused_tokens + other.reused_tokens,
@@ -272,6 +279,7 @@ class Chunk:
         timings: Set on the last chunk only.
         logprobs: Those of the tokens since the last chunk, where they were asked for. The text of these tokens may
             come in a later chunk.
+        shown: The images of the prompt in their order, as the model saw them. Set on the last chunk only.
     """
 
     text: str = ""
@@ -281,6 +289,7 @@ class Chunk:
     usage: Usage | None = None
     timings: Timings | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
+    shown: tuple[ShownImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +304,7 @@ class Completion:
         logprobs: One for each sampled or forced token, those of a stop text included, where they were asked for.
         thinking: What the model thought before it answered.
         tool_calls: Calls that the model asks for, in order.
+        shown: The images of the prompt in their order, as the model saw them.
     """
 
     text: str
@@ -304,6 +314,7 @@ class Completion:
     logprobs: tuple[TokenLogprobs, ...] = ()
     thinking: str = ""
     tool_calls: tuple[ToolCallPart, ...] = ()
+    shown: tuple[ShownImage, ...] = ()
 
     @classmethod
     def of(cls, chunks: Sequence[Chunk]) -> Completion:
@@ -319,6 +330,7 @@ class Completion:
             tuple(logprobs for chunk in chunks for logprobs in chunk.logprobs),
             "".join(chunk.thinking for chunk in chunks),
             tuple(call for chunk in chunks for call in chunk.tool_calls),
+            last.shown,
         )
 
     @property

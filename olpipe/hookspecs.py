@@ -20,7 +20,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from olpipe.interfaces import Backend, Executor, ImageLoader, ModelSource, Perceiver, SinkFactory, Task
+    from olpipe.interfaces import Backend, Executor, Family, ImageLoader, ModelSource, Perceiver, SinkFactory, Task
 
 PROJECT = "olpipe"
 
@@ -56,6 +56,16 @@ def register_backends() -> Iterable[Backend]:
 
     The first backend that does not refuse a model runs it. Backends of plugins are asked before those that ship with
     olpipe.
+    """
+    return ()
+
+
+@hookspec
+def register_families() -> Iterable[Family]:
+    """Return families of vision models, which the backend `onnx` converts and shows images to.
+
+    The first family that names the type of a vision encoder reads it. Families of plugins are asked before those that
+    ship with olpipe.
     """
     return ()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,24 @@ USUAL_PIXELS = 1024 * 1024
 
 It is enough for detectors, and it is what vision encoders take.
 """
+
+LEAST_SIDE = 2
+"""Boxes in lists are left out where they are thinner than this many pixels."""
+
+THOUSANDTHS = 1000
+"""How many parts a side has in dialects that count in thousandths."""
+
+MOST_FITTED = 16384
+"""The largest number in dialects that count in pixels of the fitted image, whose sides are shorter than this."""
+
+MOST_ORIGINAL = 99999
+"""The largest number in dialects that count in pixels of the photo."""
+
+BoxOrder = Literal["xyxy", "yxyx", "xywh"]
+"""What the four numbers of a box are, one after the other."""
+
+BoxUnit = Literal["thousandths", "fractions", "pixels", "original_pixels"]
+"""What the numbers of a box count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,99 @@ class Box:
     def area(self) -> int:
         """Pixels covered."""
         return self.w * self.h
+
+    def overlap(self, other: Box) -> float:
+        """Return the area that two boxes share, as a part of the area that they cover together."""
+        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        shared = max(0, width) * max(0, height)
+        return shared / (self.area + other.area - shared) if shared else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownImage:
+    """An image as the vision encoder saw it.
+
+    Attributes:
+        width: Pixels of the fitted image. The photo fills it, except for the margins.
+        height: Pixels of the fitted image.
+        tokens: How many tokens of the prompt stand for it.
+        margins: Pixels at the left, top, right and bottom that are not the photo, where the family pads.
+    """
+
+    width: int
+    height: int
+    tokens: int
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxDialect:
+    """The way in which a model was trained to say a box, such as `{"bbox_2d": [x1, y1, x2, y2], "label": "cat"}`.
+
+    Attributes:
+        key: The property with the four numbers.
+        order: What the numbers are: two opposite corners, where `x` or `y` comes first in a corner, or one corner with
+            the width and the height.
+        unit: What the numbers count: `thousandths` of the image's sides, `fractions` of them from 0 to 1, `pixels` of
+            the fitted image, or `original_pixels`.
+        label: The property that says what is in the box. It stands right behind the numbers.
+    """
+
+    key: str
+    order: BoxOrder
+    unit: BoxUnit
+    label: str = "label"
+
+    @property
+    def most(self) -> int:
+        """The largest number that is allowed. The size of the image is not known when a model is asked."""
+        return {"thousandths": THOUSANDTHS, "fractions": 1, "pixels": MOST_FITTED}.get(self.unit, MOST_ORIGINAL)
+
+    @property
+    def number(self) -> Mapping[str, Any]:
+        """The JSON Schema of one of the numbers."""
+        return {"type": "number" if self.unit == "fractions" else "integer", "minimum": 0, "maximum": self.most}
+
+    def box(self, said: Sequence[float], photo: DecodedImage, shown: ShownImage | None = None) -> Box:
+        """Return the box that four numbers stand for, within the photo. It is at least one pixel wide and high.
+
+        Args:
+            said: The numbers as the model said them. Corners may be in any order, and outside the photo.
+            photo: The photo that they are about.
+            shown: The photo as the model saw it. None means that it filled the fitted image.
+
+        Raises:
+            ValueError: The numbers are pixels, and nobody says of how many.
+        """
+        if shown is None and self.unit == "pixels":
+            raise ValueError("the backend does not say in which size the model saw the photo")
+        shown = shown or ShownImage(THOUSANDTHS, THOUSANDTHS, 0)
+        if self.unit == "original_pixels":
+            shown = ShownImage(photo.width, photo.height, 0)
+        parts = (self.most, self.most) if self.unit in ("thousandths", "fractions") else (shown.width, shown.height)
+        across, down = (said[1::2], said[0::2]) if self.order == "yxyx" else (said[0::2], said[1::2])
+        if self.order == "xywh":
+            across, down = (across[0], sum(across)), (down[0], sum(down))
+        before_x, before_y, after_x, after_y = shown.margins
+        x, w = _edges(across, shown.width / parts[0], before_x, shown.width - after_x, photo.width)
+        y, h = _edges(down, shown.height / parts[1], before_y, shown.height - after_y, photo.height)
+        return Box(x, y, w, h)
+
+
+def _edges(said: Sequence[float], step: float, start: int, end: int, length: int) -> tuple[int, int]:
+    """Return the first edge of a box on one axis and the distance to the second, in pixels of the photo.
+
+    Args:
+        said: Two numbers.
+        step: How many pixels of the fitted image one of them stands for.
+        start: Where the photo begins in the fitted image.
+        end: Where it ends there.
+        length: Pixels of the photo.
+    """
+    first, last = sorted(round((number * step - start) * length / (end - start)) for number in said)
+    first = min(max(first, 0), length - 1)
+    return first, min(max(last, first + 1), length) - first
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from olpipe.errors import InvalidName
+from olpipe.image import BoxDialect
 from olpipe.languages import choose
 
 DEFAULT_HOST = "registry.ollama.ai"
@@ -163,12 +164,16 @@ class LoadOptions:
         context_length: Upper limit for prompt plus answer in tokens; 0 takes the model's own.
         slots: Most sequences to decode side by side; 0 lets the backend choose.
         backend: Name of the backend that runs it; empty takes the first that can.
+        image_tokens: Most tokens that one image becomes; 0 takes the model's usual number.
+        device: What computes: `cpu`, `cuda` or `directml`; empty lets the backend choose.
     """
 
     threads: int = 0
     context_length: int = 0
     slots: int = 0
     backend: str = ""
+    image_tokens: int = 0
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,8 @@ class RunnerInfo:
         generates: Whether it writes answers.
         guidance: Whether it holds answers to a schema or a grammar.
         embeds: Whether it turns texts into vectors.
+        boxes: How a model that sees was trained to say where something is. Where it says pixels, its last chunks have
+            `shown`. None means that it was not trained to. It is not asked for boxes then: they would be guesses.
     """
 
     context_length: int
@@ -191,3 +198,4 @@ class RunnerInfo:
     generates: bool = True
     guidance: bool = True
     embeds: bool = False
+    boxes: BoxDialect | None = None

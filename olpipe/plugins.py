@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_PLUGINS = (
     "olpipe.default_plugins.onnx",
     "olpipe.default_plugins.ort_genai",
+    "olpipe.default_plugins.families",
     "olpipe.default_plugins.sources.file",
     "olpipe.default_plugins.sources.pip",
     "olpipe.default_plugins.loaders.pillow",
@@ -60,6 +61,7 @@ class Plugins:
 
     def __init__(self) -> None:
         self.backends = Registry("backend", interfaces.Backend)  # type: ignore[type-abstract]
+        self.families = Registry("family", interfaces.Family, titles=True)  # type: ignore[type-abstract]
         self.model_sources = Registry("model source", interfaces.ModelSource, key="scheme")  # type: ignore[type-abstract]
         self.image_loaders = Registry("image loader", interfaces.ImageLoader)  # type: ignore[type-abstract]
         self.perceivers = Registry("perceiver", interfaces.Perceiver)  # type: ignore[type-abstract]
@@ -102,6 +104,7 @@ class Plugins:
         """Return every registry by the name of its kind."""
         return {
             "backends": self.backends,
+            "families": self.families,
             "model_sources": self.model_sources,
             "image_loaders": self.image_loaders,
             "perceivers": self.perceivers,
@@ -138,6 +141,7 @@ class Plugins:
                         items = self._brought[kind, name] = _several(one.function(), name, f"`register_{kind}`")
                         for item in items:
                             registry.register(item, name)
+            self._tell_backends()
         except pluggy.PluginValidationError as error:
             self._remove(module, name)
             raise PluginError(f"plugin `{name}` is not valid: {error}") from error
@@ -166,8 +170,14 @@ class Plugins:
                 try:
                     results = _rearranged(f"register_{kind}", results, one)
                     registry.rebuild(_owned(results, owners, one.plugin_name))
+                    self._tell_backends()
                 except Exception as error:
                     raise _WrapperFailed(one, error) from error
+
+    def _tell_backends(self) -> None:
+        """Let the backends know all families of vision models, those that come later included."""
+        for backend in self.backends:
+            backend.families = self.families
 
     def _implementations(self, kind: str) -> list[pluggy.HookImpl]:
         """Return the implementations of a kind's hook; pluggy calls the last one first."""

@@ -11,8 +11,11 @@ from olpipe.errors import OlpipeError, PluginError, UnknownName, first_line, nea
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*"), "lower-case letters, digits, `-`, `_` and `.`"
 """Names are typed in commands, listed with commas, and followed by `:` where they are schemes."""
+
+_TITLE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?"), "letters, digits, spaces, `-`, `_` and `.`"
+"""Titles are only shown and listed with commas. Nobody has to type them."""
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
@@ -37,15 +40,17 @@ class NameTaken(PluginError):
 class Registry(Generic[T]):
     """Things of one kind by name, in the order in which they are asked."""
 
-    def __init__(self, kind: str, expected: type[T], *, key: str = "name") -> None:
+    def __init__(self, kind: str, expected: type[T], *, key: str = "name", titles: bool = False) -> None:
         """Make an empty registry.
 
         Args:
             kind: What the things are called in messages: `backend`.
             expected: The interface they must implement.
             key: The attribute that holds a thing's name.
+            titles: Whether names may have upper-case letters and spaces.
         """
         self.kind = kind
+        self._rule = _TITLE if titles else _NAME
         self._expected = expected
         self._key = key
         # What the interface declares, as it is written there: `{"version": "str", "fit_pixels": "int"}`
@@ -71,15 +76,14 @@ class Registry(Generic[T]):
             if kind != "str" and not hasattr(item, attribute):
                 continue  # it may come later; a text says what the thing is
             value = getattr(item, attribute, None)
-            if value is None or value == "":
+            if value is None or (value == "" and getattr(self._expected, attribute, None) != ""):
                 raise PluginError(f"{brought} {self.kind} without a `{attribute}`")
             if not _CHECKS[kind](value):
                 raise PluginError(f"{brought} {self.kind} whose `{attribute}` is {value!r}, not {_WORDS[kind]}")
         name: str = getattr(item, self._key)
-        if not _NAME.fullmatch(name):
-            raise PluginError(
-                f"{brought} {self.kind} called `{name}`; such names are lower-case letters, digits, `-`, `_` and `.`"
-            )
+        pattern, allowed = self._rule
+        if not pattern.fullmatch(name):
+            raise PluginError(f"{brought} {self.kind} called `{name}`; such names are {allowed}")
         if name in self._items:
             other = self._items[name][1]
             raise NameTaken(f"plugins `{other}` and `{plugin}` both register the {self.kind} `{name}`", by=other)

@@ -21,7 +21,7 @@ FLOORS = (
     ("interfaces", "hookspecs", "registry", "entry_points", "plugins"),
     ("store", "convert", "imaging", "perception", "guidance", "decoding", "families"),
     ("engine", "asking"),
-    ("pipeline", "server"),
+    ("pipeline", "server", "checkup"),
     ("cli", "__main__"),
 )
 # Beside the house: they build on the floors up to this one, and no floor imports them.

@@ -29,7 +29,7 @@ SOME_FAILED = 3
 @click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
 @choices.perceivers
 @click.option("--min-score", type=float, metavar="N", help="Leave out tags and objects with a lower score, 0 to 1.")
-@choices.backend
+@choices.loading
 @click.option("--lang", "language", metavar="TAG", help="The language of tags and texts, like de or zh-Hans.")
 @click.option(
     "--sink",

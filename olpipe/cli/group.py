@@ -21,6 +21,7 @@ COMMANDS = {
     "show": ("olpipe.cli.models:show", "Show what a model is"),
     "cp": ("olpipe.cli.models:cp", "Copy a model under another name"),
     "rm": ("olpipe.cli.models:rm", "Remove models from this machine"),
+    "doctor": ("olpipe.cli.doctor:doctor", "Say whether a model can run here, and whether it really sees"),
     "plugins": ("olpipe.cli.plugins:plugins", "List plugins and what they bring"),
 }
 ALIASES = {"ls": "list"}

@@ -45,7 +45,7 @@ def list_models(app: App, prefix: str, as_json: bool) -> None:
 @click.option("--license", "license_only", is_flag=True, help="Write the texts of the licences only.")
 @click.pass_obj
 def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
-    """Show what a model is: architecture, sizes, capabilities, parameters, licence, backends, model card."""
+    """Show what a model is: architecture, vision encoder, capabilities, parameters, licence, backends, model card."""
     from olpipe.model import ModelName
     from olpipe.store.summary import details, summary
 
@@ -114,6 +114,7 @@ def _sections(bundle: ModelBundle, backends: list[dict[str, Any]]) -> list[str]:
     sections: dict[str, Sequence[Sequence[str]]] = {
         "Model": [row for row in facts if row[1]],
         "Capabilities": [(capability,) for capability in config.capabilities],
+        "Projector": _vision_rows(bundle),
         "Perceivers": [(perceiver,) for perceiver in config.perceivers],
         "Parameters": parameters,
         "System": _beginning(bundle.system),
@@ -122,6 +123,28 @@ def _sections(bundle: ModelBundle, backends: list[dict[str, Any]]) -> list[str]:
         "Model card": [(line,) for line in bundle.card.splitlines()],
     }
     return [f"  {title}\n{words.table(rows, indent='    ')}" for title, rows in sections.items() if rows]
+
+
+def _vision_rows(bundle: ModelBundle) -> list[tuple[str, str]]:
+    """Return what the model's file says about its vision encoder: Ollama's rows first, then ours."""
+    from olpipe.store.packages import count_words
+    from olpipe.store.vision import vision_facts
+
+    vision = vision_facts(bundle)
+    if vision is None:
+        return []
+    facts = (
+        ("architecture", vision.architecture),
+        ("parameters", count_words(vision.parameters)),
+        ("embedding length", vision.embedding_length),
+        ("dimensions", vision.dimensions),
+        ("type", vision.projector),
+        ("image size", vision.image_size),
+        ("patch size", vision.patch_size),
+        ("image tokens", vision.image_tokens),
+        ("quantization", vision.file_type),
+    )
+    return [(name, str(value)) for name, value in facts if value]
 
 
 def _beginning(text: str) -> list[tuple[str]]:

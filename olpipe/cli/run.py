@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("prompt", nargs=-1)
 @click.option("--format", "format_", metavar="json|SCHEMA", help="Hold the answer to JSON or a schema (text or file).")
 @choices.perceivers
-@choices.backend
+@choices.loading
 @click.option("--temperature", type=click.FloatRange(min=0), help="0 always picks the most probable token.")
 @click.option("--top-k", type=click.IntRange(min=0), help="Keep the K most probable tokens; 0 keeps all.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Keep top tokens up to this probability.")
@@ -42,10 +42,9 @@ def run(
     prompt: tuple[str, ...],
     format_: str | None,
     perceivers: tuple[str, ...] | None,
-    backend: str | None,
     *,
     verbose: bool,
-    **sampling: float | tuple[str, ...] | None,
+    **given: Any,
 ) -> None:
     """Ask MODEL something and stream its answer.
 
@@ -57,20 +56,21 @@ def run(
     olpipe run photo-mini --format json "describe cat.jpg"
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
     from olpipe.asking.asker import Asker, judge
+    from olpipe.asking.image_tokens import check_image_tokens
     from olpipe.cli.progress import shown
     from olpipe.cli.run_embedding import embed, only_embeds
-    from olpipe.model import LoadOptions
 
     question = read_question(prompt, app.plugins.image_loaders)
-    wishes = _wishes(format_, perceivers, sampling)
     # One question needs one slot, and forwards are fastest with a single sequence.
-    options = LoadOptions(slots=1, backend=backend or "")
+    options = choices.load_options(given, slots=1)
+    wishes = _wishes(format_, perceivers, given)
     with (
         shown(f"`{model}` is not built yet: this happens once") as progress,
         closing(app.evidence) as evidence,
         app.engine(progress) as engine,
     ):
         bundle = engine.bundle(model)
+        check_image_tokens(bundle, options.image_tokens, hint="leave out `--image-tokens`")
         if only_embeds(bundle):
             embed(engine, model, question, wishes, options=options, verbose=verbose)
             return
@@ -92,9 +92,7 @@ def _pixels(model: str, bundle: ModelBundle, engine: Engine, options: LoadOption
     return info.fit_pixels if info is not None and info.fit_pixels else USUAL_PIXELS
 
 
-def _wishes(
-    format_: str | None, perceivers: tuple[str, ...] | None, sampling: dict[str, float | tuple[str, ...] | None]
-) -> Wishes:
+def _wishes(format_: str | None, perceivers: tuple[str, ...] | None, sampling: dict[str, Any]) -> Wishes:
     from olpipe.asking.wishes import Wishes
 
     given = {name: value for name, value in sampling.items() if value is not None and value != ()}

@@ -1,8 +1,9 @@
-"""Write a decoder of the llama or qwen2 architecture as an ONNX graph.
+"""Write a decoder as an ONNX graph.
 
 The graph uses the fused operators of ONNX Runtime. Its inputs, outputs and KV cache are those that ONNX Runtime GenAI
-expects of a `llama` model. In comments, the shapes of values are (batch, length, …), where length is the number of new
-tokens and total length also counts the tokens in the KV cache.
+expects of a `llama` model. A decoder that reads images has inputs of its own for them. In comments, the shapes of
+values are (batch, length, …), where length is the number of new tokens and total length also counts the tokens in the
+KV cache.
 """
 
 from __future__ import annotations
@@ -15,16 +16,25 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from olpipe.convert.floats import Floats, FloatTensors, Order
+from olpipe.convert.attention import BIASES, POSITIONS, Attention
+from olpipe.convert.decoder_config import DecoderConfig
+from olpipe.convert.floats import Floats, FloatTensors
 from olpipe.convert.graph import CONTRIB, Graph, write_graph
-from olpipe.convert.linear import Blocks, Linear
-from olpipe.convert.llama import LlamaConfig
+from olpipe.convert.linear import Blocks, Linear, Matrix
 from olpipe.convert.weights import WeightFile
-from olpipe.errors import ModelCorrupt
 
 _FAR = np.iinfo(np.int64).max  # behind the end of any sequence
 _HIDDEN = "hidden_states"
 """The graph's output for embeddings. It costs nothing in a forward that does not ask for it."""
+
+FEATURES = "features"
+"""The input with the features of images, (rows, hidden_size)."""
+
+FEATURE_ROWS = "feature_rows"
+"""The input that says which features stand where, (batch, length): the number of a row from 1 on, or 0 for text."""
+
+DEEPSTACK = "deepstack"
+"""The input with features for the first layers, (layers, rows, hidden_size). They are added at the same places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +42,20 @@ class Precision:
     """How finely to quantise.
 
     Attributes:
-        layers: How the matrices of the layers are stored.
-        embedding: How the embedding and the output projection are stored.
+        layers: How the matrices of the layers are quantised; None keeps them as float32.
+        embedding: How the embedding and the output projection are quantised; None keeps them as float32.
         fine_inputs: Whether to round the inputs of matrix products more finely. A product rounds its inputs to eight
             bits. With this, the inputs of the output projection count with sixteen bits, and normalised inputs are
             levelled first (see `_levels`).
     """
 
-    layers: Blocks
-    embedding: Blocks
+    layers: Blocks | None
+    embedding: Blocks | None
     fine_inputs: bool
 
 
 def write_decoder(
-    source: FloatTensors, config: LlamaConfig, path: Path, precision: Precision, done: Callable[[], None]
+    source: FloatTensors, config: DecoderConfig, path: Path, precision: Precision, done: Callable[[], None]
 ) -> None:
     """Write `path` and, beside it, its weights as `<path>.data`.
 
@@ -65,7 +75,7 @@ class _Writer:
     def __init__(
         self,
         source: FloatTensors,
-        config: LlamaConfig,
+        config: DecoderConfig,
         weights: WeightFile,
         precision: Precision,
         done: Callable[[], None],
@@ -80,23 +90,32 @@ class _Writer:
         self._node = self._graph.node
         self._embedding = self._linear.matrix("embedding", ["token_embd.weight"], precision.embedding)
         self._levels = _levels(source) if precision.fine_inputs else None
+        self._attention = Attention(
+            self._graph,
+            self._linear,
+            source,
+            config,
+            blocks=precision.layers,
+            levels=self._levels,
+            vector=self._vector,
+        )
 
     def graph(self) -> onnx.GraphProto:
         """Return the whole graph."""
         # 1. What all layers need.
         self._lengths()
-        self._rotary_caches()
+        self._attention.rotary_tables()
         # 2. The layers. Each block's result is added to the residual stream by the norm that follows the block.
-        residual = self._embed()  # (batch, length, hidden_size), as all values between blocks
+        residual = self._with_features(self._embed())  # (batch, length, hidden_size), as all values between blocks
         pending = None  # what the block before adds to the residual stream
         for layer in range(self._config.layers):
-            name = f"layers.{layer}"
-            normed, residual = self._norm(f"{name}.attention.norm", f"blk.{layer}.attn_norm.weight", residual, pending)
-            attended = self._attention(layer, normed)
-            normed, residual = self._norm(
-                f"{name}.feed_forward.norm", f"blk.{layer}.ffn_norm.weight", residual, attended
-            )
-            pending = self._feed_forward(layer, normed)
+            name, block = f"layers.{layer}", f"blk.{layer}"
+            normed, residual = self._norm(f"{name}.attention.norm", f"{block}.attn_norm.weight", residual, pending)
+            attended = self._attention.block(layer, normed)
+            attended = self._outer_norm(f"{block}.post_attention_norm.weight", attended)
+            normed, residual = self._norm(f"{name}.feed_forward.norm", f"{block}.ffn_norm.weight", residual, attended)
+            pending = self._outer_norm(f"{block}.post_ffw_norm.weight", self._feed_forward(layer, normed))
+            pending = self._with_deepstack(layer, pending)
         # 3. The logits.
         normed, _ = self._norm("norm", "output_norm.weight", residual, pending, output=_HIDDEN)
         self._project(normed)
@@ -117,27 +136,22 @@ class _Writer:
         scalar = self._node("Squeeze", [shape], ["mask.length.scalar"])
         self._node("Cast", [scalar], ["total_length"], to=TensorProto.INT32)
 
-    def _rotary_caches(self) -> None:
-        """Add the cosines and sines of the rotary positions, (context_length, head_size / 2) each."""
-        # 1. The frequencies, (head_size / 2,), with the factors that some files have for them.
-        config = self._config
-        frequencies = config.rope_base ** -(np.arange(0, config.head_size, 2) / config.head_size)
-        if self._source.has("rope_freqs.weight"):
-            factors = self._vector("rope_freqs.weight")
-            if not factors.all():
-                raise ModelCorrupt(f"`{self._source.source.header.path}` divides rotary frequencies by zero")
-            frequencies = frequencies / factors
-        # 2. One row for each position.
-        angles = np.outer(np.arange(config.context_length) / config.rope_scale, frequencies)
-        self._weights.add("rotary.cosines", np.cos(angles).astype(np.float32))
-        self._weights.add("rotary.sines", np.sin(angles).astype(np.float32))
-
     def _embed(self) -> str:
-        """Look the tokens up in the quantised embedding; gives (batch, length, hidden_size).
+        """Look the tokens up in the embedding; gives (batch, length, hidden_size).
 
         Where the embedding is the output projection, too, both operators read the same bytes in different shapes.
         """
-        blocks, matrix = self._precision.embedding, self._embedding
+        embedded = self._looked_up(self._embedding)
+        if not self._config.kind.scaled_embedding:
+            return embedded
+        scale = self._graph.constant("embedding.scale", np.array(self._config.hidden_size**0.5, np.float32))
+        return self._node("Mul", [embedded, scale], ["embedding.scaled.output"])
+
+    def _looked_up(self, matrix: Matrix) -> str:
+        """Return the rows of a matrix that belong to the tokens, (batch, length, hidden_size)."""
+        blocks = matrix.blocks
+        if blocks is None:
+            return self._node("Gather", [f"{matrix.name}.values", "input_ids"], ["embedding.output"])
         codes = self._weights.alias(
             "embedding.rows", f"{matrix.name}.codes", (matrix.rows, matrix.columns * blocks.coding.bits // 8)
         )
@@ -151,6 +165,31 @@ class _Writer:
             gather_axis=0,
             quantize_axis=1,
         )
+
+    def _with_features(self, embedded: str) -> str:
+        """Put the features of images in the places of their tokens; (batch, length, hidden_size) in and out."""
+        if self._config.sight is None:
+            return embedded
+        # 1. A row of zeros stands before the features. So the number 0 of a row means a token of text.
+        constant, node = self._graph.constant, self._node
+        zeros = constant("features.zeros", np.zeros((1, self._config.hidden_size), np.float32))
+        rows = node("Concat", [zeros, FEATURES], ["features.rows"], axis=0)  # (1 + rows, hidden_size)
+        shown = node("Gather", [rows, FEATURE_ROWS], ["features.shown"])
+        # 2. Where there is a feature, it takes the place of the embedding.
+        is_image = node("Greater", [FEATURE_ROWS, constant("zero", np.array(0))], ["features.is_image"])
+        mask = node("Unsqueeze", [is_image, constant("last", np.array([-1]))], ["features.mask"])
+        return node("Where", [mask, shown, embedded], ["features.output"])
+
+    def _with_deepstack(self, layer: int, added: str) -> str:
+        """Add the features that the vision encoder has for this layer; (batch, length, hidden_size) in and out."""
+        sight, constant, node = self._config.sight, self._graph.constant, self._node
+        if sight is None or layer >= sight.deepstack:
+            return added
+        name = f"layers.{layer}.deepstack"
+        zeros = constant("features.zeros", np.zeros((1, self._config.hidden_size), np.float32))
+        own = node("Gather", [DEEPSTACK, constant(f"layer.{layer}", np.array(layer))], [f"{name}.features"])
+        rows = node("Concat", [zeros, own], [f"{name}.rows"], axis=0)  # (1 + rows, hidden_size)
+        return node("Add", [added, node("Gather", [rows, FEATURE_ROWS], [f"{name}.shown"])], [f"{name}.output"])
 
     def _project(self, normed: str) -> None:
         """Compute the logits of the last token only, (batch, 1, vocab_size). No other logits are ever needed."""
@@ -198,71 +237,40 @@ class _Writer:
         )
         return output, total
 
-    def _attention(self, layer: int, normed: str) -> str:
-        """Write the attention block of a layer: (batch, length, hidden_size) in and out."""
-        # 1. Queries, keys and values by one product: (batch, length, (heads + 2 * kv_heads) * head_size).
-        config, name = self._config, f"layers.{layer}.attention"
-        matrix = self._linear.matrix(
-            f"{name}.qkv",
-            [f"blk.{layer}.attn_{part}.weight" for part in "qkv"],
-            self._precision.layers,
-            [self._rotary_order(config.heads), self._rotary_order(config.kv_heads), None],
-            factors=self._levels,
+    def _outer_norm(self, tensor: str, values: str) -> str:
+        """Normalise the result of a block, (batch, length, hidden_size), where the architecture does so."""
+        if not self._config.kind.outer_norms:
+            return values
+        name = tensor.removesuffix(".weight")
+        weight = self._weights.add(tensor, self._vector(tensor))
+        epsilon = self._config.epsilon
+        inputs = [values, weight]
+        return self._node(
+            "SimplifiedLayerNormalization", inputs, [f"{name}.output"], axis=-1, epsilon=epsilon, stash_type=1
         )
-        bias = ""
-        if config.family.biases:
-            values = np.concatenate([self._vector(f"blk.{layer}.attn_{part}.bias") for part in "qkv"])
-            bias = self._weights.add(f"{name}.qkv.bias", values)
-        packed = self._linear.multiply(normed, matrix, bias=bias)
-        # 2. Rotation and attention: (batch, length, heads * head_size). The empty inputs are the keys and the values,
-        #    which are packed with the queries.
-        self._node(
-            "GroupQueryAttention",
-            [
-                packed,
-                "",
-                "",
-                f"past_key_values.{layer}.key",
-                f"past_key_values.{layer}.value",
-                "past_lengths",
-                "total_length",
-                "rotary.cosines",
-                "rotary.sines",
-            ],
-            [f"{name}.output", f"present.{layer}.key", f"present.{layer}.value"],
-            domain=CONTRIB,
-            num_heads=config.heads,
-            kv_num_heads=config.kv_heads,
-            scale=config.head_size**-0.5,
-            do_rotary=1,
-            rotary_interleaved=0,
-        )
-        # 3. Back to the width of the residual stream.
-        matrix = self._linear.matrix(f"{name}.projection", [f"blk.{layer}.attn_output.weight"], self._precision.layers)
-        return self._linear.multiply(f"{name}.output", matrix)
 
     def _feed_forward(self, layer: int, normed: str) -> str:
         """Write the feed-forward block of a layer: (batch, length, hidden_size) in and out."""
         name = f"layers.{layer}.feed_forward"
-        gate, up, down = (
-            self._linear.matrix(
-                f"{name}.{part}",
-                [f"blk.{layer}.ffn_{part}.weight"],
-                self._precision.layers,
-                factors=None if part == "down" else self._levels,
-            )
-            for part in ("gate", "up", "down")
-        )
-        # The operator computes x * sigmoid(alpha * x). With alpha 1 this is SiLU.
-        opened = self._node(
-            "QuickGelu", [self._linear.multiply(normed, gate)], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0
-        )
+        gate, up, down = (self._feed_forward_matrix(layer, part) for part in ("gate", "up", "down"))
+        opened = self._linear.multiply(normed, gate)
+        if self._config.kind.gelu:
+            opened = self._node("FastGelu", [opened], [f"{name}.gelu.output"], domain=CONTRIB)
+        else:
+            # The operator computes x * sigmoid(alpha * x). With alpha 1 this is SiLU.
+            opened = self._node("QuickGelu", [opened], [f"{name}.silu.output"], domain=CONTRIB, alpha=1.0)
         product = self._node("Mul", [opened, self._linear.multiply(normed, up)], [f"{name}.product.output"])
         return self._linear.multiply(product, down)
 
-    def _rotary_order(self, heads: int) -> Order | None:
-        """Return the order to put the rows of queries or keys in; None where the file has them in this order."""
-        return _half_rotation(heads, self._config.head_size) if self._config.family.rotary_pairs else None
+    def _feed_forward_matrix(self, layer: int, part: str) -> Matrix:
+        """Write one of the three matrices of a feed-forward block. A fused tensor holds the gate above the other."""
+        tensor, order, size = f"blk.{layer}.ffn_{part}.weight", None, self._config.feed_forward_size
+        if self._config.kind.fused and part != "down":
+            tensor = f"blk.{layer}.ffn_up.weight"
+            order = np.arange(size) + (size if part == "up" else 0)
+        factors = None if part == "down" else self._levels
+        name = f"layers.{layer}.feed_forward.{part}"
+        return self._linear.matrix(name, [tensor], self._precision.layers, [order], factors=factors)
 
     def _vector(self, tensor: str) -> Floats:
         values = self._source.vector(tensor)
@@ -288,16 +296,7 @@ def _levels(source: FloatTensors) -> Floats:
     return levels
 
 
-def _half_rotation(heads: int, head_size: int) -> Order:
-    """Return the order to put the rows of queries or keys in, for files that keep rotary values in pairs.
-
-    Such a file has the two values that rotate together next to each other. The operator expects first all first values
-    of a head, then all second values. It knows the other order as well, but is slower with it.
-    """
-    return np.arange(heads * head_size).reshape(heads, head_size // 2, 2).swapaxes(1, 2).reshape(-1)
-
-
-def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+def _signature(config: DecoderConfig) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
     """Return the inputs and outputs of the graph. The sizes that may vary have names."""
     cache_inputs: list[onnx.ValueInfoProto] = []
     cache_outputs: list[onnx.ValueInfoProto] = []
@@ -313,6 +312,24 @@ def _signature(config: LlamaConfig) -> tuple[list[onnx.ValueInfoProto], list[onn
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
         helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "total_length"]),
     ]
+    inputs += _sight_signature(config)
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, config.vocab_size])
     hidden = helper.make_tensor_value_info(_HIDDEN, TensorProto.FLOAT, ["batch", "length", config.hidden_size])
     return inputs + cache_inputs, [logits, hidden, *cache_outputs]
+
+
+def _sight_signature(config: DecoderConfig) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that a graph has because its decoder reads images."""
+    value, sight, width = helper.make_tensor_value_info, config.sight, config.hidden_size
+    inputs = []
+    if config.sections:
+        inputs.append(value(POSITIONS, TensorProto.INT64, [3, "batch", "length"]))
+    if sight is not None:
+        inputs.append(value(FEATURES, TensorProto.FLOAT, ["rows", width]))
+        inputs.append(value(FEATURE_ROWS, TensorProto.INT64, ["batch", "length"]))
+        if sight.deepstack:
+            inputs.append(value(DEEPSTACK, TensorProto.FLOAT, [sight.deepstack, "rows", width]))
+        if sight.mutual:
+            shape = ["batch_or_one", 1, "length", "total_length"]
+            inputs += [value(name, TensorProto.FLOAT, shape) for name in BIASES]
+    return inputs

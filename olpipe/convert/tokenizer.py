@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from olpipe.convert.gguf import GGUFHeader, shown
+from olpipe.convert.sentencepiece import (
+    DEFAULT_ROLES,
+    SentencePiece,
+    as_llama_cpp_writes,
+    parts,
+    read_sentencepiece,
+)
+from olpipe.convert.special_tokens import SpecialTokens, TokenKind, read_special_tokens
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
-# The kinds of tokens, as GGUF numbers them.
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
+__all__ = [
+    "PRE_TOKENIZERS",
+    "GGUFTokenizer",
+    "SpecialTokens",
+    "read_tokenizer",
+    "tokenizer_config",
+    "tokenizer_json",
+]
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -18,6 +32,20 @@ _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _LLAMA3 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}"
 _QWEN2 = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_REST}"
+_QWEN35 = (
+    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}"
+    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+# These rules cut a word between a small letter and a capital letter: `fooBar` is `foo` and `Bar`. Words that end with
+# small letters are looked for first, then words that begin with capital letters.
+_CAPITALS, _SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_ENDS_SMALL, _BEGINS_LARGE = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{letters}" for letters in (f"{_CAPITALS}*{_SMALL}+", f"{_CAPITALS}+{_SMALL}*")
+)
+_REST_WITH_SLASHES = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_TEKKEN = rf"{_ENDS_SMALL}|{_BEGINS_LARGE}|\p{{N}}|{_REST_WITH_SLASHES}"
+_GPT4O = rf"{_ENDS_SMALL}{_CONTRACTIONS}?|{_BEGINS_LARGE}{_CONTRACTIONS}?|\p{{N}}{{1,3}}|{_REST_WITH_SLASHES}"
 
 # For each rule (`tokenizer.ggml.pre`), the expressions that cut a text into words before tokens are merged. They are
 # applied one after the other.
@@ -30,34 +58,24 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
         r"[0-9][0-9][0-9]",
     ),
     "gpt-2": (_GPT2,),
+    "gpt-4o": (_GPT4O,),
+    "granite-docling": (_GPT2,),
+    "lfm2": (_LLAMA3,),
     "llama-bpe": (_LLAMA3,),
     "llama-v3": (_LLAMA3,),
     "llama3": (_LLAMA3,),
+    "llama4": (_GPT4O,),
+    "pixtral": (_LLAMA3,),
     "qwen2": (_QWEN2,),
+    "qwen35": (_QWEN35,),
     "smollm": (r"\p{N}", _GPT2),
+    "tekken": (_TEKKEN,),
 }
-_WHOLE_WORDS_FIRST = frozenset({"llama-bpe", "llama-v3", "llama3"})
+_WHOLE_WORDS_FIRST = frozenset({"lfm2", "llama-bpe", "llama-v3", "llama3", "pixtral", "tekken"})
 """Rules where a word that is a token is taken as a whole, and not merged from its parts."""
 
 _BEGINS_BY_DEFAULT = _WHOLE_WORDS_FIRST
 """Rules where the begin token is put before a text unless the file says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpecialTokens:
-    """The ids of tokens with a role; None where the file names no such token.
-
-    Attributes:
-        begin: The token that may be put before a text.
-        ends: All tokens that end an answer, the file's own end token first.
-        padding: The token that fills up shorter rows.
-        add_begin: Whether `begin` is put before a text when it is tokenised.
-    """
-
-    begin: int | None
-    ends: tuple[int, ...]
-    padding: int | None
-    add_begin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +85,12 @@ class GGUFTokenizer:
     Attributes:
         tokens: The text of each token, in the order of their ids.
         kinds: The kind of each token, as GGUF numbers it.
-        merges: The pairs of tokens to merge, the first ones first.
-        pre_tokenizer: The name of the rule that cuts a text into words before tokens are merged.
+        merges: The pairs of tokens to merge, the first ones first. None with SentencePiece, which has scores.
+        pre_tokenizer: The name of the rule that cuts a text into words before tokens are merged. SentencePiece has no
+            such rule.
         special: The tokens with a role.
         chat_template: A Jinja template; empty where there is none.
+        sentencepiece: What only a SentencePiece vocabulary has; None for byte-level BPE.
     """
 
     tokens: Sequence[str]
@@ -79,6 +99,7 @@ class GGUFTokenizer:
     pre_tokenizer: str
     special: SpecialTokens
     chat_template: str
+    sentencepiece: SentencePiece | None = None
 
 
 def read_tokenizer(header: GGUFHeader) -> GGUFTokenizer:
@@ -88,62 +109,72 @@ def read_tokenizer(header: GGUFHeader) -> GGUFTokenizer:
         ModelCorrupt: A part is missing, or two parts contradict each other.
         ModelUnsupported: The tokenizer is of a kind that cannot be converted.
     """
-    # 1. The kind of tokenizer, and the rule that cuts texts.
-    metadata = header.metadata
-    model = metadata.get("tokenizer.ggml.model")
-    if model != "gpt2":
+    # 1. The kind of tokenizer.
+    model = header.metadata.get("tokenizer.ggml.model")
+    if model not in ("gpt2", "llama"):
         raise ModelUnsupported(
             f"`{header.path}` has a tokenizer of kind `{shown(str(model))}`, which cannot be converted",
-            hint="use a model with a byte-level BPE tokenizer (`gpt2` in GGUF files)",
-        )
-    pre_tokenizer = metadata.get("tokenizer.ggml.pre", "default")
-    if pre_tokenizer not in PRE_TOKENIZERS:
-        raise ModelUnsupported(
-            f"`{header.path}` cuts texts by the rule `{shown(str(pre_tokenizer))}`, which is not known",
-            hint=f"known rules are {', '.join(PRE_TOKENIZERS)}",
+            hint="use a model with a tokenizer of kind `gpt2` (byte-level BPE) or `llama` (SentencePiece BPE)",
         )
     # 2. The tokens, each with its kind.
     tokens = _texts(header, "tokenizer.ggml.tokens")
-    kinds = metadata.get("tokenizer.ggml.token_type", (_NORMAL,) * len(tokens))
+    kinds = header.metadata.get("tokenizer.ggml.token_type", (TokenKind.NORMAL,) * len(tokens))
     if not isinstance(kinds, tuple) or len(kinds) != len(tokens):
         raise ModelCorrupt(f"`{header.path}` has {len(tokens)} tokens, but not as many token types")
     if len(set(tokens)) != len(tokens):
         raise ModelCorrupt(f"`{header.path}` has the same token twice")
-    # 3. The chat template, the merges, and the tokens with a role.
-    template = metadata.get("tokenizer.chat_template", "")
+    # 3. The chat template, and how texts are cut and tokens are merged.
+    template = header.metadata.get("tokenizer.chat_template", "")
     if not isinstance(template, str):
         raise ModelCorrupt(f"`{header.path}` has a chat template that is not a text")
+    read = _read_sentencepiece if model == "llama" else _read_byte_level
+    return read(header, tokens, kinds, template)
+
+
+def _read_byte_level(
+    header: GGUFHeader, tokens: tuple[str, ...], kinds: tuple[int, ...], template: str
+) -> GGUFTokenizer:
+    """Return a tokenizer with merges and with a rule that cuts texts."""
+    rule = header.metadata.get("tokenizer.ggml.pre", "default")
+    if rule not in PRE_TOKENIZERS:
+        raise ModelUnsupported(
+            f"`{header.path}` cuts texts by the rule `{shown(str(rule))}`, which is not known",
+            hint=f"known rules are {', '.join(PRE_TOKENIZERS)}",
+        )
     merges = _merges(header, frozenset(tokens))
-    return GGUFTokenizer(tokens, kinds, merges, pre_tokenizer, _special(header, tokens, pre_tokenizer), template)
+    special = read_special_tokens(header, tokens, kinds, defaults={}, add_begin=rule in _BEGINS_BY_DEFAULT)
+    return GGUFTokenizer(tokens, kinds, merges, rule, special, template)
+
+
+def _read_sentencepiece(
+    header: GGUFHeader, tokens: tuple[str, ...], kinds: tuple[int, ...], template: str
+) -> GGUFTokenizer:
+    """Return a tokenizer with scores. Some files have merges, too, which say the same."""
+    tokens, kinds = as_llama_cpp_writes(tokens, kinds)
+    rules = read_sentencepiece(header, tokens, kinds)
+    special = read_special_tokens(header, tokens, kinds, defaults=DEFAULT_ROLES, add_begin=True)
+    return GGUFTokenizer(tokens, kinds, (), "", special, template, rules)
 
 
 def tokenizer_json(tokenizer: GGUFTokenizer) -> dict[str, Any]:
     """Return the content of `tokenizer.json`."""
+    rules = tokenizer.sentencepiece
+    takes_blanks = frozenset[int]() if rules is None else rules.takes_blanks
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            _added(token_id, token, special=kind != _USER_DEFINED)
-            for token_id, (token, kind) in enumerate(zip(tokenizer.tokens, tokenizer.kinds, strict=True))
-            if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN)
+            _added(place, token, special=kind != TokenKind.USER_DEFINED, takes_blanks=place in takes_blanks)
+            for place, (token, kind) in enumerate(zip(tokenizer.tokens, tokenizer.kinds, strict=True))
+            if kind in (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
         ],
-        "normalizer": None,
-        "pre_tokenizer": _pre_tokenizer(PRE_TOKENIZERS[tokenizer.pre_tokenizer]),
+        **(
+            _byte_level_parts(tokenizer)
+            if rules is None
+            else parts(tokenizer.tokens, tokenizer.kinds, rules, unknown=tokenizer.special.unknown)
+        ),
         "post_processor": _post_processor(tokenizer),
-        "decoder": _BYTE_LEVEL | {"use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": tokenizer.pre_tokenizer in _WHOLE_WORDS_FIRST,
-            "vocab": {token: token_id for token_id, token in enumerate(tokenizer.tokens)},
-            "merges": [list(pair) for pair in tokenizer.merges],
-        },
     }
 
 
@@ -151,11 +182,14 @@ def tokenizer_config(tokenizer: GGUFTokenizer, context_length: int) -> dict[str,
     """Return the content of `tokenizer_config.json`, with the chat template in it."""
     special = tokenizer.special
     named = {"bos_token": special.begin, "eos_token": special.ends[0], "pad_token": special.padding}
+    if tokenizer.sentencepiece:  # byte-level BPE knows every text
+        named["unk_token"] = special.unknown
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
         "add_bos_token": special.add_begin,
+        "add_eos_token": special.add_end,
         **{name: tokenizer.tokens[token_id] for name, token_id in named.items() if token_id is not None},
         **({"chat_template": tokenizer.chat_template} if tokenizer.chat_template else {}),
     }
@@ -183,26 +217,30 @@ def _merges(header: GGUFHeader, tokens: frozenset[str]) -> list[tuple[str, str]]
     return merges
 
 
-def _special(header: GGUFHeader, tokens: Sequence[str], pre_tokenizer: str) -> SpecialTokens:
-    """Return the tokens with a role."""
-
-    def token_id(role: str) -> int | None:
-        value = header.metadata.get(f"tokenizer.ggml.{role}_token_id")
-        if value is not None and (type(value) is not int or not 0 <= value < len(tokens)):
-            raise ModelCorrupt(f"`{header.path}` has no token {shown(str(value))}, its `{role}` token")
-        return value
-
-    ends = dict.fromkeys(end for role in ("eos", "eot", "eom") if (end := token_id(role)) is not None)
-    if not ends:
-        raise ModelCorrupt(f"`{header.path}` does not say which token ends an answer")
-    begin = token_id("bos")
-    wanted = header.metadata.get("tokenizer.ggml.add_bos_token", pre_tokenizer in _BEGINS_BY_DEFAULT)
-    return SpecialTokens(begin, tuple(ends), token_id("padding"), bool(wanted) and begin is not None)
+def _added(place: int, content: str, *, special: bool, takes_blanks: bool) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": takes_blanks, "normalized": False}
+    return {"id": place, "content": content, **flags, "special": special}
 
 
-def _added(token_id: int, content: str, *, special: bool) -> dict[str, Any]:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return {"id": token_id, "content": content, **flags, "special": special}
+def _byte_level_parts(tokenizer: GGUFTokenizer) -> dict[str, Any]:
+    """Return the parts of `tokenizer.json` that cut texts, merge tokens, and join them again."""
+    return {
+        "normalizer": None,
+        "pre_tokenizer": _pre_tokenizer(PRE_TOKENIZERS[tokenizer.pre_tokenizer]),
+        "decoder": _BYTE_LEVEL | {"use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": tokenizer.pre_tokenizer in _WHOLE_WORDS_FIRST,
+            "vocab": {token: place for place, token in enumerate(tokenizer.tokens)},
+            "merges": [list(pair) for pair in tokenizer.merges],
+        },
+    }
 
 
 def _pre_tokenizer(expressions: Sequence[str]) -> dict[str, Any]:
@@ -214,18 +252,24 @@ def _pre_tokenizer(expressions: Sequence[str]) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": [*splits, _BYTE_LEVEL | {"use_regex": False}]}
 
 
-def _post_processor(tokenizer: GGUFTokenizer) -> dict[str, Any]:
-    """Return the part of `tokenizer.json` that puts the begin token before a text, if it is to be put there."""
-    begin = tokenizer.special.begin
-    byte_level = _BYTE_LEVEL | {"use_regex": True}
-    if begin is None or not tokenizer.special.add_begin:
+def _post_processor(tokenizer: GGUFTokenizer) -> dict[str, Any] | None:
+    """Return the part of `tokenizer.json` that puts tokens around a text, where the file wants them."""
+    special = tokenizer.special
+    first = special.begin if special.add_begin else None
+    last = special.ends[0] if special.add_end else None
+    around = {place: tokenizer.tokens[place] for place in (first, last) if place is not None}
+    byte_level = None if tokenizer.sentencepiece else _BYTE_LEVEL | {"use_regex": True}
+    if not around:
         return byte_level
-    token = tokenizer.tokens[begin]
-    first: list[dict[str, Any]] = [{"SpecialToken": {"id": token, "type_id": 0}}]
+
+    def one(place: int | None) -> list[dict[str, Any]]:
+        return [] if place is None else [{"SpecialToken": {"id": around[place], "type_id": 0}}]
+
+    text, other = ({"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB"))
     template = {
         "type": "TemplateProcessing",
-        "single": [*first, {"Sequence": {"id": "A", "type_id": 0}}],
-        "pair": [*first, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-        "special_tokens": {token: {"id": token, "ids": [begin], "tokens": [token]}},
+        "single": [*one(first), text, *one(last)],
+        "pair": [*one(first), text, other, *one(last)],
+        "special_tokens": {token: {"id": token, "ids": [place], "tokens": [token]} for place, token in around.items()},
     }
-    return {"type": "Sequence", "processors": [byte_level, template]}
+    return template if byte_level is None else {"type": "Sequence", "processors": [byte_level, template]}

@@ -12,6 +12,7 @@ from olpipe.decoding.text import TextStream
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.generation import Chunk, FinishReason, Timings, TokenLogprobs, Usage
 from olpipe.guidance.splice import Splicer
+from olpipe.image import ShownImage
 
 
 class Answer:
@@ -26,7 +27,8 @@ class Answer:
         vocabulary: Vocabulary,
         *,
         prompt_tokens: int,
-        prepare_ns: int = 0,
+        prepared: Timings | None = None,
+        shown: tuple[ShownImage, ...] = (),
         stop: Sequence[str] = (),
         visible: Collection[int] = (),
         splicer: Splicer | None = None,
@@ -37,7 +39,8 @@ class Answer:
         Args:
             vocabulary: The model's tokens.
             prompt_tokens: How many tokens the prompt has.
-            prepare_ns: How long it took to prepare the prompt.
+            prepared: How long it took to prepare the prompt.
+            shown: The images of the prompt, as the model sees them.
             stop: Texts that end the answer.
             visible: Special tokens that become text, because they mark parts of the answer for the reader.
             splicer: Puts known values in; None where there are none.
@@ -48,7 +51,8 @@ class Answer:
         self._splicer = splicer
         self._reader = reader
         self._usage = Usage(prompt_tokens=prompt_tokens)
-        self._prepare_ns = prepare_ns
+        self._prepared = prepared or Timings()
+        self._shown = shown
         self.reused_tokens = 0
         self._started = self._prefilled = time.perf_counter_ns()  # the prefill ends with the first sampled token
         self._logprobs: tuple[TokenLogprobs, ...] = ()  # of tokens whose text is still held back
@@ -78,7 +82,8 @@ class Answer:
             return chunk
         if self._reader is not None and self._reader.called and reason is FinishReason.STOP:
             reason = FinishReason.TOOL_CALLS
-        return replace(chunk, finish_reason=reason, usage=self._all_usage(), timings=self._timings())
+        ended = replace(chunk, finish_reason=reason, usage=self._all_usage(), timings=self._timings())
+        return replace(ended, shown=self._shown)
 
     def _read(self, text: str, *, last: bool) -> Pieces:
         """Return the parts that a text belongs to; with `last`, also what the reader held back."""
@@ -100,8 +105,8 @@ class Answer:
         return replace(self._usage, spliced_tokens=len(self._vocabulary.encode(self._splicer.spliced)))
 
     def _timings(self) -> Timings:
-        return Timings(
-            prompt_ns=self._prepare_ns + self._prefilled - self._started,
+        return self._prepared + Timings(
+            prompt_ns=self._prefilled - self._started,
             decode_ns=time.perf_counter_ns() - self._prefilled,
             reused_tokens=self.reused_tokens,
         )

@@ -34,6 +34,7 @@ class LogitsRunner(SingleSequenceRunner):
         fit_pixels: int = 0,
         markers: Markers | None = None,
         embed: Callable[[EmbedRequest], Embeddings] | None = None,
+        images_first: bool = False,
     ) -> None:
         """Set up for one loaded model.
 
@@ -46,13 +47,15 @@ class LogitsRunner(SingleSequenceRunner):
             fit_pixels: How many pixels of a photo the model can use; 0 for a model that does not see.
             markers: How the model marks thinking and tool calls; None where it does neither.
             embed: Turns texts into vectors, as `Runner.embed` describes it; None where the model makes none.
+            images_first: Whether sequences take images only together with the first tokens of a prompt. Then a prompt
+                with images is prefilled as a whole, unless an earlier one had the same images.
         """
         super().__init__()
         self.info = RunnerInfo(context_length, fit_pixels=fit_pixels, embeds=embed is not None)
         self._embed = embed
         self._render = render
         self._preparer = Preparer(vocabulary, context_length=context_length, markers=markers)
-        self._prefixes = Prefixes(open_sequence, context_length=context_length)
+        self._prefixes = Prefixes(open_sequence, context_length=context_length, images_first=images_first)
 
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
         """Render the prompt and compile the grammar."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -71,14 +72,18 @@ class KeptSequence:
 class Prefixes:
     """The sequences of a model that answers one request after the other."""
 
-    def __init__(self, open_sequence: Callable[[int], ModelSequence], *, context_length: int) -> None:
+    def __init__(
+        self, open_sequence: Callable[[int], ModelSequence], *, context_length: int, images_first: bool = False
+    ) -> None:
         """Set up without any sequence.
 
         Args:
             open_sequence: Makes an empty sequence that has room for a number of tokens.
             context_length: Most tokens of one sequence, and also of all kept sequences together.
+            images_first: Whether sequences take images only together with the first tokens of a prompt.
         """
         self._open_sequence = open_sequence
+        self._shareable = partial(shareable, images_first=images_first)
         self._context_length = context_length
         self._kept: list[KeptSequence] = []  # least recently used first
         self._exact: bool | None = None  # whether sharing changes no logits; None until it was tested
@@ -95,7 +100,7 @@ class Prefixes:
             return self._open(length)
         # 2. A kept sequence or a new one, and how many positions of the prompt it holds.
         sequence = self._choose(prompt, length)
-        present = shareable(prompt.identity, sequence.prefilled)
+        present = self._shareable(prompt.identity, sequence.prefilled)
         # 3. The first prompt that could share something tests whether that is exact.
         if present and self._exact is None:
             self._exact = self._is_exact(sequence, prompt, present)
@@ -129,8 +134,8 @@ class Prefixes:
         #    that was not used for the longest time.
         fitting = [sequence for sequence in self._kept if sequence.capacity >= length]
         if fitting:
-            best = max(fitting, key=lambda sequence: shareable(prompt.identity, sequence.prefilled))
-            if 2 * shareable(prompt.identity, best.prefilled) < len(best.prefilled):
+            best = max(fitting, key=lambda sequence: self._shareable(prompt.identity, sequence.prefilled))
+            if 2 * self._shareable(prompt.identity, best.prefilled) < len(best.prefilled):
                 best = fitting[0]
                 if self._has_room(size):
                     return self._open(size)
@@ -157,7 +162,7 @@ class Prefixes:
         # 1. As a whole, in a new sequence.
         whole = self._open(len(prompt)).prefill(prompt)
         # 2. In pieces: what is present, all further tokens but the last few, and these last few.
-        cut = max(present, len(prompt) - NARROWEST)
+        cut = max(present, prompt.whole(len(prompt) - NARROWEST))
         try:
             sequence.restart(present)
             if cut > present:

@@ -17,7 +17,7 @@ from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.steps import FreeSteps, GuidedSteps, Picker
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ContextExceeded, UsageError
-from olpipe.generation import GenerateRequest, Guidance, SamplingParams
+from olpipe.generation import GenerateRequest, Guidance, SamplingParams, Timings
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
 from olpipe.guidance.schema import property_order, read_schema
@@ -48,7 +48,7 @@ class PreparedPrompt(Prepared):
         scorer: Says how likely tokens were; None where the request does not ask for it.
         reader: Tells thinking and tool calls from text; None where all is text.
         visible: Special tokens that become text, because they mark parts of the answer for the reader.
-        prepare_ns: How long the preparation took.
+        timings: How long the preparation took.
     """
 
     prompt: Prompt
@@ -60,7 +60,7 @@ class PreparedPrompt(Prepared):
     scorer: Scorer | None
     reader: AnswerReader | None
     visible: Collection[int]
-    prepare_ns: int
+    timings: Timings
 
     def decoder(self) -> Decoder:
         """Begin the answer. This may be called only once, because the answer changes the grammar's state."""
@@ -70,7 +70,8 @@ class PreparedPrompt(Prepared):
         answer = Answer(
             self.vocabulary,
             prompt_tokens=self.prompt_tokens,
-            prepare_ns=self.prepare_ns,
+            prepared=self.timings,
+            shown=tuple(image.shown for image in self.prompt.images if image.shown is not None),
             stop=() if self.constraint else sampling.stop,  # a stop text would cut a document in two
             visible=self.visible,
             splicer=self.splicer,
@@ -138,7 +139,7 @@ class Preparer:
             scorer=None if request.top_logprobs is None else Scorer(self._vocabulary, request.top_logprobs),
             reader=reader,
             visible=self._visible if reader is not None else (),
-            prepare_ns=time.perf_counter_ns() - started_ns,
+            timings=Timings(prompt_ns=time.perf_counter_ns() - started_ns),
         )
 
     def _sampling(self, request: GenerateRequest) -> SamplingParams:

@@ -47,7 +47,8 @@ class Vocabulary:
         # 1. The added tokens, which have a spelling of their own. Most are special: they mark turns, images and so on.
         self.size = size
         self.end_tokens = frozenset(end_tokens)
-        added = json.loads(tokenizer_json).get("added_tokens", ())
+        content = json.loads(tokenizer_json)
+        added = content.get("added_tokens", ())
         self._spelling_of: dict[int, str] = {token["id"]: token["content"] for token in added}
         # The grammar engine takes every `<…>` for a special token. Some are text: Gemma has `<table>` and other HTML
         # tags.
@@ -57,7 +58,10 @@ class Vocabulary:
         self._special = re.compile("|".join(map(re.escape, spellings)) or "(?!)")
         self._beginnings = frozenset(one[:size] for one in spellings for size in range(1, len(one)))
         self._longest_beginning = max(map(len, self._beginnings), default=0)
-        # 3. The grammar engine's tokenizer.
+        # 3. What the tokenizer puts before a text. The grammar engine leaves it out, because it goes on with texts.
+        self._prefix = _prefix(content.get("normalizer"))
+        self._cuts = _cuts(added)
+        # 4. The grammar engine's tokenizer.
         self.tokenizer: Any = llguidance.LLTokenizer(
             tokenizer_json, n_vocab=size, eos_token=list(end_tokens), slices=llguidance.LLTokenizer.json_slices()
         )
@@ -94,9 +98,21 @@ class Vocabulary:
             raise ModelCorrupt(f"the tokenizer in `{package}` cannot be read: {reason}") from error
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text. The spelling of a special token becomes that token, unless `quote` marked it."""
-        pieces = (self.tokenizer.tokenize_str(piece, parse_special=True) for piece in text.split(_QUOTE))
-        return [token for piece in pieces for token in piece]
+        """Return the tokens of a prompt, or of a part of one that stands between the places of images.
+
+        The spelling of a special token becomes that token, unless `quote` marked it. Some models were trained with a
+        space before each text: at the beginning, and behind each special token. Then it is put there.
+        """
+        if self._prefix:
+            pieces = self._cuts.split(text)  # texts and special tokens, by turns
+            pieces[::2] = map(self._begun, pieces[::2])
+            text = "".join(pieces)
+        return [token for piece in text.split(_QUOTE) for token in self.tokenizer.tokenize_str(piece)]
+
+    def _begun(self, text: str) -> str:
+        """Return a text with what the tokenizer puts before it. The two must not spell a special token together."""
+        mark = _QUOTE if self._cuts.match(self._prefix + text) else ""
+        return self._prefix + mark + text if text else ""
 
     def quote(self, text: str) -> str:
         """Mark what looks like a special token, so that `encode` takes it for plain text.
@@ -153,7 +169,7 @@ class Vocabulary:
         First come one to three characters of JSON structure, the longest first, then single common characters.
         """
         structure = ("".join(run) for length in (3, 2, 1) for run in product(STRUCTURE, repeat=length))
-        encoded = ((self.encode(text), text) for text in (*structure, *FILLERS))
+        encoded = ((self.tokenizer.tokenize_str(text), text) for text in (*structure, *FILLERS))
         return {tokens[0]: text for tokens, text in encoded if len(tokens) == 1}
 
     @cached_property
@@ -178,3 +194,16 @@ class Vocabulary:
 
     def _with(self, character: str) -> tuple[int, ...]:
         return tuple(token for text, tokens in self.tokens_with_text.items() if character in text for token in tokens)
+
+
+def _prefix(normalizer: Any) -> str:
+    """Return what the normalizer of a `tokenizer.json` puts before a text; empty for nothing."""
+    steps = (normalizer or {}).get("normalizers", (normalizer,))
+    return "".join(step["prepend"] for step in steps if step and step["type"] == "Prepend")
+
+
+def _cuts(added: Iterable[dict[str, Any]]) -> re.Pattern[str]:
+    """Return the expression that finds added tokens in a text. Some take the white space behind them."""
+    longest_first = sorted(added, key=lambda token: len(token["content"]), reverse=True)
+    found = (re.escape(token["content"]) + (r"\s*" if token.get("rstrip") else "") for token in longest_first)
+    return re.compile(f"({'|'.join(found) or '(?!)'})")

@@ -33,6 +33,7 @@ class TextPackage:
         vocab_size: Width of the logits.
         end_tokens: Ids of the tokens that end an answer.
         template: The chat template.
+        window: How many tokens a layer with a window attends to, where the graph takes that as an input; else 0.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class TextPackage:
     vocab_size: int
     end_tokens: tuple[int, ...]
     template: TemplateFiles
+    window: int = 0
 
     @classmethod
     def read(cls, folder: Path, bundle: ModelBundle) -> TextPackage:
@@ -61,6 +63,7 @@ class TextPackage:
                 model["vocab_size"],
                 tuple(ends) if isinstance(ends, list) else (ends,),
                 TemplateFiles.read(folder),
+                _window(model["decoder"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
@@ -80,6 +83,11 @@ class TextPackage:
             return Vocabulary(text, size=self.vocab_size, end_tokens=self.end_tokens)
         except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise ModelCorrupt(f"the tokenizer in `{self.folder}` cannot be read: {error}") from error
+
+
+def _window(decoder: Mapping[str, Any]) -> int:
+    """Return how many tokens a layer with a window attends to, as olpipe's converter writes it."""
+    return int((decoder.get("sliding_window") or {}).get("window_size", 0))
 
 
 def read_model(folder: Path) -> Mapping[str, Any]:

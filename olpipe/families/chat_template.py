@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,18 @@ class TemplateFiles:
         special_tokens: The texts of tokens with a role, by the names that templates use: `bos_token`, `eos_token`, …
         adds_begin: Whether `bos_token` is put before a text that has no template.
         tool_source: The text of a template for conversations with tools; empty where `source` is for all conversations.
+        is_plain: Whether the files have no template, so that `source` gives the texts alone.
     """
 
     source: str
     special_tokens: Mapping[str, str]
     adds_begin: bool
     tool_source: str = ""
+    is_plain: bool = False
+
+    def or_else(self, source: str) -> TemplateFiles:
+        """Return the same with another template where the files have none, and that template is not empty."""
+        return replace(self, source=source, is_plain=False) if self.is_plain and source else self
 
     @classmethod
     def read(cls, package: Path) -> TemplateFiles:
@@ -70,8 +76,8 @@ class TemplateFiles:
             reason = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
             raise ModelCorrupt(f"the chat template in `{package}` cannot be read: {reason}") from error
         plain = "{{ bos_token }}" + PLAIN if adds_begin else PLAIN
-        source = named.get("default") or next(iter(named.values()), "") or plain
-        return cls(source, tokens, adds_begin, named.get("tool_use", ""))
+        source = named.get("default") or next(iter(named.values()), "")
+        return cls(source or plain, tokens, adds_begin, named.get("tool_use", ""), is_plain=not source)
 
 
 class ChatTemplate:

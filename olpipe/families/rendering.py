@@ -14,7 +14,7 @@ from olpipe.families.gaps import Gaps
 from olpipe.families.markers import markers_of
 from olpipe.families.turns import IMAGE, described, joined, turns_of
 from olpipe.generation import GenerateRequest
-from olpipe.image import DecodedImage
+from olpipe.image import DecodedImage, ShownImage
 from olpipe.messages import Message
 
 if TYPE_CHECKING:
@@ -31,9 +31,15 @@ class ImageSpan:
     Attributes:
         tokens: Markers and placeholders, in order.
         start: The index of the first placeholder.
-        length: How many placeholders there are.
+        length: How many tokens there are from the first placeholder to the last one.
         digest: A digest of the pixels and of everything else that the features depend on. It tells images apart.
         features: The vision encoder's outputs by their names, as the model's graph takes them.
+        before: Text in front of the tokens. It is tokenised together with the text before it.
+        after: Text behind the tokens. It is tokenised together with the text that follows.
+        rows: As in `PlacedImage`.
+        rotary: As in `PlacedImage`.
+        shown: As in `PlacedImage`.
+        view: What the vision encoder has to look at, where the features are made later.
     """
 
     tokens: tuple[int, ...]
@@ -41,6 +47,29 @@ class ImageSpan:
     length: int
     digest: str
     features: Mapping[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    before: str = ""
+    after: str = ""
+    rows: tuple[int, ...] = ()
+    rotary: npt.NDArray[np.int64] | None = None
+    shown: ShownImage | None = None
+    view: object = None
+
+    def placed(self, at: int) -> PlacedImage:
+        """Return the image at its place in a prompt where its tokens begin at a position."""
+        return PlacedImage(
+            at + self.start,
+            self.length,
+            self.digest,
+            self.features,
+            rows=self.rows,
+            rotary=self.rotary,
+            shown=self.shown,
+            view=self.view,
+        )
+
+
+ShowImage = Callable[[DecodedImage], ImageSpan]
+"""Turns an image into the tokens that stand for it."""
 
 
 class ChatRenderer:
@@ -56,7 +85,7 @@ class ChatRenderer:
         files: TemplateFiles,
         *,
         system: str = "",
-        show_image: Callable[[DecodedImage], ImageSpan] | None = None,
+        show_image: ShowImage | None = None,
         image_text: str = "",
     ) -> None:
         """Set up for one model.
@@ -89,8 +118,12 @@ class ChatRenderer:
         if show_image is not None and not image_text and not self._template.shape.takes_texts:
             raise ValueError("the chat template takes parts only: give what it writes for an image as `image_text`")
 
-    def __call__(self, request: GenerateRequest) -> Prompt:
+    def __call__(self, request: GenerateRequest, *, show_image: ShowImage | None = None) -> Prompt:
         """Return the prompt of a request.
+
+        Args:
+            request: The request.
+            show_image: What turns its images into tokens; None takes what was given when the renderer was made.
 
         Raises:
             UsageError: The model does not take such a request: it has images, a gap to fill in, or a conversation that
@@ -102,7 +135,8 @@ class ChatRenderer:
             raise UsageError(f"model `{request.model}` cannot see images", hint="name perceivers with `--perceivers`")
         if request.suffix is not None:
             return self._fill_in(request, request.suffix)
-        return self._place(self._raw(request.messages) if request.raw else self._chat(request), images)
+        text = self._raw(request.messages) if request.raw else self._chat(request)
+        return self._place(text, images, show_image or self._show_image or _blind)
 
     def _chat(self, request: GenerateRequest) -> str:
         """Return the text of a conversation, with `IMAGE` at the place of each image."""
@@ -146,20 +180,27 @@ class ChatRenderer:
         """Mark the text of others, so that nothing in it counts as a special token or as the place of an image."""
         return self._vocabulary.quote(_without_places(text))
 
-    def _place(self, text: str, images: Sequence[DecodedImage]) -> Prompt:
+    def _place(self, text: str, images: Sequence[DecodedImage], show: ShowImage) -> Prompt:
         """Return the prompt of a rendered text, with the tokens of each image at its place."""
         pieces = text.split(IMAGE)
         if len(pieces) != len(images) + 1:
             raise UsageError("the model's chat template leaves out images", hint="put them into the last message")
-        tokens = self._vocabulary.encode(pieces[0])
-        placed = []
-        for image, piece in zip(images, pieces[1:], strict=True):
-            assert self._show_image is not None
-            span = self._show_image(image)
-            placed.append(PlacedImage(len(tokens) + span.start, span.length, span.digest, span.features))
-            tokens += [*span.tokens, *self._vocabulary.encode(piece)]
+        spans = [show(image) for image in images]
+        tokens: list[int] = []
+        placed: list[PlacedImage] = []
+        after = ""
+        for span, piece in zip(spans, pieces, strict=False):
+            tokens += self._vocabulary.encode(after + piece + span.before)
+            placed.append(span.placed(len(tokens)))
+            tokens += span.tokens
+            after = span.after
+        tokens += self._vocabulary.encode(after + pieces[-1])
         return Prompt(tuple(tokens), tuple(placed))
 
 
 def _without_places(text: str) -> str:
     return text.replace(IMAGE, "")
+
+
+def _blind(image: DecodedImage) -> ImageSpan:
+    raise AssertionError("images were refused before")

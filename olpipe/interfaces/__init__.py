@@ -12,12 +12,16 @@ from olpipe.interfaces.batch import Executor, Job, RunInfo, Session, Sink, SinkF
 from olpipe.interfaces.models import Backend, ModelSource, ModelStore, Prepared, Runner, SingleSequenceRunner
 from olpipe.interfaces.photos import ImageLoader, Perceiver
 from olpipe.interfaces.progress import Progress, ProgressCallback
+from olpipe.interfaces.vision import Family, Fitted, Layout, VisionConfig, VisionTensors
 
 __all__ = [
     "Backend",
     "Executor",
+    "Family",
+    "Fitted",
     "ImageLoader",
     "Job",
+    "Layout",
     "ModelSource",
     "ModelStore",
     "Perceiver",
@@ -33,6 +37,10 @@ __all__ = [
     "SinkFactory",
     "Task",
     "TaskContext",
+    "VisionConfig",
+    "VisionTensors",
 ]
 
-PluginKind = Literal["backends", "model_sources", "image_loaders", "perceivers", "tasks", "sinks", "executors"]
+PluginKind = Literal[
+    "backends", "families", "model_sources", "image_loaders", "perceivers", "tasks", "sinks", "executors"
+]

@@ -12,7 +12,9 @@ from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import OlpipeError, UsageError
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.interfaces.progress import ProgressCallback
+from olpipe.interfaces.vision import Family
 from olpipe.model import Layer, LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
+from olpipe.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,11 @@ class Backend(ABC):
     version: str
     """Changes only when the same model may give other answers than before: it is part of every recipe's key."""
 
+    families: Registry[Family] | None = None
+    """The families of vision models that plugins bring.
+
+    olpipe sets this before it asks for anything else, in every process. None stands for those that ship with olpipe."""
+
     @abstractmethod
     def refuses(self, bundle: ModelBundle) -> str | None:
         """Return why this backend cannot run a model, in a few words, or None when it can.
@@ -150,6 +157,17 @@ class Backend(ABC):
         weights and write no files. `bundle.cache` may be empty or missing. The reason is one line, for example: it has
         no genai_config.json.
         """
+
+    def family_of(self, bundle: ModelBundle) -> Family | None:
+        """Return the family of vision models that shows images to a model; None where this backend uses none for it.
+
+        The family's name and version become a part of every recipe's key. Other backends show images in a way of their
+        own, which belongs to their own version.
+
+        Args:
+            bundle: A model that this backend does not refuse.
+        """
+        return None
 
     def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
         """Make in `bundle.cache` what `load` will need. Return at once when it is there already.

@@ -7,10 +7,12 @@ image's tokens. The text model reads these rows in place of the embeddings of pl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from olpipe.image import BoxDialect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
     """What a model's file says about its vision encoder. A value that its family does not use is 0 or empty.
+
+    A family that has more to say extends this class, and names its own class as `Family.config_class`. All values are
+    numbers, texts, and tuples of them, because a package keeps them as JSON.
 
     Attributes:
         family: The name of its family.
@@ -39,6 +44,7 @@ class VisionConfig:
         window: The side of an attention window, in pixels.
         full_layers: The blocks that attend to the whole image, where the others attend to a window.
         deepstack_layers: The blocks whose outputs are added to the first layers of the text model.
+        activation: The activation inside its feed-forward blocks, where those of a family differ in it.
     """
 
     family: str
@@ -58,6 +64,7 @@ class VisionConfig:
     window: int = 0
     full_layers: tuple[int, ...] = ()
     deepstack_layers: tuple[int, ...] = ()
+    activation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,9 @@ class Layout:
 class VisionTensors(Protocol):
     """The weights of a vision encoder, by the names that llama.cpp gives them. All files are read under these names."""
 
+    def names(self) -> Collection[str]:
+        """Return the names of all tensors."""
+
     def has(self, name: str) -> bool:
         """Say whether there is a tensor of a name."""
 
@@ -114,16 +124,31 @@ class VisionTensors(Protocol):
 
 
 class Family(ABC):
-    """A family of vision models."""
+    """A family of vision models. The backend `onnx` converts their vision encoders and shows images to them.
+
+    One thread at a time uses it, but several models of the family may be loaded in as many processes.
+    """
 
     name: str
-    """How messages and packages call it."""
+    """How messages and packages call it. It may have spaces and upper-case letters, as in `LLaVA 1.5`."""
+
+    version: str
+    """Changes only when the same image may give other features or another prompt than before.
+
+    It is part of the key of every recipe whose model is of this family. A package that another version has written is
+    made again."""
 
     projectors: tuple[str, ...]
     """The values of `clip.projector_type` in the files that it reads."""
 
     architectures: tuple[str, ...] = ()
-    """The values of `general.architecture` in files that hold the text model and the vision encoder together."""
+    """The values of `general.architecture` in files of Ollama that hold the text model and the vision encoder together.
+
+    olpipe knows the names of tensors in such files for the families that it ships with. So those of other families
+    cannot be read. Their vision encoders come in files of their own."""
+
+    config_class: type[VisionConfig] = VisionConfig
+    """The class of what `read` returns."""
 
     image_text: str
     """What chat templates write for an image, such as `<image>`. The layout takes its place."""
@@ -131,11 +156,17 @@ class Family(ABC):
     placeholder: str
     """The special token at whose places the features stand."""
 
+    needs_placeholder: bool = True
+    """Whether a text model without that token belongs to another family. Otherwise any token takes its place."""
+
     template: str = ""
     """The chat template of a model whose file has none. A model that has neither gets the texts alone."""
 
     usual_tokens: int = 256
     """Tokens of an image where nobody asks for another number."""
+
+    boxes: BoxDialect | None = None
+    """How its models were trained to say where something is. None: they were not, so they are not asked for boxes."""
 
     mutual: bool = False
     """Whether all tokens of an image attend to each other. Otherwise a token attends to earlier ones only."""
@@ -145,8 +176,9 @@ class Family(ABC):
         """Read the sizes of a vision encoder, and check that the file has exactly its tensors.
 
         Args:
-            metadata: What the file says, by the names that follow `clip.vision.` in files of llama.cpp.
-            tensors: The weights.
+            metadata: What the file says, by the names that follow `clip.vision.` in files of llama.cpp. It comes from
+                strangers: `olpipe.convert.vision_metadata` reads it with care.
+            tensors: The weights. Only their names and shapes are read here, because files may be large.
 
         Raises:
             ModelCorrupt: Something is missing, or two statements contradict each other.

@@ -26,11 +26,12 @@ from olpipe.errors import (
     first_line,
 )
 from olpipe.generation import Completion, FinishReason, GenerateRequest
+from olpipe.guidance.interpreter import Interpreter
 from olpipe.guidance.validate import validate
 from olpipe.image import USUAL_PIXELS, DecodedImage, ImageFile
 from olpipe.imaging.decode import decode
 from olpipe.interfaces import Job, Session, TaskContext
-from olpipe.model import LoadOptions
+from olpipe.model import LoadOptions, RunnerInfo
 from olpipe.perception.certainty import certainty_of
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.perception.ground import Grounded, Grounder
@@ -39,6 +40,7 @@ from olpipe.pipeline.scores import with_scores
 from olpipe.plugins import Plugins
 from olpipe.record import RESERVED, TAG_SCORES, Certainty, Evidence, Failure, FailureKind, ImageInfo, Outcome, Record
 from olpipe.settings import Settings
+from olpipe.store.findings import Finding
 from olpipe.store.library import Library
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 FOR_EVER = -1.0
 """The model stays loaded until the run closes its engine."""
+
+SAYS_WRONG_BOXES = "says wrong boxes, as `olpipe doctor` found"
 
 # Special classes stand before general ones: the first that fits gives the kind of the failure
 KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
@@ -64,20 +68,36 @@ KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
 class DescribeJob(Job):
     """Describes photos as a recipe says.
 
-    A pickled job holds only the recipe and the settings. Where it is opened, it loads plugins and models itself.
+    A pickled job holds only the recipe, the settings and the finding. Where it is opened, it loads plugins and models
+    itself.
     """
 
     def __init__(
-        self, recipe: Recipe, settings: Settings, *, plugins: Plugins | None = None, engine: Engine | None = None
+        self,
+        recipe: Recipe,
+        settings: Settings,
+        finding: Finding | None = None,
+        *,
+        plugins: Plugins | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """Make a job. If plugins and an engine are given, it uses them instead of loading its own."""
+        """Make a job.
+
+        Args:
+            recipe: What is asked.
+            settings: How models are loaded.
+            finding: What `olpipe doctor` found out about the model.
+            plugins: Used instead of loading its own; None loads them.
+            engine: The same for the engine.
+        """
         self._recipe = recipe
         self._settings = settings
+        self._finding = finding
         self._plugins = plugins
         self._engine = engine
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DescribeJob, (self._recipe, self._settings)
+        return DescribeJob, (self._recipe, self._settings, self._finding)
 
     def open(self) -> AbstractContextManager[Session]:
         """Load the model."""
@@ -93,20 +113,28 @@ class DescribeJob(Job):
                 engine = stack.enter_context(Engine(library, plugins, self._settings))
             evidence = EvidenceCache(self._settings.home / "cache" / "evidence.sqlite")
             stack.callback(evidence.close)
-            yield DescribeSession(self._recipe, plugins, engine, evidence)
+            yield DescribeSession(self._recipe, plugins, engine, evidence, finding=self._finding)
 
 
 class DescribeSession(Session):
     """A loaded model, ready to describe photos. Several threads may call `work`."""
 
-    def __init__(self, recipe: Recipe, plugins: Plugins, engine: Engine, evidence: EvidenceCache) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        plugins: Plugins,
+        engine: Engine,
+        evidence: EvidenceCache,
+        *,
+        finding: Finding | None = None,
+    ) -> None:
         """Load the recipe's model."""
         self._recipe = recipe
         self._tasks = plugins.tasks
         self._task = plugins.tasks.get(recipe.task)
         self._loaders = plugins.image_loaders
         self._engine = engine
-        self._options = LoadOptions(backend=recipe.backend)
+        self._options = LoadOptions(backend=recipe.backend, image_tokens=recipe.image_tokens, device=recipe.device)
         self._bundle = engine.bundle(recipe.model)
         self._sees = "vision" in self._bundle.config.capabilities
         self._context = recipe.context(with_sentences=self._bundle.config.writes(recipe.language))
@@ -116,6 +144,7 @@ class DescribeSession(Session):
         self._alone = threading.Lock()
         self._client = f"recipe {recipe.name}"
         info = engine.load(recipe.model, keep_alive_s=FOR_EVER, options=self._options).result()
+        self._interpreter = _interpreter(info, finding)
         self._model_pixels = info.fit_pixels or USUAL_PIXELS
         self._sizes = self._grounder.sizes(self._model_pixels)
         self.slots = info.slots
@@ -146,11 +175,12 @@ class DescribeSession(Session):
         decoded_ns = time.monotonic_ns()
         # 2. Have the task make the request, and add the evidence
         grounded = self._grounded(decoded)
-        request, evidence = grounded.request, grounded.evidence
+        request, evidence = self._interpreter.asked(grounded.request), grounded.evidence
         grounded_ns = time.monotonic_ns()
         # 3. Have the model answer, judge the answer, and have the task read it
-        completion = self._complete(request, image.ref.name)
-        values = self._values(_value(request, completion), decoded, evidence)
+        completion = self._complete(self._interpreter.spoken(request), image.ref.name)
+        text = self._interpreter.heard(request, completion)
+        values = self._values(_value(request, text), decoded, evidence)
         return Record(
             file=image.ref.name,
             sha256=image.sha256,
@@ -226,11 +256,18 @@ class DescribeSession(Session):
         return completion
 
 
-def _value(request: GenerateRequest, completion: Completion) -> Any:
+def _interpreter(info: RunnerInfo, finding: Finding | None) -> Interpreter:
+    """Return the interpreter for a model, which may have been found to say boxes otherwise than its family."""
+    if info.boxes is None or finding is None:
+        return Interpreter(info)
+    return Interpreter(replace(info, boxes=finding.dialect(info.boxes)), boxless=SAYS_WRONG_BOXES)
+
+
+def _value(request: GenerateRequest, text: str) -> Any:
     """Return an answer as its task reads it: the document's value where JSON was asked for, else the text."""
     if request.guidance is None or not request.guidance.is_json:
-        return completion.text
-    return validate(request.guidance.source or "{}", completion.text)
+        return text
+    return validate(request.guidance.source or "{}", text)
 
 
 def _info(image: DecodedImage) -> ImageInfo:

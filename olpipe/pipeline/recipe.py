@@ -46,6 +46,9 @@ class Recipe:
         perceivers: Names of the perceivers whose evidence joins; None means those that the model's manifest names.
         min_score: Tags and objects that perceivers give a lower score are not used, 0..1.
         backend: Name of the backend that runs the model; empty takes the first that can.
+        image_tokens: Most tokens that one photo becomes; 0 takes the model's usual number.
+        device: What computes: `cpu`, `cuda` or `directml`; empty lets the backend choose. It is about this machine, so
+            recipe files do not say it.
         sinks: Where records go, each as `SCHEME` or `SCHEME:TARGET`.
         executor: Name of the executor that carries the work.
     """
@@ -61,6 +64,8 @@ class Recipe:
     perceivers: tuple[str, ...] | None = None
     min_score: float = 0.0
     backend: str = ""
+    image_tokens: int = 0
+    device: str = ""
     sinks: tuple[str, ...] = USUAL_SINKS
     executor: str = USUAL_EXECUTOR
 
@@ -106,18 +111,21 @@ class Recipe:
             with_sentences=with_sentences,
         )
 
-    def key(self, model_digest: str, backend: Backend, task: Task, perceivers: Sequence[Perceiver]) -> str:
+    def key(
+        self, model_digest: str, backend: Backend, task: Task, perceivers: Sequence[Perceiver], *, boxes: str = ""
+    ) -> str:
         """Return a digest of everything that a record depends on besides the photo's bytes.
 
         Two recipes have the same key exactly when they give the same records. The names of the recipe and of the model
-        are not part of the key, so that a new name causes no new work. Sinks and the executor are not part of it,
-        either.
+        are not part of the key, so that a new name causes no new work. Sinks, the executor and the device are not part
+        of it, either.
 
         Args:
             model_digest: `sha256:…` of the model's manifest.
             backend: The backend that runs the model.
             task: The recipe's task.
             perceivers: The perceivers whose evidence joins the requests, in order.
+            boxes: How boxes differ for what `olpipe doctor` found out about the model; empty where they do not.
 
         Raises:
             UsageError: The perceivers have no words in the recipe's language.
@@ -137,6 +145,10 @@ class Recipe:
         }
         if self.language != "en" and task.sentences:
             parts["unwritten"] = "left out"  # sentences of a language that the model does not write were empty once
+        if self.image_tokens:
+            parts["image_tokens"] = self.image_tokens
+        if boxes:
+            parts["boxes"] = boxes
         if (backend.name, backend.version) not in UNNAMED_BACKENDS:
             parts["backend"] = [backend.name, backend.version]
         if perceivers:

@@ -17,7 +17,7 @@ from olpipe.languages import is_tag
 from olpipe.pipeline.recipe import USUAL_EXECUTOR, USUAL_SINKS, Recipe
 
 KEYS: dict[str, type] = {"name": str, "task": str, "model": str, "prompt": str, "language": str}
-KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list, "min_score": float}
+KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list, "min_score": float, "image_tokens": int}
 KEYS |= {"options": dict, "examples": list, "schema": dict}
 RENAMED = {"evidence": "perceivers"}
 REQUIRED = ("name", "task", "model", "prompt", "schema")
@@ -96,6 +96,9 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     min_score = table.get("min_score", 0.0)
     if not 0 <= min_score <= 1:
         raise RecipeError(f"`min_score` must be between 0 and 1, not `{min_score}`")
+    image_tokens = table.get("image_tokens")
+    if image_tokens is not None and image_tokens < 1:
+        raise RecipeError(f"`image_tokens` must be 1 or more, not `{image_tokens}`")
     perceivers = table.get("perceivers")
     return Recipe(
         name=table["name"],
@@ -109,6 +112,7 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
         perceivers=None if perceivers is None else _texts(perceivers, "perceivers"),
         min_score=float(min_score),
         backend=table.get("backend", ""),
+        image_tokens=image_tokens or 0,
         sinks=_texts(table.get("sinks", list(USUAL_SINKS)), "sinks"),
         executor=table.get("executor", USUAL_EXECUTOR),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.engine.manager import Engine
 from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
 from olpipe.image import ImageFile, ImageRef
@@ -31,6 +32,7 @@ from olpipe.plugins import Plugins
 from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.build import backend_for
+from olpipe.store.findings import Finding, Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def run_batch(
         OutputUnavailable: The folder cannot be made or written.
         ModelNotFound: Neither this machine nor a source has the recipe's model.
         UnknownName: There is no such task, perceiver, sink or executor.
-        UsageError: The perceivers have no words in the recipe's language, or a sink cannot take such records.
+        UsageError: The perceivers have no words in the recipe's language, a sink cannot take such records, or a number
+            of image tokens is asked for and the model does not see.
         PluginError: A sink or the executor failed.
         MachineError: The machine failed. What was done is kept, and no photo counts as failed for it.
     """
@@ -105,7 +108,7 @@ def run_batch(
     refuse_other_report(options.output)
     # 2. Lock the output folder, then find the model: the key depends on it
     with Ledger(options.output) as ledger:
-        plan = _Plan.make(recipe, plugins, engine)
+        plan = _Plan.make(recipe, plugins, engine, Findings(settings.models_folder))
         run = RunInfo(
             root=found.root,
             output=options.output,
@@ -122,7 +125,7 @@ def run_batch(
                 observer.notice(line)
             # 4. Bring the photos to their outcomes
             river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
-            job = DescribeJob(recipe, settings, plugins=plugins, engine=engine)
+            job = DescribeJob(recipe, settings, plan.finding, plugins=plugins, engine=engine)
             targets = tuple(str(place) for place in places if place.kind == RECORD)
             status = river.flow(job, found.images, options, {**plan.about(recipe, targets), **_passed_by(found)})
             return BatchResult(status, river.counts, targets)
@@ -147,6 +150,7 @@ class _Plan:
         backend: The backend that runs it.
         task: The task that asks it.
         perceivers: The perceivers whose evidence joins the requests.
+        finding: What `olpipe doctor` found out about the model on this backend; None where it was not examined.
         key: Digest of everything that a record depends on besides the photo.
     """
 
@@ -154,28 +158,40 @@ class _Plan:
     backend: Backend
     task: Task
     perceivers: tuple[Perceiver, ...]
+    finding: Finding | None
     key: str
 
     @classmethod
-    def make(cls, recipe: Recipe, plugins: Plugins, engine: Engine) -> Self:
+    def make(cls, recipe: Recipe, plugins: Plugins, engine: Engine, findings: Findings) -> Self:
         """Find everything that the recipe names."""
         task = plugins.tasks.get(recipe.task)
         bundle = engine.bundle(recipe.model)
+        hint = "leave out `--image-tokens`, or `image_tokens` in the recipe"
+        check_image_tokens(bundle, recipe.image_tokens, hint=hint)
         backend = backend_for(bundle, plugins.backends, recipe.backend)
         perceivers = Grounder(bundle, plugins.perceivers, names=recipe.perceivers).perceivers
-        return cls(bundle, backend, task, perceivers, recipe.key(bundle.digest, backend, task, perceivers))
+        finding = findings.get(bundle.digest)
+        if finding is not None and finding.backend != (backend.name, backend.version):
+            finding = None
+        boxes = "" if finding is None else finding.change
+        key = recipe.key(bundle.digest, backend, task, perceivers, boxes=boxes)
+        return cls(bundle, backend, task, perceivers, finding, key)
 
     def about(self, recipe: Recipe, targets: Sequence[str]) -> dict[str, Any]:
         """Return what the report says about the plan."""
         return {
             "recipe": {"name": recipe.name, "key": self.key, "task": self.task.name, "task_version": self.task.version},
-            "model": {"name": str(self.bundle.name), "digest": self.bundle.digest},
+            "model": {"name": str(self.bundle.name), "digest": self.bundle.digest} | self._found(),
             "backend": {"name": self.backend.name, "version": self.backend.version},
             "perceivers": {perceiver.name: perceiver.version for perceiver in self.perceivers},
             "executor": recipe.executor,
             "sinks": list(targets),
             "versions": versions(),
         }
+
+    def _found(self) -> dict[str, str]:
+        """Return what the report says of the finding, where it changes records."""
+        return {"boxes": self.finding.change} if self.finding is not None and self.finding.change else {}
 
 
 def _passed_by(found: Discovery) -> dict[str, Any]:

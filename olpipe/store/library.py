@@ -3,6 +3,7 @@
     <models>/blobs/sha256-<64 hex digits>                       bytes
     <models>/manifests/<host>/<namespace>/<model>/<tag>         what a model is made of
     <models>/incoming/                                          what pulls have not finished
+    <models>/findings/<digest>.json                             what `olpipe doctor` found out about a model
     <cache>/views/<digest>/, <cache>/builds/<digest>/           can be made again at any time
 
 Several processes share a store without a server. A rename gives a file its final name, and a manifest comes after its
@@ -32,6 +33,7 @@ from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import MEDIA_TYPE, Layer, ModelBundle, ModelConfig, ModelName
 from olpipe.store import digests, views
 from olpipe.store.blobs import Blobs
+from olpipe.store.findings import Findings
 from olpipe.store.layer_names import check_layer_name
 from olpipe.store.manifest import MAX_BYTES, Manifest, config_from_bytes, config_to_bytes
 from olpipe.store.manifests import ManifestFile, Manifests, damaged
@@ -68,6 +70,7 @@ class Library:
             cache: Views and builds.
         """
         self.folder = folder
+        self.findings = Findings(folder)
         self._incoming = folder / "incoming"
         self._cache = cache
         self._lock = FileLock(self._incoming / "store.lock")
@@ -204,6 +207,10 @@ class Library:
         except (OSError, ValueError) as error:
             raise damaged(found.name, error) from error
 
+    def missing(self, model: StoredModel) -> list[Layer]:
+        """Return the layers of a model whose blobs are not here, or are cut short."""
+        return [layer for layer in model.manifest.layers if self._blobs.size(layer.digest) != layer.size]
+
     def get(self, name: ModelName) -> ModelBundle:
         """Return a model with its files laid out in a view. A view that is there already is used again.
 
@@ -322,6 +329,7 @@ class Library:
             return
         if removed.digest not in models:
             self._discard_made(removed.digest)
+            self.findings.discard(removed.digest)
         for digest in removed.manifest.blob_digests - blobs:
             touched_at = self._blobs.touched_at(digest)
             if touched_at is not None and touched_at <= removed.modified_at:

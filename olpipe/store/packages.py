@@ -1,7 +1,8 @@
 """Put what a source brought into the store: a GGUF file, or a folder.
 
 A folder holds a package of ONNX Runtime GenAI, or a model as Hugging Face lays it out: `config.json` beside
-`model.safetensors`. Of the latter only weights, settings and texts are stored, never code or pickled objects.
+`model.safetensors`. Of the latter only weights, settings and texts are stored, never code or pickled objects. Or it
+holds the GGUF file of a text model with that of its projector. Of this only these two and licences are stored.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ _LICENSE = re.compile(r"(licen[cs]e|copying)([._-].*)?", re.IGNORECASE)
 
 
 def add_package(
-    path: Path, name: ModelName, store: ModelStore, progress: ProgressCallback, *, move: bool = False
+    path: Path,
+    name: ModelName,
+    store: ModelStore,
+    progress: ProgressCallback,
+    *,
+    move: bool = False,
+    projector: Path | None = None,
 ) -> None:
     """Store a GGUF file or a model's folder under a name.
 
@@ -43,32 +50,51 @@ def add_package(
         store: Where it goes.
         progress: Told about every step.
         move: Whether the store may move the files instead of copying them. A source may say so of what it unpacked.
+        projector: The GGUF file of the vision encoder, where the path is a GGUF file without one.
 
     Raises:
-        PullFailed: The path is neither, or the folder has a link that leads out of it.
+        PullFailed: The path is neither, or the folder has a link that leads out of it, or files do not belong together.
         ModelCorrupt: The header or the configuration is damaged.
     """
     if path.is_dir():
+        if projector is not None:
+            message = f"`{path}` is a folder, and a projector is named beside a GGUF file"
+            raise PullFailed(message, hint="name the GGUF file of the text model")
         _add_folder(path, name, store, progress, move=move)
     elif path.is_file():
-        config = gguf_config(path)  # before the copy: a damaged header is found at once
-        layer = replace(store.add_file(path, move=move, progress=progress), name=GGUF_LAYER)
-        progress(Progress("writing manifest"))
-        store.commit(name, config, [layer])
+        config = gguf_config(path, projector)  # before the copy: a damaged header is found at once
+        _add_files(_gguf_layers(path, projector), config, name, store, progress, move=move)
     else:
         raise PullFailed(f"`{path}` is neither a file nor a folder", hint=_WHAT_TO_NAME)
 
 
-def gguf_config(path: Path) -> ModelConfig:
+def gguf_config(path: Path, projector: Path | None = None) -> ModelConfig:
     """Describe a GGUF file by its header.
 
+    Args:
+        path: The text model, which may have a vision encoder in it.
+        projector: Its vision encoder where that is a file of its own.
+
     Raises:
-        ModelCorrupt: The file is damaged, or is not a GGUF file.
+        PullFailed: The file is a projector and no text model, or the projector does not fit it.
+        ModelCorrupt: A file is damaged, or is not a GGUF file.
     """
     from olpipe.convert.gguf import read_header
+    from olpipe.convert.vision_file import has_vision
+    from olpipe.store.vision import check_projector, is_projector
 
     header = read_header(path)
+    if is_projector(header):
+        message = f"`{path.name}` is a vision encoder, and no text model"
+        raise PullFailed(message, hint="name the text model, and this file behind `--projector`")
     embeds = f"{header.architecture}.pooling_type" in header.metadata
+    if projector is not None:
+        if embeds:
+            raise PullFailed(
+                f"`{path.name}` makes embeddings, so it takes no projector", hint="leave the projector out"
+            )
+        check_projector(projector, header)
+    writes = ("completion", "vision") if projector is not None or has_vision(header) else ("completion",)
     return ModelConfig(
         model_format="gguf",
         model_family=header.architecture,
@@ -76,7 +102,7 @@ def gguf_config(path: Path) -> ModelConfig:
         file_type=header.file_type,
         context_length=header.context_length,
         embedding_length=header.embedding_length,
-        capabilities=("embedding",) if embeds else ("completion",),
+        capabilities=("embedding",) if embeds else writes,
         conversion={} if embeds else {"precision": "int4"},
     )
 
@@ -101,6 +127,26 @@ def name_from(text: str) -> ModelName:
     return ModelName.parse(word)
 
 
+def named_after(path: Path) -> Path:
+    """Return what a model has its name from: the text model in a folder of GGUF files, or else the path itself.
+
+    Raises:
+        PullFailed: It is not clear which file of the folder is the text model.
+        ModelCorrupt: A GGUF file in the folder is damaged.
+    """
+    from olpipe.store.gguf_folder import choose_files
+
+    return choose_files(path).model if path.is_dir() and _is_gguf_folder(path) else path
+
+
+def _is_gguf_folder(folder: Path) -> bool:
+    """Say whether a folder has GGUF files, and is neither a package nor a model as Hugging Face lays it out."""
+    from olpipe.convert import model_folder
+    from olpipe.store.gguf_folder import gguf_files
+
+    return not ((folder / CONFIG_NAME).is_file() or model_folder.is_model_folder(folder)) and bool(gguf_files(folder))
+
+
 def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: ProgressCallback, *, move: bool) -> None:
     from olpipe.convert import model_folder
 
@@ -116,17 +162,64 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
             _refuse_pointers(found, folder)
             files = {layer_name: (path, _kind(path, card=_CARD)) for layer_name, path in found.items()}
             config = _model_folder_config(folder)
+        elif _is_gguf_folder(folder):
+            files, config = _read_gguf_folder(folder)
         else:
             expected = f"`{model_folder.CONFIG_NAME}` beside a `{model_folder.WEIGHTS_NAME}`"
-            raise PullFailed(f"`{folder}` has no `{CONFIG_NAME}`, and no {expected}", hint=_WHAT_TO_NAME)
+            message = f"`{folder}` has no `{CONFIG_NAME}`, no {expected}, and no .gguf file"
+            raise PullFailed(message, hint=_WHAT_TO_NAME)
     except ValueError as error:
         raise PullFailed(f"`{folder}` is not a package that can be used: {error}") from error
+    _add_files(files, config, name, store, progress, move=move)
+
+
+def _add_files(
+    files: Mapping[str, tuple[Path, str]],
+    config: ModelConfig,
+    name: ModelName,
+    store: ModelStore,
+    progress: ProgressCallback,
+    *,
+    move: bool,
+) -> None:
+    """Put files into the store, and write the manifest of the model that they make.
+
+    Args:
+        files: Each file and which kind of layer it becomes, by the name that it gets in the model's folder.
+        config: What the model is.
+        name: What to call it.
+        store: Where it goes.
+        progress: Told about every step.
+        move: Whether the store may move the files.
+    """
     layers = []
     for layer_name, (path, kind) in files.items():  # kinds are known by now: the store may move the files away
         layer = store.add_file(path, move=move, progress=progress)
         layers.append(replace(layer, name=layer_name, media_type=MEDIA_TYPE + kind))
     progress(Progress("writing manifest"))
     store.commit(name, config, layers)
+
+
+def _gguf_layers(model: Path, projector: Path | None) -> dict[str, tuple[Path, str]]:
+    """Return the GGUF files of a model with their kinds, by the names that such files have in every model."""
+    from olpipe.convert.architectures import PROJECTOR_FILE
+
+    files = {GGUF_LAYER: (model, "model")}
+    return files if projector is None else files | {PROJECTOR_FILE: (projector, "projector")}
+
+
+def _read_gguf_folder(folder: Path) -> tuple[dict[str, tuple[Path, str]], ModelConfig]:
+    """Return what is stored of a folder of GGUF files, and what the model is."""
+    from olpipe.store.gguf_folder import choose_files
+
+    root = folder.resolve()
+    chosen = choose_files(folder)
+    files = _gguf_layers(chosen.model, chosen.projector)
+    beside = sorted(path for path in folder.iterdir() if path.is_file() and _kind(path) == "license")
+    files |= {check_layer_name(path.name): (path, "license") for path in beside}
+    for path, _ in files.values():
+        _refuse_outside(root / path.name, root)
+    return files, gguf_config(chosen.model, chosen.projector)
 
 
 def _refuse_pointers(files: Mapping[str, Path], folder: Path) -> None:
@@ -149,10 +242,14 @@ def _files(folder: Path, wanted: Callable[[Path], bool] = lambda path: True) -> 
             path = Path(parent) / entry
             if entry.startswith(".") or not wanted(path):
                 continue
-            if not path.is_file() or not path.resolve().is_relative_to(root):
-                raise ValueError(f"`{path.relative_to(root)}` is a link out of the folder, or no regular file")
+            _refuse_outside(path, root)
             files[check_layer_name(path.relative_to(root).as_posix())] = path
     return dict(sorted(files.items()))
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    if not path.is_file() or not path.resolve().is_relative_to(root):
+        raise ValueError(f"`{path.relative_to(root)}` is a link out of the folder, or no regular file")
 
 
 def _package_config(genai: Mapping[str, Any]) -> ModelConfig:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from olpipe.model import ModelBundle
 from olpipe.store.library import StoredModel
+from olpipe.store.vision import vision_facts
 
 
 def summary(model: StoredModel) -> dict[str, Any]:
@@ -33,7 +35,9 @@ def summary(model: StoredModel) -> dict[str, Any]:
 
 def details(bundle: ModelBundle) -> dict[str, Any]:
     """Return what else can be said about a model once its files are laid out."""
+    vision = vision_facts(bundle)
     return {
+        "projector": None if vision is None else asdict(vision),
         "perceivers": list(bundle.config.perceivers),
         "parameters": dict(bundle.parameters),
         "system": bundle.system,

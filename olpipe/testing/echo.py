@@ -12,8 +12,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from typing import Any
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import ContextExceeded, ModelCorrupt, UsageError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, SamplingParams, Timings, Usage
+from olpipe.guidance.judge import judge
+from olpipe.guidance.wire import wire_schema
 from olpipe.hookspecs import hookimpl
-from olpipe.image import USUAL_PIXELS
+from olpipe.image import USUAL_PIXELS, BoxDialect, ShownImage
 from olpipe.interfaces import Backend, Prepared, Progress, ProgressCallback, Runner
 from olpipe.messages import ImagePart, Message, Part, ToolCallPart
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
@@ -31,6 +33,8 @@ from olpipe.testing.documents import smallest
 OPTIONS_FILE = "echo.json"
 CRASH_EXIT_CODE = 70
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+BOXES = BoxDialect("bbox_2d", "xyxy", "thousandths")
+"""How it says boxes where its options say nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,10 @@ class EchoOptions:
         fail_on_load: Raise an error in `load`.
         noise: Print to stdout before each word, as native libraries do.
         leak_mib: Memory to take with every answer and never to free.
+        boxes: The fields of the `BoxDialect` that it says boxes in; None for a model that was not trained to say any.
+        fitted: Width and height in pixels in which it sees every image.
+        document: Its answer to everyone who asks for JSON. A request whose schema does not allow it fails. None
+            answers with the smallest document.
     """
 
     slots: int = 1
@@ -83,6 +91,9 @@ class EchoOptions:
     fail_on_load: bool = False
     noise: bool = False
     leak_mib: int = 0
+    boxes: Mapping[str, str] | None = field(default_factory=lambda: asdict(BOXES))
+    fitted: Sequence[int] = (448, 448)
+    document: Any = None
 
 
 def echo_bundle(folder: Path, name: str = "echo", *, options: EchoOptions | None = None) -> ModelBundle:
@@ -111,7 +122,8 @@ class EchoRunner(Runner):
     def __init__(self, options: EchoOptions, context_length: int, system: str = "", threads: int = 0) -> None:
         pixels = USUAL_PIXELS if options.sees else 0
         abilities = (options.generates, options.guidance, options.embeds)
-        self.info = RunnerInfo(context_length, options.slots, pixels, *abilities)
+        boxes = BoxDialect(**options.boxes) if options.boxes else None  # type: ignore[arg-type]  # a file's own words
+        self.info = RunnerInfo(context_length, options.slots, pixels, *abilities, boxes)
         self._options = options
         self._threads = threads
         self._system = system
@@ -136,11 +148,13 @@ class EchoRunner(Runner):
             raise ContextExceeded(message, hint="send a shorter prompt")
         if _holds(question, self._options.threads_on):
             question = f"{self._threads} threads"
-        words, reason, spliced = _answer(request, question)
+        words, reason, spliced = _answer(request, question, self._options.document)
         calls = _calls(request, question)
         usage = Usage(prompt_tokens, sampled_tokens=len(words), spliced_tokens=spliced)
         reason = FinishReason.TOOL_CALLS if calls else reason
-        last = Chunk(tool_calls=calls, finish_reason=reason, usage=usage, timings=Timings())
+        width, height = self._options.fitted
+        shown = tuple(ShownImage(width, height, 1) for message in request.messages for _ in message.images)
+        last = Chunk(tool_calls=calls, finish_reason=reason, usage=usage, timings=Timings(), shown=shown)
         thinking = "Hm." if request.think not in (None, "off") else ""
         return EchoPrepared(prompt_tokens, question, words, thinking, last)
 
@@ -266,15 +280,26 @@ def _calls(request: GenerateRequest, question: str) -> tuple[ToolCallPart, ...]:
     return tuple(ToolCallPart(f"call_{place}", name, "{}") for place, name in enumerate(called))
 
 
-def _answer(request: GenerateRequest, question: str) -> tuple[tuple[str, ...], FinishReason, int]:
-    """Return the words of the answer, why it ends, and how many spliced tokens it holds."""
+def _answer(request: GenerateRequest, question: str, document: Any) -> tuple[tuple[str, ...], FinishReason, int]:
+    """Return the words of the answer, why it ends, and how many spliced tokens it holds.
+
+    Args:
+        request: What is asked.
+        question: The text of the last message.
+        document: The answer to everyone who asks for JSON; None for the smallest document.
+    """
     guidance = request.guidance
     if guidance is None:
         return *_free_answer(_avoiding(question, request.avoid), request.sampling), 0
     if guidance.kind not in ("json", "json_schema"):
         raise UsageError(f"echo does not follow guidance of the kind `{guidance.kind}`")
     constants = {name: json.loads(text) for name, text in guidance.constants}
-    document = smallest(json.loads(guidance.source or "{}"), constants)
+    schema = json.loads(guidance.source or "{}")
+    if document is None:
+        document = smallest(schema, constants)
+    else:
+        judge(wire_schema(schema, without=constants)).validate(document)
+        document = {**document, **constants}
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     spliced = sum(len(_words(value)) for _, value in guidance.constants)
     return tuple(_words(text)), FinishReason.STOP, spliced

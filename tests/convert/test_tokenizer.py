@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from olpipe.convert.gguf import read_header
 from olpipe.convert.tokenizer import PRE_TOKENIZERS, read_tokenizer, tokenizer_config, tokenizer_json
+from olpipe.errors import ModelCorrupt
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import CHAT_TEMPLATE, tiny_metadata, vocabulary
+from olpipe.testing.sentencepiece import sentencepiece_metadata
 
 TOKENS, MERGES = vocabulary()
 
@@ -79,6 +81,9 @@ def test_any_text_comes_back_whole(text):
         ("gpt-2", "on 123  x", ["on", "Ġ123", "Ġ", "Ġx"]),
         ("llama-bpe", "ON'T 1234  x", ["ON", "'T", "Ġ", "123", "4", "Ġ", "Ġx"]),
         ("qwen2", "on 123  x\n\ny", ["on", "Ġ", "1", "2", "3", "Ġ", "Ġx", "ĊĊ", "y"]),
+        ("qwen35", "e\u0301n 12", ["eÌģn", "Ġ", "1", "2"]),
+        ("tekken", "fooBar HTMLText 123 a/\n", ["foo", "Bar", "ĠHTMLText", "Ġ", "1", "2", "3", "Ġa", "/Ċ"]),
+        ("gpt-4o", "fooBar's DON'T 1234 a/\n", ["foo", "Bar's", "ĠDON'T", "Ġ", "123", "4", "Ġa", "/Ċ"]),
         ("default", "on 1234+x", ["on", "Ġ", "123", "4", "+", "x"]),
     ],
 )
@@ -117,3 +122,57 @@ def test_the_configuration_names_tokens_and_carries_the_chat_template():
         "<|im_end|>",
         "<|im_end|>",
     )
+
+
+def ends(metadata, control):
+    """Return the texts of the tokens that end an answer, in a vocabulary with some more control tokens."""
+    tokens = [*metadata["tokenizer.ggml.tokens"], *control]
+    more = {
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [*metadata["tokenizer.ggml.token_type"], *[3] * len(control)],
+    }
+    if "tokenizer.ggml.scores" in metadata:
+        more["tokenizer.ggml.scores"] = [*metadata["tokenizer.ggml.scores"], *[0.0] * len(control)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "tokenizer.gguf")
+        write_gguf(path, {"general.architecture": "llama"} | metadata | more, {})
+        return [tokens[place] for place in read_tokenizer(read_header(path)).special.ends]
+
+
+BYTE_LEVEL, SENTENCEPIECE = tiny_metadata(TOKENS, MERGES, 64), sentencepiece_metadata()
+
+
+@pytest.mark.parametrize(
+    "spelling", ["<end_of_turn>", "<|end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_utterance>", "<|end_of_text|>"]
+)
+def test_a_control_token_that_is_spelled_like_an_end_is_one_in_every_kind_of_vocabulary(spelling):
+    assert ends(BYTE_LEVEL, ["<a>", spelling]) == ["<|im_end|>", "<|endoftext|>", spelling]
+    assert ends(SENTENCEPIECE, ["<a>", spelling]) == ["</s>", spelling]
+
+
+def test_the_ends_that_a_file_names_come_first():
+    named = {"tokenizer.ggml.eos_token_id": 0, "tokenizer.ggml.eot_token_id": 5, "tokenizer.ggml.eom_token_id": 4}
+    assert ends(BYTE_LEVEL | named, ["<|eot_id|>"]) == [
+        "<|endoftext|>",
+        TOKENS[5],
+        TOKENS[4],
+        "<|im_end|>",
+        "<|eot_id|>",
+    ]
+    several = {"tokenizer.ggml.eos_token_ids": [2, 7]}
+    assert ends(SENTENCEPIECE | several, []) == ["</s>", SENTENCEPIECE["tokenizer.ggml.tokens"][7]]
+
+
+def test_a_text_that_is_spelled_like_an_end_does_not_end_an_answer():
+    gemma = sentencepiece_metadata(user_defined=["<|end|>", "<|im_end|>"])
+    assert ends(gemma, []) == ["</s>"]
+
+
+def test_the_end_of_a_part_does_not_end_the_answer_of_gpt_oss():
+    others = ["<|return|>", "<|call|>"]
+    assert ends(BYTE_LEVEL, ["<|end|>", *others]) == ["<|im_end|>", "<|endoftext|>", *others]
+
+
+def test_a_list_of_ends_is_checked_like_a_single_one():
+    with pytest.raises(ModelCorrupt, match="has no token 999999, its `eos` token"):
+        ends(SENTENCEPIECE | {"tokenizer.ggml.eos_token_ids": [2, 999999]}, [])

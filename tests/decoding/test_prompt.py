@@ -88,13 +88,20 @@ def test_an_image_may_stand_at_either_end(start, length):
     assert sum(isinstance(item, tuple) for item in prompt.identity) == length
 
 
-def test_a_beginning_cuts_the_image_that_reaches_beyond_it_and_keeps_its_features():
+def test_a_beginning_keeps_whole_images_with_their_features():
     features = {"pixels": np.ones((4, 3), np.float32)}
     prompt = Prompt((1, 9, 9, 9, 9, 2), (PlacedImage(1, 4, "sea", features),))
-    cut = prompt.beginning(3)
-    (image,) = cut.images
-    assert (cut.tokens, image.start, image.length, image.digest) == ((1, 9, 9), 1, 2, "sea")
+    (image,) = prompt.beginning(5).images
+    assert (image.start, image.length, image.digest) == (1, 4, "sea")
     assert image.features is features
+
+
+@pytest.mark.parametrize("length", [2, 3, 4])
+def test_a_beginning_never_cuts_an_image(length):
+    prompt = Prompt((1, 9, 9, 9, 9, 2), (PlacedImage(1, 4, "sea"),))
+    assert prompt.whole(length) == 1
+    with pytest.raises(ValueError, match=f"position {length} lies within an image"):
+        prompt.beginning(length)
 
 
 def test_a_beginning_before_the_image_has_none():
@@ -118,6 +125,7 @@ def test_the_identity_tells_what_each_position_shows(prompt):
 
 @given(prompts(), st.integers(0, 12))
 def test_a_beginning_shows_what_the_whole_prompt_begins_with(prompt, length):
+    length = prompt.whole(length)
     assert prompt.beginning(length).identity == prompt.identity[:length]
 
 
@@ -130,6 +138,20 @@ def test_what_follows_changes_nothing_before_it(prompt, tokens):
 
 @given(prompts(), prompts())
 def test_prompts_share_the_longest_beginning_that_shows_the_same(one, other):
-    both = list(zip(shown(one), shown(other), strict=False))
+    both = list(zip(one.identity, other.identity, strict=False))
     alike = next((at for at, (mine, theirs) in enumerate(both) if mine != theirs), len(both))
-    assert shareable(one.identity, other.identity) == max(0, min(alike, len(one) - NARROWEST))
+    assert shareable(one.identity, other.identity) == one.whole(max(0, min(alike, len(one) - NARROWEST)))
+
+
+def test_text_counts_on_from_the_largest_position_of_an_image():
+    rotary = np.array([[0] * 6, [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2]])
+    prompt = Prompt((1, 1, *[9] * 6, 2, 2), (PlacedImage(2, 6, "sea", rotary=rotary),))
+    time, row, column = prompt.rotary_positions().tolist()
+    assert time == [0, 1, 2, 2, 2, 2, 2, 2, 5, 6]
+    assert row == [0, 1, 2, 2, 2, 3, 3, 3, 5, 6]
+    assert column == [0, 1, 2, 3, 4, 2, 3, 4, 5, 6]
+
+
+@given(prompts())
+def test_without_positions_of_images_each_token_has_its_own(prompt):
+    assert (prompt.rotary_positions() == np.arange(len(prompt))).all()

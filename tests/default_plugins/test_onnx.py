@@ -117,7 +117,7 @@ def test_an_adapter_beside_the_file_goes_into_the_package(bundle):
     [
         ({"general.architecture": "mamba"}, "the file has the architecture `mamba`, which cannot be converted"),
         ({"llama.expert_count": 8}, "the file is a mixture of experts"),
-        ({"tokenizer.ggml.pre": "tekken"}, "the file cuts texts by the rule `tekken`, which is not known"),
+        ({"tokenizer.ggml.pre": "chameleon"}, "the file cuts texts by the rule `chameleon`, which is not known"),
     ],
 )
 def test_a_file_that_is_not_converted_is_refused_with_the_reason(bundle, metadata, reason):

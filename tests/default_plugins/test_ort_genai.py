@@ -8,9 +8,10 @@ import jsonschema
 import pytest
 
 from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
+from olpipe.default_plugins.ort_genai.runtime import use_device
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import Load
-from olpipe.errors import ContextExceeded, ModelCorrupt, UsageError
+from olpipe.errors import BackendMissing, ContextExceeded, ModelCorrupt, UsageError
 from olpipe.generation import FinishReason, GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
@@ -175,6 +176,45 @@ def test_the_context_can_be_kept_shorter(bundle):
     with pytest.raises(ContextExceeded, match="`tiny` holds 64"):
         loaded.prepare(ask("dog, " * 60))
     loaded.close()
+
+
+def test_a_device_replaces_what_the_package_says(bundle):
+    loaded = OrtGenaiBackend().load(bundle, LoadOptions(threads=1, device="cpu"))
+    assert loaded.prepare(ask()).prompt_tokens
+    loaded.close()
+
+
+class Runtime:
+    """Stands for a runtime that computes on NVIDIA GPUs, and for its configuration of a model."""
+
+    def __init__(self):
+        self.providers = ["what the package says"]
+
+    def clear_providers(self):
+        self.providers.clear()
+
+    def append_provider(self, name):
+        self.providers.append(name)
+
+    def is_cuda_available(self):
+        return True
+
+    def is_dml_available(self):
+        return False
+
+
+@pytest.mark.parametrize(("device", "providers"), [("", ["what the package says"]), ("cpu", []), ("cuda", ["cuda"])])
+def test_the_runtime_is_told_the_device(device, providers):
+    runtime = Runtime()
+    use_device(runtime, runtime, device)
+    assert runtime.providers == providers
+
+
+def test_a_device_that_the_runtime_lacks_is_told_with_what_brings_it():
+    with pytest.raises(BackendMissing) as caught:
+        use_device(Runtime(), Runtime(), "directml")
+    assert caught.value.message == "the installed ONNX Runtime does not compute on the device `directml`"
+    assert "pip install 'olpipe[directml]'" in caught.value.hint
 
 
 def test_images_are_refused_with_what_to_do(runner):

@@ -26,9 +26,9 @@ class Watched(Cache):
 
     shapes = ()
 
-    def run(self, tokens, lengths, *, first=0):
+    def run(self, tokens, lengths, *, further, first=0):
         self.shapes = (*self.shapes, tokens.shape)
-        super().run(tokens, lengths, first=first)
+        super().run(tokens, lengths, further=further, first=first)
 
 
 class Unlike(Watched):
@@ -41,10 +41,10 @@ class Unlike(Watched):
 class Alike(Watched):
     """As on a processor that rounds all products alike."""
 
-    def run(self, tokens, lengths, *, first=0):
+    def run(self, tokens, lengths, *, further, first=0):
         self.shapes = (*self.shapes, tokens.shape)
         for place, length in enumerate(lengths):
-            Cache.run(self, tokens[place : place + 1], [length], first=first + place)
+            Cache.run(self, tokens[place : place + 1], [length], further=further, first=first + place)
 
 
 @pytest.fixture
@@ -248,8 +248,8 @@ def test_where_cut_prompts_are_not_exact_every_prompt_is_computed_whole(make, lo
     class Careless(Watched):
         """Gets the last token wrong when there are tokens before it, as an operator with a bug would."""
 
-        def run(self, tokens, lengths, *, first=0):
-            super().run(tokens + (lengths[0] > 0), lengths, first=first)
+        def run(self, tokens, lengths, *, further, first=0):
+            super().run(tokens + (lengths[0] > 0), lengths, further=further, first=first)
 
     caplog.set_level("DEBUG", "olpipe")
     rows = make(2, kind=Careless)

@@ -40,7 +40,7 @@ from olpipe.generation import (
     ToolChoice,
     Usage,
 )
-from olpipe.image import DecodedImage
+from olpipe.image import BoxDialect, DecodedImage, ShownImage
 from olpipe.messages import ImagePart, Message, Part, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
 from olpipe.settings import Settings
@@ -156,16 +156,21 @@ chunks = st.builds(
     st.none() | usages,
     st.none() | timings,
     st.lists(logprobs, max_size=2).map(tuple),
+    st.lists(st.builds(ShownImage, counts, counts, counts, st.tuples(*[counts] * 4)), max_size=2).map(tuple),
 )
+orders, units = st.sampled_from(["xyxy", "yxyx"]), st.sampled_from(["thousandths", "pixels"])
+dialects = st.builds(BoxDialect, texts, orders, units, texts)
 failures = st.builds(ErrorValue, texts, texts, st.none() | texts)
 switches = st.booleans()
-options = st.builds(LoadOptions, counts, counts, counts, texts)
+options = st.builds(LoadOptions, counts, counts, counts, texts, counts, texts)
 everything = st.one_of(
     st.builds(Load, texts, bundles, options, settings),
     st.builds(Submit, counts, requests, texts),
     st.builds(Embed, counts, st.builds(EmbedRequest, texts, tuples, st.none() | counts, switches), texts),
     st.builds(Cancel, counts),
-    st.builds(Loaded, st.builds(RunnerInfo, counts, counts, counts, switches, switches, switches)),
+    st.builds(
+        Loaded, st.builds(RunnerInfo, counts, counts, counts, switches, switches, switches, st.none() | dialects)
+    ),
     st.builds(Begun, counts),
     st.builds(Answered, counts, chunks),
     st.builds(Embedded, counts, st.builds(Embeddings, vectors(), counts, timings)),

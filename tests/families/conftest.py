@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from olpipe.convert.gguf import open_gguf
+from olpipe.convert.vision_file import open_vision
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.families.chat_template import TemplateFiles
 from olpipe.families.rendering import ChatRenderer
@@ -16,6 +18,7 @@ from olpipe.generation import Tool
 from olpipe.image import DecodedImage
 from olpipe.messages import ImagePart, Message, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from olpipe.testing.models import SPECIAL_TOKENS, write_tokenizer
+from olpipe.testing.vision_models import projector_content
 
 PHOTO = DecodedImage(np.zeros((2, 2, 3), np.uint8), width=2, height=2)
 
@@ -107,3 +110,16 @@ def shown(vocabulary, spelled):
         return vocabulary.bytes_of(prompt.tokens, visible=vocabulary.special_in(spelled)).decode()
 
     return shown
+
+
+@pytest.fixture
+def vision_file(tmp_path):
+    """Return what writes a tiny projector file and reads it: what it says, which may be changed, and its tensors."""
+
+    def vision_file(family, **more_tensors):
+        content = projector_content(family)
+        content.tensors.update(more_tensors)
+        read = open_vision(open_gguf(content.write(tmp_path / "mmproj.gguf")))
+        return dict(read.metadata), read
+
+    return vision_file

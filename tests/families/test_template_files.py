@@ -62,7 +62,7 @@ def test_further_templates_have_a_folder(read):
 
 
 def test_a_package_without_any_file_has_the_plain_template(read):
-    assert read() == TemplateFiles(PLAIN, {}, adds_begin=False)
+    assert read() == TemplateFiles(PLAIN, {}, adds_begin=False, is_plain=True)
     turns = [{"role": "user", "content": "Once"}, {"role": "user", "content": "upon a time"}]
     assert ChatTemplate(read().source).render(turns) == "Once\n\nupon a time"
 

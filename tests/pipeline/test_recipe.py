@@ -57,7 +57,7 @@ def test_a_recipe_is_read_whole():
         TABLE
         | {"language": "zh-Hans", "perceivers": ["eye"], "options": {"temperature": 1, "seed": 3, "stop": ["x"]}}
         | {"examples": [{"question": "Q", "answer": "A"}], "backend": "echo"}
-        | {"sinks": ["jsonl", "csv:all.csv"], "executor": "cluster", "min_score": 0.25}
+        | {"sinks": ["jsonl", "csv:all.csv"], "executor": "cluster", "min_score": 0.25, "image_tokens": 300}
     )
     assert recipe == Recipe(
         name="signs",
@@ -71,6 +71,7 @@ def test_a_recipe_is_read_whole():
         perceivers=("eye",),
         min_score=0.25,
         backend="echo",
+        image_tokens=300,
         sinks=("jsonl", "csv:all.csv"),
         executor="cluster",
     )
@@ -96,6 +97,11 @@ def test_a_recipe_is_read_whole():
         ({"min_score": float("nan")}, "`min_score` must be between 0 and 1, not `nan`", None),
         ({"min_score": "0.5"}, "`min_score` must be a number, not `0.5`", None),
         ({"min_scores": 0.5}, "`min_scores` is not known", "did you mean `min_score`?"),
+        ({"image_tokens": 0}, "`image_tokens` must be 1 or more, not `0`", None),
+        ({"image_tokens": -4}, "`image_tokens` must be 1 or more, not `-4`", None),
+        ({"image_tokens": 2.5}, "`image_tokens` must be a whole number, not `2.5`", None),
+        ({"image_tokens": True}, "`image_tokens` must be a whole number, not `True`", None),
+        ({"image_token": 9}, "`image_token` is not known", "did you mean `image_tokens`?"),
         ({"backend": ["onnx"]}, "`backend` must be a text, not `['onnx']`", None),
         ({"language": "English!"}, "`language` cannot be `English!`", "write a tag like `en` or `zh-Hans`"),
         ({"examples": [{"question": "q"}]}, "`examples[0].answer` is missing", None),
@@ -261,6 +267,13 @@ def test_the_least_score_counts_in_the_key_where_it_changes_records():
     assert key(least) == key(recipe)  # nobody gives scores
 
 
+def test_the_number_of_image_tokens_counts_in_the_key_where_it_is_given():
+    recipe = parse_recipe(TABLE)
+    few, many = (parse_recipe(TABLE | {"image_tokens": tokens}) for tokens in (70, 280))
+    assert len({key(one) for one in (recipe, few, many)}) == 3
+    assert key(recipe.override(image_tokens=70)) == key(few)
+
+
 def test_records_of_several_perceivers_that_saw_the_same_twice_are_made_again():
     pair = key(parse_recipe(TABLE), perceivers=(Eye("one"), Eye("two")))
     # The key from when what several perceivers saw was counted several times
@@ -277,7 +290,8 @@ def test_the_key_does_not_change_with_names_or_spelling():
 
 def test_the_key_does_not_change_with_where_records_go_and_who_carries_the_work():
     recipe = parse_recipe(TABLE)
-    assert key(recipe) == key(replace(recipe, sinks=("csv",))) == key(replace(recipe, executor="cluster"))
+    others = {"sinks": ("csv",)}, {"executor": "cluster"}, {"device": "cuda"}
+    assert {key(replace(recipe, **other)) for other in others} == {key(recipe)}
 
 
 def photo_tags_then():

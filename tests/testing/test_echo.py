@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from jsonschema import ValidationError
 
 from olpipe.errors import ModelCorrupt, SchemaError, UsageError
 from olpipe.generation import Chunk, FinishReason, GenerateRequest, Guidance, SamplingParams
-from olpipe.image import DecodedImage
+from olpipe.image import BoxDialect, DecodedImage, ShownImage
 from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.model import LoadOptions
 from olpipe.testing.contracts import BackendContract, PluginContract
@@ -126,3 +127,26 @@ def test_constants_stand_in_the_smallest_document():
 def test_a_pattern_has_no_smallest_text():
     with pytest.raises(SchemaError, match=r"no smallest text is known for the pattern `\^a`"):
         smallest({"type": "string", "pattern": "^a"})
+
+
+BOXED = {"type": "object", "properties": {"bbox_2d": {"type": "array", "items": {"type": "integer"}}}}
+
+
+def test_an_answer_can_be_given_beforehand_if_the_schema_allows_it():
+    options = EchoOptions(document={"bbox_2d": [1, 2, 3, 4]})
+    guidance = Guidance("json_schema", json.dumps(BOXED))
+    asked = GenerateRequest("echo", (Message.of("user", "?"),), guidance=guidance)
+    assert EchoRunner(options, 100).prepare(asked).words == ('{"bbox_2d":[1,2,3,4]}',)
+    with pytest.raises(ValidationError):
+        EchoRunner(EchoOptions(document={"bbox_2d": ["1"]}), 100).prepare(asked)
+
+
+def test_every_image_is_shown_in_the_size_that_the_options_say():
+    runner = EchoRunner(EchoOptions(fitted=(64, 32)), 100)
+    asked = GenerateRequest("echo", (Message.of("user", "?", decoded(), decoded(9, 9)),))
+    assert runner.prepare(asked).last.shown == (ShownImage(64, 32, 1), ShownImage(64, 32, 1))
+
+
+def test_it_says_boxes_as_the_options_say():
+    assert EchoRunner(EchoOptions(), 100).info.boxes == BoxDialect("bbox_2d", "xyxy", "thousandths")
+    assert EchoRunner(EchoOptions(boxes=None), 100).info.boxes is None

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from olpipe.convert.architectures import ADAPTER_FILE, EMBEDDING_CONFIG, FORMAT_VERSION
+from olpipe.convert.architectures import ADAPTER_FILE, EMBEDDING_CONFIG, FORMAT_VERSION, PROJECTOR_FILE
 from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 from olpipe.interfaces import Backend, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
@@ -96,12 +96,18 @@ def is_built(package: Path) -> bool:
 
 def source_of(bundle: ModelBundle) -> Path | None:
     """Return what to convert: a GGUF file, or else the model's folder; None where the model is neither."""
-    gguf = next(iter(sorted(bundle.path.glob("*.gguf"))), None)
+    gguf = next((path for path in sorted(bundle.path.glob("*.gguf")) if path.name != PROJECTOR_FILE), None)
     if gguf is not None:
         return gguf
     from olpipe.convert.model_folder import is_model_folder
 
     return bundle.path if is_model_folder(bundle.path) else None
+
+
+def _projector_of(source: Path) -> Path | None:
+    """Return the file with the vision encoder beside a text model; None where there is none."""
+    projector = source.with_name(PROJECTOR_FILE)
+    return projector if projector.is_file() else None
 
 
 def _check(source: Path) -> None:
@@ -112,8 +118,9 @@ def _check(source: Path) -> None:
         check_encoder(source)
     else:
         from olpipe.convert.package import check_convertible
+        from olpipe.families.vision_part import find_vision
 
-        check_convertible(source)
+        check_convertible(source, find_vision(source, _projector_of(source)))
 
 
 def _convert(source: Path, folder: Path, bundle: ModelBundle, progress: ProgressCallback) -> None:
@@ -124,11 +131,13 @@ def _convert(source: Path, folder: Path, bundle: ModelBundle, progress: Progress
         convert_encoder(source, folder, progress=progress)
     else:
         from olpipe.convert.package import convert_gguf
+        from olpipe.families.vision_part import find_vision
 
         adapter = bundle.path / ADAPTER_FILE
         convert_gguf(
             source,
             folder,
+            vision=find_vision(source, _projector_of(source)),
             adapter=adapter if adapter.is_file() else None,
             precision=str(bundle.config.conversion.get("precision", DEFAULT_PRECISION)),
             progress=progress,

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.decoding.model_sequence import Logits
+from olpipe.default_plugins.onnx.graph_inputs import GraphInputs, Inputs
 
 _PAST, _PRESENT = "past_key_values.", "present."
 
@@ -24,18 +25,21 @@ class Cache:
     Attributes:
         rows: How many sequences there is room for.
         length: How many tokens each of them may have.
+        inputs: What makes the further inputs of the graph.
     """
 
-    def __init__(self, session: Any, *, rows: int, length: int) -> None:
+    def __init__(self, session: Any, *, rows: int, length: int, window: int = 0) -> None:
         """Allocate the arrays. The system gives memory only to the parts that are written.
 
         Args:
             session: A session of a graph that `olpipe.convert` wrote.
             rows: How many sequences to have room for.
             length: How many tokens each of them may have.
+            window: How many tokens a layer with a window attends to, where the graph takes that as an input.
         """
         self._session = session
         self.rows, self.length = rows, length
+        self.inputs = GraphInputs(session, window=window)
         self._arrays: dict[str, npt.NDArray[np.float32]] = {}  # each (rows, heads, length, head_size)
         for one in session.get_inputs():
             if one.name.startswith(_PAST):
@@ -46,12 +50,13 @@ class Cache:
         self._logits = np.empty((rows, 1, vocabulary_size), np.float32)  # those after each row's last token
         self._bindings: dict[tuple[int, int], Any] = {}  # by first row and end of the rows
 
-    def run(self, tokens: npt.NDArray[np.int64], lengths: Sequence[int], *, first: int = 0) -> None:
+    def run(self, tokens: npt.NDArray[np.int64], lengths: Sequence[int], *, further: Inputs, first: int = 0) -> None:
         """Run new tokens through the model, for rows that are next to each other.
 
         Args:
             tokens: The token ids, (rows, tokens of each row). Several tokens are allowed for a single row only.
             lengths: How many tokens each row holds already.
+            further: The further inputs of the graph.
             first: The number of the first row.
         """
         rows, count = tokens.shape
@@ -62,6 +67,8 @@ class Cache:
         binding = self._binding(first, first + rows)
         binding.bind_cpu_input("input_ids", tokens)
         binding.bind_cpu_input("attention_mask", mask)
+        for name, values in further.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(values))
         self._session.run_with_iobinding(binding)
 
     def logits(self, row: int) -> Logits:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.default_plugins.onnx.graph_inputs import GraphInputs
 from olpipe.default_plugins.onnx.vectors import Floats, check_length, normalised
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.generation import Timings
@@ -58,6 +59,7 @@ def _hidden(session: Any, tokens: Sequence[int]) -> Floats:
     feeds: dict[str, npt.NDArray[np.generic]] = {
         "input_ids": np.array([tokens], np.int64),
         "attention_mask": np.ones((1, len(tokens)), np.int64),
+        **GraphInputs(session).of_tokens([0], [0], len(tokens)),
     }
     for one in session.get_inputs():
         if one.name.startswith(_PAST):

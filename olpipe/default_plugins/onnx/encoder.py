@@ -37,7 +37,7 @@ class EncoderRunner(Runner):
 
         Raises:
             UsageError: The context is too short for any text.
-            BackendMissing: ONNX Runtime is not installed.
+            BackendMissing: ONNX Runtime is not installed, or it does not compute on the device.
             ModelCorrupt: The package is damaged.
         """
         config = ConfigFile.read(package / EMBEDDING_CONFIG)
@@ -56,7 +56,8 @@ class EncoderRunner(Runner):
             )
         self._tokenizer.enable_truncation(self.info.context_length)
         try:
-            self._session = open_session(package / config.text("graph"), threads=options.threads)
+            graph = package / config.text("graph")
+            self._session = open_session(graph, threads=options.threads, device=options.device)
         except session_errors() as error:
             raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
 

@@ -17,6 +17,7 @@ import numpy as np
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.prompt import NARROWEST, Identity, Prompt, shareable
 from olpipe.default_plugins.onnx.cache import Cache
+from olpipe.default_plugins.onnx.graph_inputs import PIECE, Inputs, pieces
 
 SMALLEST = 512
 """Tokens of the shortest rows. Longer rows have twice as many, four times as many, and so on."""
@@ -34,6 +35,8 @@ class Row:
         prefilled: What its first positions show, as far as they were prefilled and not decoded.
         reused: How many positions the present prompt takes over from an earlier one.
         length: How many tokens its present sequence has so far.
+        ahead: How far the rotary position of its next token is ahead of `length`. An image may have more tokens than
+            rows and columns, so this may be less than 0.
         busy: Whether a sequence is using it.
         released: A number that is larger the later its last sequence ended.
     """
@@ -43,7 +46,7 @@ class Row:
         self.cache, self.position = cache, position
         self.room = 0
         self.prefilled: Identity = ()
-        self.reused = self.length = 0
+        self.reused = self.length = self.ahead = 0
         self.busy, self.released = False, -1
 
     @property
@@ -59,17 +62,28 @@ class Row:
     def prefill(self, prompt: Prompt) -> Logits:
         """Run the part of a prompt that is not in the cache; returns the logits after it, (vocab_size,)."""
         self.prefilled = ()  # if this fails, nobody may share what is half written
-        logits = self.decode(prompt.tokens[self.reused :])
+        size = PIECE if self.cache.inputs.mutual else len(prompt)
+        for start, end in pieces(prompt, self.reused, size):
+            self._run(prompt.tokens[start:end], self.cache.inputs.of_prompt(prompt, start, end))
+        self.ahead = int(prompt.rotary_positions()[:, -1].max()) + 1 - len(prompt)
         self.prefilled = prompt.identity
-        return logits
+        return self.cache.logits(self.position)
 
     def decode(self, tokens: Sequence[int]) -> Logits:
         """Run tokens of this row alone; returns the logits after them, (vocab_size,)."""
         prefilled, self.prefilled = self.prefilled, ()  # as in `prefill`
-        self.cache.run(np.array([tokens], np.int64), [self.length], first=self.position)
+        self._run(tokens, self.cache.inputs.of_tokens([self.reached], [self.length], len(tokens)))
         self.prefilled = prefilled
-        self.length += len(tokens)
         return self.cache.logits(self.position)
+
+    @property
+    def reached(self) -> int:
+        """The rotary position of its next token."""
+        return self.length + self.ahead
+
+    def _run(self, tokens: Sequence[int], further: Inputs) -> None:
+        self.cache.run(np.array([tokens], np.int64), [self.length], further=further, first=self.position)
+        self.length += len(tokens)
 
 
 class Rows:
@@ -135,7 +149,9 @@ class Rows:
         if len(ordered) == 1:
             return [self._forward_alone(*ordered[0])]
         lengths = [row.length for row, _ in ordered]
-        self._rows[0].cache.run(np.array([[token] for _, token in ordered], np.int64), lengths)
+        cache = self._rows[0].cache
+        further = cache.inputs.of_tokens([row.reached for row, _ in ordered], lengths, 1)
+        cache.run(np.array([[token] for _, token in ordered], np.int64), lengths, further=further)
         for row, _ in ordered:
             row.length += 1
         return [row.cache.logits(row.position) for row, _ in tokens]
@@ -159,7 +175,9 @@ class Rows:
         neighbour = self._rows[1] if len(self._rows) > 1 else Row(row.cache, 1)
         if len(neighbour.prefilled) == row.cache.length:  # its prompt fills the row, so it cannot be kept
             neighbour.prefilled = ()
-        row.cache.run(np.array([[token], [token]], np.int64), [row.length, len(neighbour.prefilled)])
+        lengths = [row.length, len(neighbour.prefilled)]
+        further = row.cache.inputs.of_tokens([row.reached, lengths[1]], lengths, 1)
+        row.cache.run(np.array([[token], [token]], np.int64), lengths, further=further)
         row.length += 1
         logits = row.cache.logits(0)
         # 3. Whether the two results are the same.
@@ -203,7 +221,7 @@ class Rows:
             present: How many positions of the prompt the row holds.
         """
         # 1. In pieces: what is present, all further tokens but the last few, and these last few.
-        cut = max(present, len(prompt) - NARROWEST)
+        cut = max(present, prompt.whole(len(prompt) - NARROWEST))
         row.restart(present)
         if cut > present:
             row.prefill(prompt.beginning(cut))

@@ -11,20 +11,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from olpipe.convert.architectures import VISION_CONFIG
 from olpipe.decoding.decoder import Decoder, Run
 from olpipe.decoding.model_sequence import Logits
-from olpipe.decoding.preparing import PreparedPrompt, Preparer
+from olpipe.decoding.preparing import SLACK, PreparedPrompt, Preparer
 from olpipe.decoding.prompt import Prompt
+from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.onnx.cache import Cache
+from olpipe.default_plugins.onnx.eyes import Eyes, budgets
 from olpipe.default_plugins.onnx.rows import Row, Rows
 from olpipe.default_plugins.packages import TextPackage
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import ModelCorrupt, OlpipeError
 from olpipe.families.rendering import ChatRenderer
-from olpipe.generation import Chunk, GenerateRequest
+from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.sessions import open_session, session_errors
@@ -54,7 +58,11 @@ class _Sequence:
 
 
 class BatchedRunner(Runner):
-    """The runner of a converted decoder."""
+    """The runner of a converted decoder.
+
+    Attributes:
+        vocabulary: The tokens of the model.
+    """
 
     def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
         """Load a package.
@@ -64,27 +72,49 @@ class BatchedRunner(Runner):
             ModelCorrupt: The package is damaged.
         """
         files = TextPackage.read(package, bundle)
+        self.vocabulary = files.vocabulary()
+        self._eyes: Eyes | None = None
         try:
-            self._session = open_session(package / files.decoder, threads=options.threads)
+            self._session = open_session(package / files.decoder, threads=options.threads, device=options.device)
+            if (package / VISION_CONFIG).is_file():
+                self._eyes = Eyes(package, self.vocabulary, options)
         except session_errors() as error:
             raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
-        context_length = min(options.context_length or files.context_length, files.context_length)
-        self.info = RunnerInfo(context_length, slots=options.slots or SLOTS, embeds=True)
-        self._vocabulary = files.vocabulary()
-        self._render = ChatRenderer(self._vocabulary, files.template, system=bundle.system)
-        self._preparer = Preparer(self._vocabulary, context_length=context_length, markers=self._render.markers)
-        self._rows = Rows(self._open, slots=self.info.slots, context_length=context_length)
+        self.info = _info(files, options, self._eyes)
+        self._window = files.window
+        self._render = _renderer(files, self.vocabulary, bundle.system, self._eyes)
+        self._preparer = Preparer(
+            self.vocabulary, context_length=self.info.context_length, markers=self._render.markers
+        )
+        self._rows = Rows(self._open, slots=self.info.slots, context_length=self.info.context_length)
         self._waiting: deque[tuple[int, PreparedPrompt]] = deque()
         self._running: dict[int, _Sequence] = {}
 
     def _open(self, rows: int, length: int) -> Cache:
         """Make an empty cache."""
-        return Cache(self._session, rows=rows, length=length)
+        return Cache(self._session, rows=rows, length=length, window=self._window)
 
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
-        """Render the prompt and compile the grammar."""
+        """Render the prompt, look at its images, and compile the grammar."""
         started_ns = time.perf_counter_ns()
-        return self._preparer.prepare(request, self._render(request), started_ns=started_ns)
+        prompt = self._prompt(request)
+        prepared = self._preparer.prepare(request, prompt, started_ns=started_ns)
+        if self._eyes is None or not prompt.images:
+            return prepared
+        prompt, looking = self._eyes.look(prompt)
+        timings = prepared.timings + Timings(fit_ns=looking.fit_ns, encode_ns=looking.encode_ns)
+        return replace(prepared, prompt=prompt, timings=timings)
+
+    def _prompt(self, request: GenerateRequest) -> Prompt:
+        """Return the prompt of a request. Its images get fewer tokens where there is no room for all of them."""
+        if self._eyes is None or not any(message.images for message in request.messages):
+            return self._render(request)
+        room = self.info.context_length - min(request.sampling.max_tokens + SLACK, self.info.context_length // 2)
+        for tokens in budgets(self._eyes.tokens):
+            prompt = self._render(request, show_image=partial(self._eyes.span, tokens=tokens))
+            if len(prompt) <= room:
+                break
+        return prompt
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Register a sequence. It may have to wait until other sequences have ended and there is room for it."""
@@ -124,12 +154,14 @@ class BatchedRunner(Runner):
         """Return a vector for each text: the mean of the last layer's hidden states."""
         from olpipe.default_plugins.onnx.embedding import embed_with_decoder
 
-        return embed_with_decoder(self._session, self._vocabulary, request, context_length=self.info.context_length)
+        return embed_with_decoder(self._session, self.vocabulary, request, context_length=self.info.context_length)
 
     def close(self) -> None:
         """Free the model."""
         self._rows.close()
         self._session = None
+        if self._eyes is not None:
+            self._eyes.close()
 
     def _said(self, sequence: _Sequence, runs: Iterator[Run]) -> Iterator[Said]:
         """Yield what a sequence has to say. It ends with its last run, or with an error of its own."""
@@ -146,6 +178,31 @@ class BatchedRunner(Runner):
     def _end(self, sequence: _Sequence) -> None:
         del self._running[sequence.sequence_id]
         self._rows.release(sequence.row)
+
+
+def _info(files: TextPackage, options: LoadOptions, eyes: Eyes | None) -> RunnerInfo:
+    """Return what the runner can do."""
+    return RunnerInfo(
+        min(options.context_length or files.context_length, files.context_length),
+        slots=options.slots or SLOTS,
+        fit_pixels=0 if eyes is None else eyes.fit_pixels,
+        embeds=True,
+        boxes=None if eyes is None else eyes.family.boxes,
+    )
+
+
+def _renderer(files: TextPackage, vocabulary: Vocabulary, system: str, eyes: Eyes | None) -> ChatRenderer:
+    """Return what renders prompts. A model that sees and has no chat template gets that of its family."""
+    if eyes is None:
+        return ChatRenderer(vocabulary, files.template, system=system)
+    template = files.template.or_else(eyes.family.template)
+    return ChatRenderer(
+        vocabulary,
+        template,
+        system=system,
+        show_image=partial(eyes.span, tokens=eyes.tokens),
+        image_text=eyes.image_text,
+    )
 
 
 def _begin(sequence: _Sequence, prompt: Prompt) -> Iterator[Run]:

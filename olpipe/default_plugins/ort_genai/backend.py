@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from olpipe.default_plugins.ort_genai.seeing_types import refusal
 from olpipe.default_plugins.packages import read_model
 from olpipe.interfaces import Backend, Runner
 from olpipe.model import LoadOptions, ModelBundle
 from olpipe.store.package_checks import CONFIG_NAME
 
-# The parts of a package that is more than a text decoder.
-_OTHER_PARTS = ("vision", "speech", "embedding", "encoder")
+_VISION = "vision"
+
+# The parts of a package that hears, or that is no decoder.
+_OTHER_PARTS = ("speech", "embedding", "encoder")
 
 
 class OrtGenaiBackend(Backend):
-    """Runs packages that consist of a text decoder."""
+    """Runs packages that consist of a text decoder, and some types of packages that see."""
 
     name = "ort-genai"
     version = "1"
@@ -26,6 +29,8 @@ class OrtGenaiBackend(Backend):
         except (OSError, ValueError) as error:
             return f"its {CONFIG_NAME} cannot be used: {error}"
         kind = model.get("type", "unknown")
+        if _VISION in model:
+            return refusal(str(kind), model)
         for part in _OTHER_PARTS:
             if part in model:
                 return f"a package of type `{kind}` with a part `{part}` is not run yet, only text decoders are"
@@ -35,6 +40,18 @@ class OrtGenaiBackend(Backend):
 
     def load(self, bundle: ModelBundle, options: LoadOptions) -> Runner:
         """Load a package in this process."""
+        if _sees(bundle):
+            from olpipe.default_plugins.ort_genai.seeing_runner import SeeingRunner
+
+            return SeeingRunner(bundle.path, bundle, options)
         from olpipe.default_plugins.ort_genai.runner import TextRunner
 
         return TextRunner(bundle.path, bundle, options)
+
+
+def _sees(bundle: ModelBundle) -> bool:
+    """Say whether a package has a vision encoder. One that cannot be read has none: it is told when it is loaded."""
+    try:
+        return _VISION in read_model(bundle.path)
+    except (OSError, ValueError):
+        return False

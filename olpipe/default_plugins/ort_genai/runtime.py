@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from olpipe.errors import BackendMissing
+import orjson
+
+from olpipe.default_plugins.packages import read_model
+from olpipe.errors import BackendMissing, ModelCorrupt
+from olpipe.model import LoadOptions, ModelBundle
+from olpipe.sessions import CPU, missing_device
 
 INSTALL = "pip install 'olpipe[cpu]'  (or [cuda], [directml])"
+
+# What the runtime calls a device, and the function that says whether it can compute on it.
+_PROVIDERS = {"cuda": ("cuda", "is_cuda_available"), "directml": ("dml", "is_dml_available")}
+
+_DECODER = "decoder"
 
 
 def import_runtime() -> Any:
@@ -27,3 +39,73 @@ def import_runtime() -> Any:
     if disable is not None:
         disable()
     return onnxruntime_genai
+
+
+def use_device(runtime: Any, config: Any, device: str) -> None:
+    """Let a model compute on a device, whatever its package says.
+
+    Args:
+        runtime: The module `onnxruntime_genai`.
+        config: Its configuration of the model, which is changed.
+        device: A key of `olpipe.sessions.DEVICES`; empty leaves the configuration as it is.
+
+    Raises:
+        BackendMissing: What is installed does not compute on the device.
+    """
+    if not device:
+        return
+    config.clear_providers()  # without providers, the CPU computes
+    if device != CPU:
+        provider, is_available = _PROVIDERS[device]
+        if not getattr(runtime, is_available)():
+            raise missing_device(device)
+        config.append_provider(provider)
+
+
+def load_model(
+    runtime: Any, package: Path, bundle: ModelBundle, options: LoadOptions, *, changes: Mapping[str, Any] | None = None
+) -> Any:
+    """Return a loaded model of the runtime.
+
+    Args:
+        runtime: The module `onnxruntime_genai`.
+        package: The folder of the package.
+        bundle: The model.
+        options: How to load it.
+        changes: What the table `model` of its configuration shall say instead.
+
+    Raises:
+        BackendMissing: The runtime does not compute on the device.
+        ModelCorrupt: The package is damaged.
+    """
+    overlay = dict(changes or {})
+    try:
+        config = runtime.Config(str(package))
+        use_device(runtime, config, options.device)
+        if options.threads:
+            # A part without settings of its own takes those of the decoder.
+            session = {"session_options": {"intra_op_num_threads": options.threads}}
+            own = [name for name, part in read_model(package).items() if _has_settings(part)]
+            overlay |= dict.fromkeys({_DECODER, *own}, session)
+        if overlay:
+            config.overlay(orjson.dumps({"model": overlay}).decode())
+        return runtime.Model(config)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def new_generator(runtime: Any, model: Any, max_length: int) -> Any:
+    """Return a generator of the runtime: a sequence of tokens with its KV cache.
+
+    Args:
+        runtime: The module `onnxruntime_genai`.
+        model: Its loaded model.
+        max_length: How many tokens of prompt and answer to have room for.
+    """
+    params = runtime.GeneratorParams(model)
+    params.set_search_options(max_length=max_length, do_sample=False)
+    return runtime.Generator(model, params)
+
+
+def _has_settings(part: Any) -> bool:
+    return isinstance(part, dict) and "session_options" in part

@@ -9,6 +9,7 @@ import numpy as np
 
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.prompt import Prompt
+from olpipe.default_plugins.ort_genai.runtime import new_generator
 
 
 class GeneratorSequence:
@@ -30,9 +31,7 @@ class GeneratorSequence:
             model: Its loaded model.
             max_length: How many tokens of prompt and answer to have room for.
         """
-        params = runtime.GeneratorParams(model)
-        params.set_search_options(max_length=max_length, do_sample=False)
-        self._generator = runtime.Generator(model, params)
+        self._generator = new_generator(runtime, model, max_length)
         self.capacity = max_length
 
     def prefill(self, prompt: Prompt, start: int) -> Logits:

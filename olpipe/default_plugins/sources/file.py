@@ -1,9 +1,11 @@
-"""`file:PATH`: models that are on this machine already, as a GGUF file or as a folder."""
+"""`file:PATH[#PROJECTOR]`: models that are on this machine already, as a GGUF file or as a folder.
+
+`#PROJECTOR` names the GGUF file of the vision encoder, where the model's GGUF file has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from olpipe.errors import PullFailed
 from olpipe.hookspecs import hookimpl
@@ -17,29 +19,37 @@ class FileSource(ModelSource):
     scheme = "file"
 
     def default_name(self, reference: str) -> ModelName:
-        """Return the file's name without `.gguf`, or the folder's."""
-        from olpipe.store.packages import name_from
+        """Return the name of the text model's file without `.gguf`, or the folder's.
 
-        path = _path(reference)
+        Raises:
+            PullFailed: The path is a folder of GGUF files, and it is not clear which of them is the text model.
+            ModelCorrupt: A GGUF file in the folder is damaged.
+        """
+        from olpipe.store.file_reference import FileReference
+        from olpipe.store.packages import name_from, named_after
+
+        path = named_after(FileReference.parse(reference).model)
         return name_from(path.stem if path.suffix.lower() == ".gguf" else path.name)
 
     def pull(self, reference: str, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-        """Store the file or the folder.
+        """Store the files or the folder.
 
         Raises:
-            PullFailed: There is nothing at the path, or a package that names files outside its folder.
-            ModelCorrupt: The GGUF file is damaged.
+            PullFailed: There is nothing at a path, a package names files outside its folder, or files do not belong
+                together.
+            ModelCorrupt: A GGUF file is damaged.
         """
+        from olpipe.store.file_reference import FileReference
         from olpipe.store.packages import add_package
 
-        path = _path(reference)
-        if not path.exists():
-            raise PullFailed(f"`{reference}` does not exist", hint="name a .gguf file or a package's folder")
-        add_package(path, name, store, progress)
-
-
-def _path(reference: str) -> Path:
-    return Path(reference).expanduser().absolute()
+        wanted = FileReference.parse(reference)
+        if not wanted.model.exists():
+            named = reference if wanted.projector is None else wanted.model
+            raise PullFailed(f"`{named}` does not exist", hint="name a .gguf file or a package's folder")
+        if wanted.projector is not None and not wanted.projector.is_file():
+            what = "is not a file" if wanted.projector.exists() else "does not exist"
+            raise PullFailed(f"`{wanted.projector}` {what}", hint="name the .gguf file of the vision encoder")
+        add_package(wanted.model, name, store, progress, projector=wanted.projector)
 
 
 @hookimpl

@@ -10,13 +10,11 @@ from olpipe.default_plugins.tasks.asking import ask
 from olpipe.errors import SchemaError
 from olpipe.generation import GenerateRequest
 from olpipe.hookspecs import hookimpl
-from olpipe.image import DecodedImage
+from olpipe.image import LEAST_SIDE, DecodedImage
 from olpipe.interfaces import Task, TaskContext
 
 PROPERTIES = ("tags", "title", "description", "alt", "objects")
 BOX = frozenset({"x", "y", "w", "h"})
-LEAST_SIDE = 2
-"""Boxes that are thinner than this many pixels are left out."""
 
 
 class PhotoTask(Task):

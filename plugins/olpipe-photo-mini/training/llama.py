@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from olpipe.convert.decoder_config import DecoderConfig, read_config
 from olpipe.convert.dequantize import dequantize
 from olpipe.convert.floats import Floats
 from olpipe.convert.gguf import GGUFFile, open_gguf
 from olpipe.convert.linear import Blocks
-from olpipe.convert.llama import LlamaConfig, read_config
 from olpipe.convert.quantize import dequantize as dequantize_blocks
 from olpipe.convert.quantize import quantize
 
@@ -61,7 +61,7 @@ class AdaptedLinear(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward. The residual stream stays in float32."""
 
-    def __init__(self, config: LlamaConfig, layers: dict[str, AdaptedLinear], norms: dict[str, Tensor]) -> None:
+    def __init__(self, config: DecoderConfig, layers: dict[str, AdaptedLinear], norms: dict[str, Tensor]) -> None:
         super().__init__()
         self.config = config
         self.layers = nn.ModuleDict(layers)

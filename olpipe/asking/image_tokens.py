@@ -1,0 +1,22 @@
+"""Check a wish for a number of image tokens."""
+
+from __future__ import annotations
+
+from olpipe.errors import UsageError
+from olpipe.model import ModelBundle
+
+
+def check_image_tokens(bundle: ModelBundle, image_tokens: int, *, hint: str) -> None:
+    """Refuse a number of image tokens for a model that does not see. Perceivers have no such number.
+
+    Args:
+        bundle: The model.
+        image_tokens: Most tokens that one image becomes; 0 where nothing was asked for.
+        hint: How to take the wish back.
+
+    Raises:
+        UsageError: The model does not see images, and a number was asked for.
+    """
+    if image_tokens and "vision" not in bundle.config.capabilities:
+        message = f"model `{bundle.name}` does not see images, so no image becomes {image_tokens} tokens"
+        raise UsageError(message, hint=hint)

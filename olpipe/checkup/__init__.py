@@ -1,0 +1,1 @@
+"""Examine what a model and this machine can really do."""

@@ -1,0 +1,199 @@
+"""The vision encoder of a loaded model: it turns images into features, which are kept for the next request.
+
+It has a session of its own. So it looks at one photo while the decoder answers about others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+from olpipe.convert.architectures import VISION_CONFIG, VISION_ENCODER
+from olpipe.decoding.prompt import PlacedImage, Prompt
+from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.errors import ModelCorrupt
+from olpipe.families.rendering import ImageSpan
+from olpipe.families.table import family_named
+from olpipe.image import DecodedImage, ShownImage
+from olpipe.interfaces.vision import Fitted, VisionConfig
+from olpipe.model import LoadOptions
+from olpipe.sessions import open_session
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Features: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
+
+KEPT_BYTES = 128 << 20
+"""Most bytes of features that are kept. An image of 256 tokens takes between one and eight megabytes."""
+
+SPARE_PIXELS = 4
+"""Photos come with up to so many times the pixels that the encoder takes, so that they are resized well here."""
+
+_LARGE_SIDE = 1 << 14  # of a photo that is larger than what any encoder takes
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the encoder has to look at.
+
+    Attributes:
+        image: The image.
+        fitted: The size in which it is shown.
+    """
+
+    image: DecodedImage
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How long it took to look at the images of a prompt.
+
+    Attributes:
+        fit_ns: Resizing them and cutting them into patches.
+        encode_ns: The vision encoder.
+    """
+
+    fit_ns: int = 0
+    encode_ns: int = 0
+
+
+class Eyes:
+    """The vision encoder of one model. One thread uses it.
+
+    Attributes:
+        family: The family of vision models.
+        tokens: Most tokens of an image where a request leaves enough room for them.
+        fit_pixels: How many pixels of a photo it can use.
+    """
+
+    def __init__(self, package: Path, vocabulary: Vocabulary, options: LoadOptions) -> None:
+        """Load the encoder of a package.
+
+        Args:
+            package: The folder of the package.
+            vocabulary: The model's tokens.
+            options: How to load it.
+
+        Raises:
+            ModelCorrupt: The description of the encoder is damaged.
+        """
+        self._config = _read_config(package)
+        self.family = family_named(self._config.family)
+        self.tokens = options.image_tokens or self.family.usual_tokens
+        self._vocabulary = vocabulary
+        self._placeholder = vocabulary.token_of(self.family.placeholder) or 0  # features take its place anyway
+        self._session = open_session(package / VISION_ENCODER, threads=options.threads, device=options.device)
+        self._outputs = [one.name for one in self._session.get_outputs()]
+        largest = self.family.fit(self._config, _LARGE_SIDE, _LARGE_SIDE, self.tokens)
+        self.fit_pixels = SPARE_PIXELS * largest.width * largest.height
+        self._kept: OrderedDict[str, Features] = OrderedDict()  # those that were used last are at the end
+        self._kept_bytes = 0
+
+    @property
+    def image_text(self) -> str:
+        """What chat templates write for an image; empty where the model has no special token for it."""
+        text = self.family.image_text
+        return text if text and self._vocabulary.special_in([text]) else ""
+
+    def span(self, image: DecodedImage, tokens: int) -> ImageSpan:
+        """Return the tokens that stand for an image. The encoder does not look at it yet.
+
+        Args:
+            image: The image.
+            tokens: Most tokens that it may become.
+        """
+        height, width = image.pixels.shape[:2]
+        fitted = self.family.fit(self._config, width, height, tokens)
+        layout = self.family.layout(self._config, fitted)
+        body: list[int] = []
+        rows: list[int] = []
+        for part in layout.body:
+            if isinstance(part, int):
+                body += [self._placeholder] * part
+                rows += range(max(rows, default=0) + 1, max(rows, default=0) + 1 + part)
+            else:
+                marks = self._vocabulary.encode(part)
+                body += marks
+                rows += [0] * len(marks)
+        return ImageSpan(
+            tuple(body),
+            0,
+            len(body),
+            hashlib.sha256(f"{image.digest()} {fitted}".encode()).hexdigest(),
+            before=layout.before,
+            after=layout.after,
+            rows=tuple(rows),
+            rotary=self.family.positions(self._config, fitted),
+            shown=ShownImage(fitted.width, fitted.height, fitted.tokens),
+            view=View(image, fitted),
+        )
+
+    def look(self, prompt: Prompt) -> tuple[Prompt, Looking]:
+        """Return a prompt with the features of its images, and how long that took."""
+        looking = Looking()
+        images = []
+        for image in prompt.images:
+            features, spent = self._features(image)
+            looking = Looking(looking.fit_ns + spent.fit_ns, looking.encode_ns + spent.encode_ns)
+            images.append(replace(image, features=features, view=None))
+        return Prompt(prompt.tokens, tuple(images)), looking
+
+    def close(self) -> None:
+        """Free the encoder, and forget all features."""
+        self._session = None
+        self._kept.clear()
+
+    def _features(self, image: PlacedImage) -> tuple[Features, Looking]:
+        """Return the features of an image: those that were kept, or new ones."""
+        if image.digest in self._kept:
+            self._kept.move_to_end(image.digest)
+            return self._kept[image.digest], Looking()
+        assert isinstance(image.view, View)
+        # 1. Resize the image, and cut it into patches.
+        started_ns = time.perf_counter_ns()
+        inputs = self.family.inputs(self._config, image.view.image.pixels, image.view.fitted)
+        # 2. The encoder.
+        fitted_ns = time.perf_counter_ns()
+        outputs = self._session.run(None, dict(inputs))
+        looking = Looking(fitted_ns - started_ns, time.perf_counter_ns() - fitted_ns)
+        # 3. The features are kept, and the oldest ones are forgotten.
+        features = dict(zip(self._outputs, outputs, strict=True))
+        self._keep(image.digest, features)
+        return features, looking
+
+    def _keep(self, digest: str, features: Features) -> None:
+        self._kept[digest] = features
+        self._kept_bytes += _size(features)
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, forgotten = self._kept.popitem(last=False)
+            self._kept_bytes -= _size(forgotten)
+
+
+def budgets(tokens: int) -> Iterator[int]:
+    """Yield how many tokens an image may have: as many as wanted, then half as many, and so on."""
+    while tokens >= 1:
+        yield tokens
+        tokens //= 2
+
+
+def _size(features: Features) -> int:
+    return sum(values.nbytes for values in features.values())
+
+
+def _read_config(package: Path) -> VisionConfig:
+    try:
+        values: dict[str, Any] = orjson.loads((package / VISION_CONFIG).read_bytes())
+        tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return VisionConfig(**{**values, **tuples})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelCorrupt(f"the vision encoder in `{package}` cannot be loaded: {error}") from error

@@ -1,0 +1,101 @@
+"""Run a model that sees on ONNX Runtime GenAI: one sequence at a time. Prompts, pixels and the decoder are olpipe's."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from olpipe.decoding.logits_runner import LogitsRunner
+from olpipe.decoding.preparing import SLACK, PreparedPrompt
+from olpipe.decoding.prompt import Prompt
+from olpipe.default_plugins.onnx.eyes import budgets
+from olpipe.default_plugins.ort_genai.runtime import import_runtime, load_model, new_generator
+from olpipe.default_plugins.ort_genai.seeing_sequence import RewindableSeeingSequence, SeeingSequence
+from olpipe.default_plugins.ort_genai.seeing_types import eyes_for, shortcoming
+from olpipe.default_plugins.ort_genai.vision_files import VisionFiles
+from olpipe.default_plugins.packages import TextPackage
+from olpipe.families.rendering import ChatRenderer
+from olpipe.generation import GenerateRequest, Timings
+from olpipe.model import LoadOptions, ModelBundle
+
+NO_PADDING = -1
+"""The id of the padding token that the runtime is told. It takes each padding token out of a prompt, and packages often
+name a token that every prompt has."""
+
+logger = logging.getLogger(__name__)
+
+
+class SeeingRunner(LogitsRunner):
+    """The runner of a package with a vision encoder and a text decoder."""
+
+    def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
+        """Load a package.
+
+        Raises:
+            BackendMissing: The runtime is not installed, or it does not compute on the device.
+            ModelCorrupt: The package is damaged.
+            ModelUnsupported: The package takes pixels of a type that is not made here.
+        """
+        # 1. The files, and what prepares images.
+        files = TextPackage.read(package, bundle)
+        vision = VisionFiles.read(package, str(bundle.name))
+        vocabulary = files.vocabulary()
+        self._eyes = eyes_for(vision, vocabulary, files.template)
+        self._tokens = options.image_tokens or self._eyes.tokens
+        # 2. The model.
+        self._runtime = import_runtime()
+        changes = {"pad_token_id": NO_PADDING} if self._eyes.placeholder is not None else {}
+        self._model: Any = load_model(self._runtime, package, bundle, options, changes=changes)
+        # 3. The runner. Its renderer tries smaller images where there is no room for large ones.
+        self._chat = ChatRenderer(
+            vocabulary,
+            self._eyes.template,
+            system=bundle.system,
+            show_image=partial(self._eyes.span, tokens=self._tokens),
+            image_text=self._eyes.image_text,
+        )
+        limits = (options.context_length, files.context_length, self._eyes.most_context)
+        super().__init__(
+            vocabulary,
+            self._open,
+            self._render,
+            context_length=min(limit for limit in limits if limit),
+            fit_pixels=self._eyes.fit_pixels(self._tokens),
+            markers=self._chat.markers,
+            images_first=True,
+        )
+        self.info = replace(self.info, boxes=self._eyes.boxes)
+        if reason := shortcoming(vision.type):
+            message = "`%s` sees worse here than it should: %s. Use a GGUF file of the model instead"
+            logger.warning(message, bundle.name, reason)
+
+    def prepare(self, request: GenerateRequest) -> PreparedPrompt:
+        """Render the prompt, compile the grammar, and resize the images."""
+        prepared = super().prepare(request)
+        prompt, fit_ns = self._eyes.look(prepared.prompt)
+        return replace(prepared, prompt=prompt, timings=prepared.timings + Timings(fit_ns=fit_ns))
+
+    def _render(self, request: GenerateRequest) -> Prompt:
+        """Return the prompt of a request. Its images get fewer tokens where there is no room for all of them."""
+        context = self.info.context_length
+        room = context - min(request.sampling.max_tokens + SLACK, context // 2)
+        for tokens in budgets(self._tokens):
+            prompt = self._chat(request, show_image=partial(self._eyes.span, tokens=tokens))
+            if len(prompt) <= room or not prompt.images:
+                break
+        self._eyes.check(prompt)
+        return prompt
+
+    def _open(self, length: int) -> SeeingSequence:
+        """Make an empty sequence."""
+        kind = RewindableSeeingSequence if self._eyes.rewinds else SeeingSequence
+        generator = partial(new_generator, self._runtime, self._model)
+        return kind(generator, self._runtime.NamedTensors, self._eyes, max_length=length)
+
+    def close(self) -> None:
+        """Free the model."""
+        super().close()
+        self._model = None
