@@ -54,10 +54,11 @@ def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
     if license_only:
         click.echo("\n".join(bundle.licenses) or f"`{bundle.name}` carries no licence text", err=not bundle.licenses)
     elif as_json:
-        described = summary(app.library.describe(name)) | details(bundle) | {"backends": _backends(app, bundle)}
+        described = summary(app.library.describe(name)) | details(bundle, app.plugins.families)
+        described |= {"backends": _backends(app, bundle)}
         click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join(_sections(bundle, _backends(app, bundle))))
+        click.echo("\n\n".join(_sections(app, bundle)))
 
 
 @click.command()
@@ -100,7 +101,7 @@ def _said(backend: dict[str, Any]) -> str:
     return backend["refuses"] or "could run it, with `--backend`"
 
 
-def _sections(bundle: ModelBundle, backends: list[dict[str, Any]]) -> list[str]:
+def _sections(app: App, bundle: ModelBundle) -> list[str]:
     """Return Ollama's sections in Ollama's order, then ours; empty ones are left out."""
     config = bundle.config
     facts = (
@@ -114,23 +115,23 @@ def _sections(bundle: ModelBundle, backends: list[dict[str, Any]]) -> list[str]:
     sections: dict[str, Sequence[Sequence[str]]] = {
         "Model": [row for row in facts if row[1]],
         "Capabilities": [(capability,) for capability in config.capabilities],
-        "Projector": _vision_rows(bundle),
+        "Projector": _vision_rows(app, bundle),
         "Perceivers": [(perceiver,) for perceiver in config.perceivers],
         "Parameters": parameters,
         "System": _beginning(bundle.system),
         "License": _beginning("\n".join(bundle.licenses)),
-        "Backends": [(backend["name"], _said(backend)) for backend in backends],
+        "Backends": [(backend["name"], _said(backend)) for backend in _backends(app, bundle)],
         "Model card": [(line,) for line in bundle.card.splitlines()],
     }
     return [f"  {title}\n{words.table(rows, indent='    ')}" for title, rows in sections.items() if rows]
 
 
-def _vision_rows(bundle: ModelBundle) -> list[tuple[str, str]]:
+def _vision_rows(app: App, bundle: ModelBundle) -> list[tuple[str, str]]:
     """Return what the model's file says about its vision encoder: Ollama's rows first, then ours."""
     from olpipe.store.packages import count_words
     from olpipe.store.vision import vision_facts
 
-    vision = vision_facts(bundle)
+    vision = vision_facts(bundle, app.plugins.families)
     if vision is None:
         return []
     facts = (

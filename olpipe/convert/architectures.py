@@ -20,6 +20,9 @@ EMBEDDING_CONFIG = "embedding_config.json"
 VISION_CONFIG = "vision_config.json"
 """The name of the description of a vision encoder in its model's package."""
 
+FAMILY_VERSION = "family_version"
+"""What that description calls the version of the family that has written the vision encoder."""
+
 VISION_ENCODER = "vision.onnx"
 """The name of the graph of a vision encoder in its model's package."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.convert.adapter import read_adapter
-from olpipe.convert.architectures import ARCHITECTURES, FORMAT_VERSION, VISION_CONFIG, VISION_ENCODER
+from olpipe.convert.architectures import ARCHITECTURES, FAMILY_VERSION, FORMAT_VERSION, VISION_CONFIG, VISION_ENCODER
 from olpipe.convert.decoder import Precision, write_decoder
 from olpipe.convert.decoder_config import DecoderConfig, Sight, read_config
 from olpipe.convert.decoder_tensors import check_tensors
@@ -27,6 +27,7 @@ from olpipe.convert.tokenizer import (
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.interfaces.vision import Family, VisionConfig, VisionTensors
+from olpipe.registry import blaming
 
 __all__ = ["ARCHITECTURES", "FORMAT_VERSION", "PRECISIONS", "convert_gguf"]
 
@@ -53,12 +54,14 @@ class VisionPart:
         config: Its sizes.
         tensors: Its weights.
         names: The names of its tensors, as their file has them. They may stand in the file of the text model.
+        whose: How messages call the family, where its own code fails.
     """
 
     family: Family
     config: VisionConfig
     tensors: VisionTensors
     names: frozenset[str]
+    whose: str = "a family of vision models"
 
     @property
     def sight(self) -> Sight:
@@ -134,6 +137,8 @@ def _read(header: GGUFHeader, vision: VisionPart | None) -> tuple[DecoderConfig,
     if vision is not None:
         _check_vision(header, config, vision)
     tokenizer = read_tokenizer(header)
+    if header.architecture == "gemma3":  # files of Ollama have a token more than embeddings, which is never used
+        tokenizer = tokenizer.cut(config.vocab_size)
     if len(tokenizer.tokens) > config.vocab_size:
         raise ModelCorrupt(
             f"`{header.path}` has {len(tokenizer.tokens)} tokens, but only {config.vocab_size} embedding rows"
@@ -160,8 +165,10 @@ def _check_vision(header: GGUFHeader, config: DecoderConfig, vision: VisionPart)
 
 def _write_vision(vision: VisionPart, folder: Path, *, eight_bits: bool, done: Callable[[], None]) -> None:
     """Write the graph of a vision encoder, and its description."""
-    vision.family.write(vision.tensors, vision.config, folder / VISION_ENCODER, eight_bits=eight_bits, done=done)
-    _write_json(folder / VISION_CONFIG, asdict(vision.config))
+    family, config = vision.family, vision.config
+    with blaming(vision.whose):
+        family.write(vision.tensors, config, folder / VISION_ENCODER, eight_bits=eight_bits, done=done)
+        _write_json(folder / VISION_CONFIG, {FAMILY_VERSION: family.version, **asdict(config)})
 
 
 def _write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from olpipe.convert.gguf import GGUFHeader, shown
@@ -100,6 +100,13 @@ class GGUFTokenizer:
     special: SpecialTokens
     chat_template: str
     sentencepiece: SentencePiece | None = None
+
+    def cut(self, size: int) -> GGUFTokenizer:
+        """Return the same without the tokens from an id on. No merge and no role may need them."""
+        if len(self.tokens) <= size:
+            return self
+        scores = self.sentencepiece and replace(self.sentencepiece, scores=self.sentencepiece.scores[:size])
+        return replace(self, tokens=self.tokens[:size], kinds=self.kinds[:size], sentencepiece=scores)
 
 
 def read_tokenizer(header: GGUFHeader) -> GGUFTokenizer:

@@ -66,6 +66,7 @@ class Gemma3(Family):
     architectures = ("gemma3",)
     image_text = "<start_of_image>"
     placeholder = "<image_soft_token>"
+    needs_placeholder = False  # files of Ollama leave it out; it is the last token
     template = _TEMPLATE
     mutual = True
 

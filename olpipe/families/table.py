@@ -76,6 +76,6 @@ def family_named(name: str, families: Families | None = None) -> Family:
     from olpipe.convert.gguf import shown
 
     raise ModelUnsupported(
-        f"no plugin brings the family `{shown(name)}`, to which the model belongs",
-        hint=f"install the plugin that brings the family `{shown(name)}`{families.not_loaded}",
+        f"the model needs the plugin that brings the family `{shown(name)}`",
+        hint=f"install that plugin{families.not_loaded}",
     )

@@ -12,7 +12,7 @@ from olpipe.errors import UsageError
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
 from olpipe.image import USUAL_PIXELS
-from olpipe.interfaces import Backend, Perceiver, Task, TaskContext
+from olpipe.interfaces import Backend, Family, Perceiver, Task, TaskContext
 from olpipe.languages import is_tag
 from olpipe.perception.names import names_in
 from olpipe.perception.prompt import WORDING
@@ -112,7 +112,14 @@ class Recipe:
         )
 
     def key(
-        self, model_digest: str, backend: Backend, task: Task, perceivers: Sequence[Perceiver], *, boxes: str = ""
+        self,
+        model_digest: str,
+        backend: Backend,
+        task: Task,
+        perceivers: Sequence[Perceiver],
+        *,
+        family: Family | None = None,
+        boxes: str = "",
     ) -> str:
         """Return a digest of everything that a record depends on besides the photo's bytes.
 
@@ -125,6 +132,7 @@ class Recipe:
             backend: The backend that runs the model.
             task: The recipe's task.
             perceivers: The perceivers whose evidence joins the requests, in order.
+            family: The family of vision models that shows photos to the model; None where none does.
             boxes: How boxes differ for what `olpipe doctor` found out about the model; empty where they do not.
 
         Raises:
@@ -147,6 +155,8 @@ class Recipe:
             parts["unwritten"] = "left out"  # sentences of a language that the model does not write were empty once
         if self.image_tokens:
             parts["image_tokens"] = self.image_tokens
+        if family is not None:
+            parts["family"] = [family.name, family.version]
         if boxes:
             parts["boxes"] = boxes
         if (backend.name, backend.version) not in UNNAMED_BACKENDS:

@@ -173,8 +173,10 @@ class _Plan:
         finding = findings.get(bundle.digest)
         if finding is not None and finding.backend != (backend.name, backend.version):
             finding = None
+        with plugins.backends.blaming(backend.name):
+            family = backend.family_of(bundle)
         boxes = "" if finding is None else finding.change
-        key = recipe.key(bundle.digest, backend, task, perceivers, boxes=boxes)
+        key = recipe.key(bundle.digest, backend, task, perceivers, family=family, boxes=boxes)
         return cls(bundle, backend, task, perceivers, finding, key)
 
     def about(self, recipe: Recipe, targets: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from olpipe.families.table import Families
 from olpipe.model import ModelBundle
 from olpipe.store.library import StoredModel
 from olpipe.store.vision import vision_facts
@@ -33,9 +34,14 @@ def summary(model: StoredModel) -> dict[str, Any]:
     }
 
 
-def details(bundle: ModelBundle) -> dict[str, Any]:
-    """Return what else can be said about a model once its files are laid out."""
-    vision = vision_facts(bundle)
+def details(bundle: ModelBundle, families: Families | None = None) -> dict[str, Any]:
+    """Return what else can be said about a model once its files are laid out.
+
+    Args:
+        bundle: The model.
+        families: All families of vision models; None stands for those that ship with olpipe.
+    """
+    vision = vision_facts(bundle, families)
     return {
         "projector": None if vision is None else asdict(vision),
         "perceivers": list(bundle.config.perceivers),

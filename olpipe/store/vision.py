@@ -14,8 +14,10 @@ from typing import Any
 from olpipe.convert.architectures import PROJECTOR_FILE
 from olpipe.convert.gguf import GGUFHeader, open_gguf, read_header
 from olpipe.convert.vision_file import PROJECTOR_ARCHITECTURE, VisionFile, has_vision, open_vision, text_tensors
-from olpipe.errors import ModelError, PullFailed
+from olpipe.errors import ModelError, PluginError, PullFailed
+from olpipe.families.table import Families
 from olpipe.model import ModelBundle
+from olpipe.registry import blaming
 
 _MODEL_FILE = "model.gguf"
 _ENCODER = "v."  # what the names of an encoder's tensors begin with
@@ -59,15 +61,20 @@ def is_projector(header: GGUFHeader) -> bool:
     return header.architecture == PROJECTOR_ARCHITECTURE
 
 
-def vision_facts(bundle: ModelBundle) -> VisionFacts | None:
-    """Describe the vision encoder of a stored model; None where it has none, or where its file cannot be read."""
+def vision_facts(bundle: ModelBundle, families: Families | None = None) -> VisionFacts | None:
+    """Describe the vision encoder of a stored model; None where it has none, or where its file cannot be read.
+
+    Args:
+        bundle: The model.
+        families: All families of vision models; None stands for those that ship with olpipe.
+    """
     model, projector = bundle.path / _MODEL_FILE, bundle.path / PROJECTOR_FILE
     own_file = projector if projector.is_file() else None
     try:
         source = open_gguf(own_file or model)
         if not has_vision(source.header):
             return None
-        return _facts(source.header, open_vision(source), _image_tokens(model, own_file))
+        return _facts(source.header, open_vision(source), _image_tokens(model, own_file, families))
     except ModelError:
         return None
 
@@ -126,17 +133,18 @@ def _facts(header: GGUFHeader, file: VisionFile, image_tokens: int) -> VisionFac
     )
 
 
-def _image_tokens(model: Path, projector: Path | None) -> int:
+def _image_tokens(model: Path, projector: Path | None, families: Families | None) -> int:
     """Return how many tokens a large image becomes; 0 where no family reads the encoder."""
     from olpipe.families.vision_part import find_vision
 
     try:
-        found = find_vision(model, projector)
-    except ModelError:
+        found = find_vision(model, projector, families)
+        if found is None:
+            return 0
+        with blaming(found.whose):
+            return found.family.fit(found.config, _LARGE_SIDE, _LARGE_SIDE, found.family.usual_tokens).tokens
+    except (ModelError, PluginError):
         return 0
-    if found is None:
-        return 0
-    return found.family.fit(found.config, _LARGE_SIDE, _LARGE_SIDE, found.family.usual_tokens).tokens
 
 
 def _size(values: Mapping[str, Any], key: str) -> int:

@@ -59,7 +59,9 @@ def test_the_report_counts_and_says_where_the_time_went(batch):
         "left": 0,
     }
     assert report["failure_kinds"] == {"unreadable": 1}
-    assert list(report["stage_seconds"]) == [*("read", "image", "ground", "load", "queue", "prompt", "decode", "write")]
+    assert list(report["stage_seconds"]) == [
+        *("read", "image", "ground", "load", "queue", "fit", "encode", "prompt", "decode", "write")
+    ]
     assert report["tokens"]["sampled_tokens"] == sum(record["usage"]["sampled_tokens"] for record in batch.records) > 0
     assert report["forced_share"] == report["reused_share"] == report["tokens"]["reused_tokens"] == 0
     assert report["recipe"]["name"] == "photo-tags"

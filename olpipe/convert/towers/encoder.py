@@ -136,13 +136,18 @@ class Encoder:
             queries, keys, contents = (self.multiply(values, f"{block}.attn_{part}") for part in "qkv")
             return queries, keys, contents
         name, tensor = f"{block}.attn_qkv", f"{block}.attn_qkv.weight"
-        biases = self.source.vector(f"{name}.bias") if self.source.has(f"{name}.bias") else None
+        biases = ["", "", ""]
+        if self.source.has(f"{name}.bias"):
+            parts = zip("qkv", np.split(self.source.vector(f"{name}.bias"), 3), strict=True)
+            biases = [self.graph.weights.add(f"{block}.attn_{part}.bias", values_of) for part, values_of in parts]
+            self._done()
         rows, columns = self.source.shape(tensor)
+        part_of_one = Linear(self.graph, self.source, lambda: None)  # three parts are one tensor, so they count once
         outputs: list[str] = []
-        for part, order in zip("qkv", np.arange(rows).reshape(3, -1), strict=True):
-            matrix = self._exact.matrix(f"{block}.attn_{part}", [tensor], self._fitting(columns), [order])
-            bias = "" if biases is None else self.stored(f"{block}.attn_{part}.bias", biases[order])
-            outputs.append(self._exact.multiply(values, matrix, bias=bias))
+        for part, order, bias in zip("qkv", np.arange(rows).reshape(3, -1), biases, strict=True):
+            matrix = part_of_one.matrix(f"{block}.attn_{part}", [tensor], self._fitting(columns), [order])
+            outputs.append(part_of_one.multiply(values, matrix, bias=bias))
+        self._done()
         return outputs[0], outputs[1], outputs[2]
 
     def attend(self, projected: Sequence[str], name: str, *, mask: str = "") -> str:

@@ -6,13 +6,20 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olpipe.convert.architectures import ADAPTER_FILE, EMBEDDING_CONFIG, FORMAT_VERSION, PROJECTOR_FILE
 from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
-from olpipe.interfaces import Backend, ProgressCallback, Runner
+from olpipe.families.packaged import PackagedVision
+from olpipe.families.table import Families, family_named
+from olpipe.interfaces import Backend, Family, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
 from olpipe.store.package_checks import CONFIG_NAME
+from olpipe.store.telling import letting_out
 from olpipe.store.writing import new_folder
+
+if TYPE_CHECKING:
+    from olpipe.convert.package import VisionPart
 
 DEFAULT_PRECISION = "int4"
 """The precision of a model whose manifest names none."""
@@ -32,29 +39,39 @@ class OnnxBackend(Backend):
         source = source_of(bundle)
         if source is None:
             return "it has neither a .gguf file nor a `model.safetensors` with its `config.json`"
-        if is_built(package_folder(bundle)):
-            return None
         try:
-            _check(source)
+            if not _is_current(package_folder(bundle), self.families):
+                _check(source, self.families)
         except (ModelCorrupt, ModelNotFound, ModelUnsupported) as error:
             what = "the folder" if source.is_dir() else "the file"
             return error.message.replace(f"`{source}`", what).replace(f"{source}{os.sep}", "")
         return None
 
+    def family_of(self, bundle: ModelBundle) -> Family | None:
+        """Return the family of a model that sees."""
+        package, source = package_folder(bundle), source_of(bundle)
+        if is_built(package):
+            packaged = PackagedVision.read(package)
+            return None if packaged is None else family_named(packaged.family, self.families)
+        part = None if source is None or _embeds(source) else _vision_of(source, self.families)
+        return None if part is None else part.family
+
     def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
         """Convert a model into a package, with the adapter that lies beside it.
 
-        Packages of earlier formats are removed.
+        Packages of earlier formats are removed, and so is one that an earlier version of its family has written.
         """
         source, package = source_of(bundle), package_folder(bundle)
-        if source is None or is_built(package):
+        if source is None or _is_current(package, self.families):
             return
         # 1. The package is made in another folder, which is then renamed. So a package is always complete.
         bundle.cache.mkdir(parents=True, exist_ok=True)
         unfinished = new_folder(bundle.cache, f"{package.name}-", ".unfinished")
         try:
-            _convert(source, unfinished, bundle, progress)
+            _convert(source, unfinished, bundle, self.families, progress)
             try:
+                if not _is_current(package, self.families):
+                    shutil.rmtree(package, ignore_errors=True)
                 os.rename(unfinished, package)
             except OSError:  # another process was faster, and its package is the same
                 if not is_built(package):
@@ -78,7 +95,7 @@ class OnnxBackend(Backend):
             return EncoderRunner(package, bundle, options)
         from olpipe.default_plugins.onnx.runner import BatchedRunner
 
-        return BatchedRunner(package, bundle, options)
+        return BatchedRunner(package, bundle, options, families=self.families)
 
 
 def package_folder(bundle: ModelBundle) -> Path:
@@ -94,6 +111,19 @@ def is_built(package: Path) -> bool:
     return (package / CONFIG_NAME).is_file() or (package / EMBEDDING_CONFIG).is_file()
 
 
+def _is_current(package: Path, families: Families | None) -> bool:
+    """Say whether a package exists that the present version of its family has written.
+
+    Raises:
+        ModelCorrupt: The description of its vision encoder is damaged.
+        ModelUnsupported: The plugin that brought its family is gone.
+    """
+    if not is_built(package):
+        return False
+    packaged = PackagedVision.read(package)
+    return packaged is None or family_named(packaged.family, families).version == packaged.version
+
+
 def source_of(bundle: ModelBundle) -> Path | None:
     """Return what to convert: a GGUF file, or else the model's folder; None where the model is neither."""
     gguf = next((path for path in sorted(bundle.path.glob("*.gguf")) if path.name != PROJECTOR_FILE), None)
@@ -104,13 +134,15 @@ def source_of(bundle: ModelBundle) -> Path | None:
     return bundle.path if is_model_folder(bundle.path) else None
 
 
-def _projector_of(source: Path) -> Path | None:
-    """Return the file with the vision encoder beside a text model; None where there is none."""
+def _vision_of(source: Path, families: Families | None) -> VisionPart | None:
+    """Return the vision encoder of a text model, which may lie beside it; None for a model that reads texts only."""
+    from olpipe.families.vision_part import find_vision
+
     projector = source.with_name(PROJECTOR_FILE)
-    return projector if projector.is_file() else None
+    return find_vision(source, projector if projector.is_file() else None, families)
 
 
-def _check(source: Path) -> None:
+def _check(source: Path, families: Families | None) -> None:
     """Raise the errors that a conversion would raise, as far as headers and configurations show them."""
     if _embeds(source):
         from olpipe.convert.encoder_package import check_encoder
@@ -118,12 +150,13 @@ def _check(source: Path) -> None:
         check_encoder(source)
     else:
         from olpipe.convert.package import check_convertible
-        from olpipe.families.vision_part import find_vision
 
-        check_convertible(source, find_vision(source, _projector_of(source)))
+        check_convertible(source, _vision_of(source, families))
 
 
-def _convert(source: Path, folder: Path, bundle: ModelBundle, progress: ProgressCallback) -> None:
+def _convert(
+    source: Path, folder: Path, bundle: ModelBundle, families: Families | None, progress: ProgressCallback
+) -> None:
     """Convert a source into a package in an empty folder."""
     if _embeds(source):
         from olpipe.convert.encoder_package import convert_encoder
@@ -131,17 +164,17 @@ def _convert(source: Path, folder: Path, bundle: ModelBundle, progress: Progress
         convert_encoder(source, folder, progress=progress)
     else:
         from olpipe.convert.package import convert_gguf
-        from olpipe.families.vision_part import find_vision
 
         adapter = bundle.path / ADAPTER_FILE
-        convert_gguf(
-            source,
-            folder,
-            vision=find_vision(source, _projector_of(source)),
-            adapter=adapter if adapter.is_file() else None,
-            precision=str(bundle.config.conversion.get("precision", DEFAULT_PRECISION)),
-            progress=progress,
-        )
+        with letting_out(progress) as told:
+            convert_gguf(
+                source,
+                folder,
+                vision=_vision_of(source, families),
+                adapter=adapter if adapter.is_file() else None,
+                precision=str(bundle.config.conversion.get("precision", DEFAULT_PRECISION)),
+                progress=told,
+            )
 
 
 def _embeds(source: Path) -> bool:

@@ -11,18 +11,17 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import orjson
+from typing import TYPE_CHECKING, TypeAlias
 
 from olpipe.convert.architectures import VISION_CONFIG, VISION_ENCODER
 from olpipe.decoding.prompt import PlacedImage, Prompt
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ModelCorrupt
+from olpipe.families.packaged import PackagedVision
 from olpipe.families.rendering import ImageSpan
-from olpipe.families.table import family_named
+from olpipe.families.table import Families, family_named, shipped_families
 from olpipe.image import DecodedImage, ShownImage
-from olpipe.interfaces.vision import Fitted, VisionConfig
+from olpipe.interfaces.vision import Fitted
 from olpipe.model import LoadOptions
 from olpipe.sessions import open_session
 
@@ -76,25 +75,34 @@ class Eyes:
         fit_pixels: How many pixels of a photo it can use.
     """
 
-    def __init__(self, package: Path, vocabulary: Vocabulary, options: LoadOptions) -> None:
+    def __init__(
+        self, package: Path, vocabulary: Vocabulary, options: LoadOptions, *, families: Families | None = None
+    ) -> None:
         """Load the encoder of a package.
 
         Args:
             package: The folder of the package.
             vocabulary: The model's tokens.
             options: How to load it.
+            families: All families of vision models; None stands for those that ship with olpipe.
 
         Raises:
             ModelCorrupt: The description of the encoder is damaged.
+            ModelUnsupported: The plugin that brought its family is gone.
         """
-        self._config = _read_config(package)
-        self.family = family_named(self._config.family)
+        packaged = PackagedVision.read(package)
+        if packaged is None:
+            raise ModelCorrupt(f"there is no {VISION_CONFIG} in `{package}`", hint="pull the model again")
+        self._families = shipped_families() if families is None else families
+        self.family = family_named(packaged.family, self._families)
+        self._config = packaged.config(self.family)
         self.tokens = options.image_tokens or self.family.usual_tokens
         self._vocabulary = vocabulary
         self._placeholder = vocabulary.token_of(self.family.placeholder) or 0  # features take its place anyway
         self._session = open_session(package / VISION_ENCODER, threads=options.threads, device=options.device)
         self._outputs = [one.name for one in self._session.get_outputs()]
-        largest = self.family.fit(self._config, _LARGE_SIDE, _LARGE_SIDE, self.tokens)
+        with self._families.blaming(self.family.name):
+            largest = self.family.fit(self._config, _LARGE_SIDE, _LARGE_SIDE, self.tokens)
         self.fit_pixels = SPARE_PIXELS * largest.width * largest.height
         self._kept: OrderedDict[str, Features] = OrderedDict()  # those that were used last are at the end
         self._kept_bytes = 0
@@ -113,8 +121,10 @@ class Eyes:
             tokens: Most tokens that it may become.
         """
         height, width = image.pixels.shape[:2]
-        fitted = self.family.fit(self._config, width, height, tokens)
-        layout = self.family.layout(self._config, fitted)
+        with self._families.blaming(self.family.name):
+            fitted = self.family.fit(self._config, width, height, tokens)
+            layout = self.family.layout(self._config, fitted)
+            rotary = self.family.positions(self._config, fitted)
         body: list[int] = []
         rows: list[int] = []
         for part in layout.body:
@@ -133,7 +143,7 @@ class Eyes:
             before=layout.before,
             after=layout.after,
             rows=tuple(rows),
-            rotary=self.family.positions(self._config, fitted),
+            rotary=rotary,
             shown=ShownImage(fitted.width, fitted.height, fitted.tokens),
             view=View(image, fitted),
         )
@@ -161,15 +171,27 @@ class Eyes:
         assert isinstance(image.view, View)
         # 1. Resize the image, and cut it into patches.
         started_ns = time.perf_counter_ns()
-        inputs = self.family.inputs(self._config, image.view.image.pixels, image.view.fitted)
+        with self._families.blaming(self.family.name):
+            inputs = dict(self.family.inputs(self._config, image.view.image.pixels, image.view.fitted))
         # 2. The encoder.
         fitted_ns = time.perf_counter_ns()
-        outputs = self._session.run(None, dict(inputs))
+        outputs = self._session.run(None, inputs)
         looking = Looking(fitted_ns - started_ns, time.perf_counter_ns() - fitted_ns)
         # 3. The features are kept, and the oldest ones are forgotten.
         features = dict(zip(self._outputs, outputs, strict=True))
+        self._check(features, image.view.fitted)
         self._keep(image.digest, features)
         return features, looking
+
+    def _check(self, features: Features, fitted: Fitted) -> None:
+        """Refuse features of a wrong shape. They would go to other tokens than those of the image.
+
+        Raises:
+            PluginError: The shape is wrong.
+        """
+        shape, expected = features["features"].shape, (fitted.tokens, self._config.output_width)
+        if shape != expected:
+            raise self._families.fault(self.family.name, f"its features have the shape {shape}, not {expected}")
 
     def _keep(self, digest: str, features: Features) -> None:
         self._kept[digest] = features
@@ -188,12 +210,3 @@ def budgets(tokens: int) -> Iterator[int]:
 
 def _size(features: Features) -> int:
     return sum(values.nbytes for values in features.values())
-
-
-def _read_config(package: Path) -> VisionConfig:
-    try:
-        values: dict[str, Any] = orjson.loads((package / VISION_CONFIG).read_bytes())
-        tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return VisionConfig(**{**values, **tuples})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ModelCorrupt(f"the vision encoder in `{package}` cannot be loaded: {error}") from error

@@ -28,6 +28,7 @@ from olpipe.default_plugins.packages import TextPackage
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import ModelCorrupt, OlpipeError
 from olpipe.families.rendering import ChatRenderer
+from olpipe.families.table import Families
 from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
@@ -64,12 +65,21 @@ class BatchedRunner(Runner):
         vocabulary: The tokens of the model.
     """
 
-    def __init__(self, package: Path, bundle: ModelBundle, options: LoadOptions) -> None:
+    def __init__(
+        self, package: Path, bundle: ModelBundle, options: LoadOptions, *, families: Families | None = None
+    ) -> None:
         """Load a package.
+
+        Args:
+            package: Its folder.
+            bundle: The model.
+            options: Limits.
+            families: All families of vision models; None stands for those that ship with olpipe.
 
         Raises:
             BackendMissing: ONNX Runtime is not installed.
             ModelCorrupt: The package is damaged.
+            ModelUnsupported: It has a vision encoder, and the plugin that brought its family is gone.
         """
         files = TextPackage.read(package, bundle)
         self.vocabulary = files.vocabulary()
@@ -77,7 +87,7 @@ class BatchedRunner(Runner):
         try:
             self._session = open_session(package / files.decoder, threads=options.threads, device=options.device)
             if (package / VISION_CONFIG).is_file():
-                self._eyes = Eyes(package, self.vocabulary, options)
+                self._eyes = Eyes(package, self.vocabulary, options, families=families)
         except session_errors() as error:
             raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
         self.info = _info(files, options, self._eyes)
