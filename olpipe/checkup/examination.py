@@ -22,7 +22,7 @@ from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.plugins import Plugins
 from olpipe.store.build import backend_for
-from olpipe.store.findings import Finding, Fit
+from olpipe.store.findings import Finding, Fit, makers
 
 MOST_TOKENS = 128
 """Of one answer. The longest has four numbers and a name."""
@@ -39,7 +39,7 @@ class Examination:
 
     Attributes:
         model: The model.
-        backend: Name and version of the backend that ran it.
+        makers: What `olpipe.store.findings.makers` returned for the backend that ran it.
         scores: How each kind of question was answered.
         boxes: How well its boxes fit in every way to read them, the best first; empty where it was asked for none.
         own: How its family says boxes; None for a family that says none.
@@ -47,7 +47,7 @@ class Examination:
     """
 
     model: ModelBundle
-    backend: tuple[str, str]
+    makers: tuple[str, ...]
     scores: tuple[Score, ...]
     boxes: tuple[Fit, ...]
     own: BoxDialect | None
@@ -62,26 +62,15 @@ class Examination:
     def finding(self) -> Finding:
         """What is kept."""
         usual = next((fit for fit in self.boxes if self.own and (fit.order, fit.unit) == _way(self.own)), None)
-        return Finding(self.backend, self.verdict, usual, self.boxes[0] if usual else None)
+        return Finding(self.makers, self.verdict, usual, self.boxes[0] if usual else None)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything for programs."""
-        finding, better = self.finding, seen(self.scores)
-        boxes = (
-            {
-                "usual": asdict(finding.usual),
-                "best": asdict(self.boxes[0]),
-                "asked_for": finding.boxes is not None,
-                "used": None if finding.boxes is None else {"order": finding.boxes.order, "unit": finding.boxes.unit},
-                "all": [asdict(fit) for fit in self.boxes],
-            }
-            if finding.usual
-            else None
-        )
+        better = seen(self.scores)
         return {
             "model": str(self.model.name),
             "digest": self.model.digest,
-            "backend": {"name": self.backend[0], "version": self.backend[1]},
+            "makers": list(self.makers),
             "answers": {
                 score.kind: {
                     "right": score.right,
@@ -91,9 +80,21 @@ class Examination:
                 }
                 for score in self.scores
             },
-            "boxes": boxes,
+            "boxes": self._boxes_to_json(),
             "unasked": list(self.unasked),
             "verdict": self.verdict,
+        }
+
+    def _boxes_to_json(self) -> dict[str, Any] | None:
+        finding = self.finding
+        if finding.usual is None or finding.best is None:
+            return None
+        used = finding.boxes
+        return {
+            "usual": asdict(finding.usual),
+            "best": asdict(finding.best),
+            "used": None if used is None else {"order": used.order, "unit": used.unit},
+            "all": [asdict(fit) for fit in self.boxes],
         }
 
 
@@ -123,7 +124,9 @@ def examine(bundle: ModelBundle, engine: Engine, plugins: Plugins, follow: Follo
     info = engine.load(str(bundle.name), options=OPTIONS).result()
     if not info.fit_pixels:
         raise UsageError(f"the backend `{backend.name}` runs `{bundle.name}` without its vision encoder")
-    return _Examiner(bundle, engine, plugins, info).examine((backend.name, backend.version), follow)
+    with plugins.backends.blaming(backend.name):
+        family = backend.family_of(bundle)
+    return _Examiner(bundle, engine, plugins, info).examine(makers(backend, family), follow)
 
 
 class _Examiner:
@@ -136,7 +139,7 @@ class _Examiner:
         self._info = info
         self._unasked: list[str] = []
 
-    def examine(self, backend: tuple[str, str], follow: Follow) -> Examination:
+    def examine(self, made: tuple[str, ...], follow: Follow) -> Examination:
         """Ask everything."""
         asked, own = questions(), self._info.boxes
         about_boxes = [] if own is None else box_questions()
@@ -148,7 +151,7 @@ class _Examiner:
         answers = [(question, right) for question in asked for right in self._answers(question, done)]
         said = [box for question in about_boxes if own for box in self._boxes(question, own, done)]
         boxes = tuple(fits(said, own)) if said and own else ()
-        return Examination(self._bundle, backend, _scores(answers), boxes, own, tuple(self._unasked))
+        return Examination(self._bundle, made, _scores(answers), boxes, own, tuple(self._unasked))
 
     def _answers(self, question: Question, done: Callable[[], None]) -> Iterator[bool]:
         """Yield whether the answer to a question is right; nothing where it cannot be asked."""

@@ -8,7 +8,7 @@ ARCHITECTURES = ("llama", "qwen2", "qwen2vl", "qwen25vl", "qwen3", "qwen3vl", "g
 `qwen25vl` is what Ollama calls `qwen2vl`. Mistral's models have the architecture `llama`.
 """
 
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 """The version of packages. It changes whenever the same file would be converted to a different package."""
 
 ADAPTER_FILE = "adapter.safetensors"

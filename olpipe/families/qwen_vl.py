@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _START, _PLACEHOLDER, _END = "<|vision_start|>", "<|image_pad|>", "<|vision_end|>"
 
-# What stands between two marks of a message, in a template that takes texts and lists of parts.
+# The content of a message may be a text or a list of parts. What stands before the first message replaces `FIRST`.
 _CHATML = """\
 {%- for message in messages -%}
     {{- FIRST -}}

@@ -153,12 +153,9 @@ class Recipe:
         }
         if self.language != "en" and task.sentences:
             parts["unwritten"] = "left out"  # sentences of a language that the model does not write were empty once
-        if self.image_tokens:
-            parts["image_tokens"] = self.image_tokens
+        parts |= {name: value for name, value in (("image_tokens", self.image_tokens), ("boxes", boxes)) if value}
         if family is not None:
             parts["family"] = [family.name, family.version]
-        if boxes:
-            parts["boxes"] = boxes
         if (backend.name, backend.version) not in UNNAMED_BACKENDS:
             parts["backend"] = [backend.name, backend.version]
         if perceivers:

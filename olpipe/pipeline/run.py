@@ -32,7 +32,7 @@ from olpipe.plugins import Plugins
 from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.build import backend_for
-from olpipe.store.findings import Finding, Findings
+from olpipe.store.findings import Finding, Findings, makers
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class _Plan:
         backend: The backend that runs it.
         task: The task that asks it.
         perceivers: The perceivers whose evidence joins the requests.
-        finding: What `olpipe doctor` found out about the model on this backend; None where it was not examined.
+        finding: What `olpipe doctor` found out about the model on this backend; None where that is not known.
         key: Digest of everything that a record depends on besides the photo.
     """
 
@@ -170,11 +170,11 @@ class _Plan:
         check_image_tokens(bundle, recipe.image_tokens, hint=hint)
         backend = backend_for(bundle, plugins.backends, recipe.backend)
         perceivers = Grounder(bundle, plugins.perceivers, names=recipe.perceivers).perceivers
-        finding = findings.get(bundle.digest)
-        if finding is not None and finding.backend != (backend.name, backend.version):
-            finding = None
         with plugins.backends.blaming(backend.name):
             family = backend.family_of(bundle)
+        finding = findings.get(bundle.digest)
+        if finding is not None and finding.makers != makers(backend, family):
+            finding = None
         boxes = "" if finding is None else finding.change
         key = recipe.key(bundle.digest, backend, task, perceivers, family=family, boxes=boxes)
         return cls(bundle, backend, task, perceivers, finding, key)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from olpipe.image import BoxDialect, BoxOrder, BoxUnit
+from olpipe.interfaces import Backend, Family
 from olpipe.store import digests
 from olpipe.store.writing import new_file, writing
 
@@ -62,13 +63,13 @@ class Finding:
     """What an examination found out about a model.
 
     Attributes:
-        backend: Name and version of the backend that ran the model. With another one, it may answer otherwise.
+        makers: What `makers` returned for the backend that ran the model. With others, it may answer otherwise.
         verdict: What the model sees, in one sentence.
         usual: How well its boxes fit where they are read as its family says them; None where no boxes were asked for.
         best: How well they fit where they are read in the way that suits them best; None with `usual`.
     """
 
-    backend: tuple[str, str]
+    makers: tuple[str, ...]
     verdict: str
     usual: Fit | None = None
     best: Fit | None = None
@@ -100,6 +101,16 @@ class Finding:
         return None if used is None else replace(own, order=used.order, unit=used.unit)
 
 
+def makers(backend: Backend, family: Family | None) -> tuple[str, ...]:
+    """Return the names and versions of what makes a model's answers, besides its own files.
+
+    Args:
+        backend: The backend that runs the model.
+        family: The family of vision models that shows images to it; None where none does.
+    """
+    return (backend.name, backend.version, *(() if family is None else (family.name, family.version)))
+
+
 class Findings:
     """The findings of one store."""
 
@@ -120,9 +131,9 @@ class Findings:
         path = self._path(digest)
         try:
             value = json.loads(path.read_bytes())
-            name, version = value["backend"]
+            made = tuple(map(str, value["makers"]))
             usual, best = (None if value[key] is None else Fit.from_json(value[key]) for key in ("usual", "best"))
-            return Finding((str(name), str(version)), str(value["verdict"]), usual, best)
+            return Finding(made, str(value["verdict"]), usual, best)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

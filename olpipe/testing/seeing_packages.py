@@ -171,6 +171,8 @@ def _model(kind: str, made: _Type, ids: Mapping[str, int], context_length: int) 
         model["image_token_id"] = ids[made.placeholder]
     past = {"past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value"}
     present = {"present_key_names": "present.%d.key", "present_value_names": "present.%d.value"}
+    # Some packages have settings for each part.
+    own = {"session_options": {"log_id": "onnxruntime-genai", "provider_options": []}} if made.patch_size else {}
     return model | {
         "decoder": {
             "filename": "model.onnx",
@@ -183,11 +185,12 @@ def _model(kind: str, made: _Type, ids: Mapping[str, int], context_length: int) 
             "inputs": {name: name for name in names} | past,
             "outputs": {"logits": "logits"} | present,
         },
-        "vision": vision | {"inputs": vision_inputs, "outputs": {"image_features": "image_features"}},
+        "vision": vision | {"inputs": vision_inputs, "outputs": {"image_features": "image_features"}} | own,
         "embedding": {
             "filename": "embedding.onnx",
             "inputs": {"input_ids": "input_ids", "image_features": "image_features"},
             "outputs": {"inputs_embeds": "inputs_embeds"},
+            **own,
         },
     }
 

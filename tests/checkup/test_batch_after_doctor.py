@@ -106,12 +106,12 @@ def test_a_finding_that_changes_boxes_makes_records_anew_and_one_that_does_not_l
     assert seen(record) == near([900, 100, 300, 600])
 
 
-def test_a_finding_about_another_backend_or_another_version_does_not_count(eyes, library, batch):
+def test_a_finding_about_another_backend_or_family_or_version_does_not_count(eyes, library, batch):
     eyes(really=("xyxy", "thousandths"))
     wrong = Fit("yxyx", "pixels", 1.0)
     digest = library.digest(ModelName.parse("eyes"))
-    for backend in (("seeing", "2"), ("other", "1")):
-        library.findings.keep(digest, Finding(backend, "", Fit("xyxy", "thousandths", 0.0), wrong))
+    for makers in (("seeing", "2"), ("other", "1"), ("seeing", "1", "a family", "1")):
+        library.findings.keep(digest, Finding(makers, "", Fit("xyxy", "thousandths", 0.0), wrong))
         record, report, _ = batch()
         assert seen(record) == near([900, 100, 300, 600])
         assert "boxes" not in report["model"]

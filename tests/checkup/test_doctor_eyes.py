@@ -28,7 +28,7 @@ def test_a_model_that_sees_is_told_from_one_that_does_not(eyes, examine):
         kind: pytest.approx(answer["guessing"], abs=1e-3) for kind, answer in blind["answers"].items()
     }
     assert blind["verdict"] == "`eyes:latest` does not see: its answers are no better than guesses."
-    assert (blind["boxes"]["asked_for"], blind["boxes"]["used"]) == (False, None)
+    assert blind["boxes"]["used"] is None
 
 
 def test_a_model_that_sees_colours_only_is_found_to_see_colours_only(eyes, examine):
@@ -48,7 +48,7 @@ def test_the_way_in_which_the_model_says_boxes_is_found_and_kept(eyes, examine, 
     assert ((best["order"], best["unit"]), best["overlap"] > 0.8) == ((order, unit), True)
     assert found["boxes"]["used"] == {"order": order, "unit": unit}
     finding = library.findings.get(found["digest"])
-    assert (finding.backend, finding.verdict) == (("seeing", "1"), found["verdict"])
+    assert (finding.makers, finding.verdict) == (("seeing", "1"), found["verdict"])
     assert (finding.best, finding.usual) == (Fit(**best), Fit(**found["boxes"]["usual"]))
     assert finding.change == ("" if (order, unit) == ("xyxy", "thousandths") else f"{order} {unit}")
 

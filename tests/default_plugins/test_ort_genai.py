@@ -247,8 +247,21 @@ def test_a_package_is_taken_as_it_is(bundle):
         ("{}", "its genai_config.json cannot be used: there is no table `model`"),
         ('{"model":{"type":"bert"}}', "a package of type `bert` has no text decoder"),
         (
+            '{"model":{"type":"lfm2_vl","vision":{},"embedding":{},"decoder":{}}}',
+            "of the packages that see, a type `lfm2_vl` is not run, only `fara`, `gemma3`, `phi3v`, ",
+        ),
+        ('{"model":{"type":["phi3v"],"vision":{}}}', "of the packages that see, a type `['phi3v']` is not run, only "),
+        (
             '{"model":{"type":"phi3v","vision":{},"decoder":{}}}',
-            "a package of type `phi3v` with a part `vision` is not run yet, only text decoders are",
+            "a package of type `phi3v` needs a part `embedding`",
+        ),
+        (
+            '{"model":{"type":"phi3v","vision":"vision.onnx","embedding":{},"decoder":{}}}',
+            "a package of type `phi3v` needs a part `vision`",
+        ),
+        (
+            '{"model":{"type":"qwen2_5_vl","vision":{"pipeline":[]},"embedding":{},"decoder":{}}}',
+            "a package of type `qwen2_5_vl` with a part `vision` in several stages is not run",
         ),
         (
             '{"model":{"type":"whisper","speech":{},"decoder":{}}}',

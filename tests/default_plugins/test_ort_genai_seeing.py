@@ -219,6 +219,17 @@ def test_types_that_are_right_need_no_warning(load, caplog, kind):
     assert caplog.messages == []
 
 
+def test_all_parts_of_a_package_for_another_device_can_be_moved_to_the_cpu(bundles, tmp_path):
+    package = write_seeing_package(tmp_path / "package", "qwen2_5_vl")
+    config = json.loads((package / "genai_config.json").read_text())
+    for part in ("vision", "embedding", "decoder"):
+        config["model"][part]["session_options"]["provider_options"] = [{"cuda": {"enable_cuda_graph": "0"}}]
+    (package / "genai_config.json").write_text(json.dumps(config))
+    loaded = OrtGenaiBackend().load(replace(bundles("qwen2_5_vl"), path=package), LoadOptions(device="cpu"))
+    assert answer(loaded, ask("the dog", photo(56, 56)))[1].finish_reason is not None
+    loaded.close()
+
+
 def test_a_package_whose_graphs_do_not_fit_its_configuration_is_one_clear_line(bundles, tmp_path):
     package = write_seeing_package(tmp_path / "package", "qwen2_5_vl")
     config = json.loads((package / "genai_config.json").read_text())

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from olpipe.decoding.prompt import Prompt, shareable
 from olpipe.default_plugins.ort_genai.runtime import import_runtime, load_model, new_generator
-from olpipe.default_plugins.ort_genai.seeing_runner import NO_PADDING
+from olpipe.default_plugins.ort_genai.seeing_runner import without_padding
 from olpipe.default_plugins.ort_genai.seeing_sequence import NEVER, RewindableSeeingSequence, SeeingSequence
 from olpipe.default_plugins.ort_genai.seeing_types import TYPES, eyes_for
 from olpipe.default_plugins.ort_genai.vision_files import VisionFiles
@@ -45,8 +45,8 @@ class Package:
         files = TextPackage.read(folder, bundle)
         self.kind, self.runtime = kind, import_runtime()
         self.eyes = eyes_for(VisionFiles.read(folder, "tiny"), files.vocabulary(), files.template)
-        changes = {"pad_token_id": NO_PADDING} if self.eyes.placeholder is not None else {}
-        self.model = load_model(self.runtime, folder, bundle, LoadOptions(threads=1), changes=changes)
+        self.model = load_model(self.runtime, folder, bundle, LoadOptions(threads=1), changes=without_padding(files))
+        self.end = files.end_tokens[0]
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.render = ChatRenderer(
             files.vocabulary(),
@@ -144,6 +144,13 @@ def test_an_image_changes_the_logits(package):
     one, other = (package.prompt("the dog", photo(112, 112, seed)) for seed in (1, 2))
     assert one.tokens == other.tokens
     assert not near(package.open().prefill(one, 0), package.open().prefill(other, 0))
+
+
+def test_the_token_that_a_package_names_as_padding_counts_like_any_other(package):
+    prompt = package.prompt("the dog", photo(112, 84)).followed_by((package.end, 40, package.end))
+    sequence = package.open()
+    assert near(sequence.prefill(prompt, 0), package.expected(prompt))
+    assert near(sequence.decode((41, package.end)), package.expected(prompt, (41, package.end)))
 
 
 def test_two_images_of_different_size_have_the_logits_of_their_graphs(package):

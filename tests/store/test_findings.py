@@ -58,9 +58,9 @@ def test_a_store_without_findings_is_not_touched(findings, tmp_path):
         b"{",
         b"[]",
         b"{}",
-        b'{"backend":["a"],"verdict":"","usual":null,"best":null}',
-        b'{"backend":["a","1"],"verdict":"","usual":{"order":"xyxy","unit":"miles","overlap":1},"best":null}',
-        b'{"backend":["a","1"],"verdict":"","usual":{"order":"xyxy","unit":"pixels","overlap":7},"best":null}',
+        b'{"makers":7,"verdict":"","usual":null,"best":null}',
+        b'{"makers":["a","1"],"verdict":"","usual":{"order":"xyxy","unit":"miles","overlap":1},"best":null}',
+        b'{"makers":["a","1"],"verdict":"","usual":{"order":"xyxy","unit":"pixels","overlap":7},"best":null}',
         b"\xff",
     ],
 )

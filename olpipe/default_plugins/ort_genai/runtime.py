@@ -78,15 +78,10 @@ def load_model(
         BackendMissing: The runtime does not compute on the device.
         ModelCorrupt: The package is damaged.
     """
-    overlay = dict(changes or {})
     try:
         config = runtime.Config(str(package))
         use_device(runtime, config, options.device)
-        if options.threads:
-            # A part without settings of its own takes those of the decoder.
-            session = {"session_options": {"intra_op_num_threads": options.threads}}
-            own = [name for name, part in read_model(package).items() if _has_settings(part)]
-            overlay |= dict.fromkeys({_DECODER, *own}, session)
+        overlay = _settings(read_model(package), options) | dict(changes or {})
         if overlay:
             config.overlay(orjson.dumps({"model": overlay}).decode())
         return runtime.Model(config)
@@ -105,6 +100,23 @@ def new_generator(runtime: Any, model: Any, max_length: int) -> Any:
     params = runtime.GeneratorParams(model)
     params.set_search_options(max_length=max_length, do_sample=False)
     return runtime.Generator(model, params)
+
+
+def _settings(model: Mapping[str, Any], options: LoadOptions) -> dict[str, Any]:
+    """Return what the parts of a package shall do in another way than their own settings say.
+
+    A part without settings takes those of the decoder. The CPU is the only device that all parts can be moved to. For
+    another one, parts with settings of their own stay where the package has them.
+
+    Args:
+        model: The table `model` of its configuration.
+        options: How to load it.
+    """
+    threads = {"intra_op_num_threads": options.threads} if options.threads else {}
+    device: dict[str, Any] = {"provider_options": []} if options.device == CPU else {}
+    changed = {name: threads | device for name, part in model.items() if _has_settings(part)}
+    changed[_DECODER] = threads  # its device is changed by `use_device`
+    return {name: {"session_options": settings} for name, settings in changed.items() if settings}
 
 
 def _has_settings(part: Any) -> bool:

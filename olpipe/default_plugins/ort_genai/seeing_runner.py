@@ -21,10 +21,6 @@ from olpipe.families.rendering import ChatRenderer
 from olpipe.generation import GenerateRequest, Timings
 from olpipe.model import LoadOptions, ModelBundle
 
-NO_PADDING = -1
-"""The id of the padding token that the runtime is told. It takes each padding token out of a prompt, and packages often
-name a token that every prompt has."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -47,8 +43,7 @@ class SeeingRunner(LogitsRunner):
         self._tokens = options.image_tokens or self._eyes.tokens
         # 2. The model.
         self._runtime = import_runtime()
-        changes = {"pad_token_id": NO_PADDING} if self._eyes.placeholder is not None else {}
-        self._model: Any = load_model(self._runtime, package, bundle, options, changes=changes)
+        self._model: Any = load_model(self._runtime, package, bundle, options, changes=without_padding(files))
         # 3. The runner. Its renderer tries smaller images where there is no room for large ones.
         self._chat = ChatRenderer(
             vocabulary,
@@ -99,3 +94,12 @@ class SeeingRunner(LogitsRunner):
         """Free the model."""
         super().close()
         self._model = None
+
+
+def without_padding(files: TextPackage) -> dict[str, Any]:
+    """Return the change that keeps the runtime from taking any token for padding.
+
+    It leaves padding out of prompts and out of the count of positions. Packages often name the token at the end of each
+    turn as their padding.
+    """
+    return {"pad_token_id": files.vocab_size}  # an id that no token has

@@ -179,7 +179,7 @@ def _signature(path: Path) -> Mapping[str, onnx.ValueInfoProto]:
     from google.protobuf.message import DecodeError
 
     try:
-        graph = onnx.load(str(path), load_external_data=False).graph
+        graph = onnx.load(str(path), format="protobuf", load_external_data=False).graph
     except DecodeError as error:
         raise ValueError(f"`{path.name}` is not an ONNX file") from error
     return {value.name: value for value in (*graph.input, *graph.output)}

@@ -80,7 +80,8 @@ class Tensors(dict[str, "npt.NDArray[np.float32]"]):
 
         summed = self._random(name, int(np.prod(shape)) * _BYTES).reshape(-1, _BYTES).sum(axis=1, dtype=np.int32)
         centred = (summed - 255 * _BYTES // 2) // _BYTES  # from -128 to 127
-        return centred.clip(-127).astype(np.float32).reshape(shape)
+        codes: npt.NDArray[np.float32] = centred.clip(-127).astype(np.float32).reshape(shape)
+        return codes
 
     def _random(self, name: str, count: int) -> npt.NDArray[np.uint8]:
         """Return random bytes."""
