@@ -21,6 +21,7 @@ CONTROL, NORMAL = 3, 1
 
 QWEN_SPECIAL = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 SMOLVLM_SPECIAL = ("<fake_token_around_image>", "<global-img>", "<image>", "<end_of_utterance>")
+SMOLVLM_NORMAL = ("ĊĊ",)  # llama.cpp puts this token in front of the whole image
 QWEN_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
@@ -80,6 +81,7 @@ SHAPES = {
         {
             "image_size": 512, "patch_size": 16, "embedding_length": 768, "feed_forward_length": 3072,
             "block_count": 12, "attention.head_count": 12, "projection_dim": 960, "projector.scale_factor": 4,
+            "preproc_image_size": 1024,  # the model's own is 2048: 17 tiles a photo, which takes very long
         },
     ),
 }  # fmt: skip
@@ -246,9 +248,9 @@ def _tokenizer(shape: Shape) -> dict[str, Any]:
     """Return a vocabulary of the right size. Most of its tokens are words of fillers that no text contains."""
     words, merges = vocabulary()
     qwen = shape.architecture == "qwen3vl"
-    special = QWEN_SPECIAL if qwen else SMOLVLM_SPECIAL
-    fillers = [f"w{number}" for number in range(shape.vocab_size - len(words) - len(special))]
-    tokens = [*words, *fillers, *special]
+    special, normal = (QWEN_SPECIAL, ()) if qwen else (SMOLVLM_SPECIAL, SMOLVLM_NORMAL)
+    fillers = [f"w{number}" for number in range(shape.vocab_size - len(words) - len(normal) - len(special))]
+    tokens = [*words, *normal, *fillers, *special]
     control = {*SPECIAL_TOKENS, *special}
     return {
         "tokenizer.ggml.model": "gpt2",

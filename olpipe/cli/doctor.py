@@ -117,7 +117,7 @@ def _eyes(app: App, model: str, *, as_json: bool) -> int:
         shown(f"asking `{model}` about pictures") as display,
         app.engine(progress) as engine,
     ):
-        found = examine(bundle, engine, app.plugins, _Follower(display))
+        found = examine(bundle, engine, app.plugins, _Follower(display, building=progress))
     if as_json:
         _write(found.to_json())
     else:
@@ -137,8 +137,9 @@ def _eyes(app: App, model: str, *, as_json: bool) -> int:
 class _Follower:
     """Shows how many questions are answered, and says early how long all of them take."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, *, building: Display) -> None:
         self._display = display
+        self._building = building
         self._started_s: float | None = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -146,6 +147,7 @@ class _Follower:
 
         if self._started_s is None:  # the first question is answered: before it, the model was loaded
             self._started_s = time.monotonic()
+            self._building.close()  # two bars at once would overwrite each other
         if done == ESTIMATE_AFTER:
             left_s = (time.monotonic() - self._started_s) / (done - 1) * (total - done)
             self._display.explain(f"{total - done} more questions will take about {_about(left_s)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ _WORDS = (
 )
 
 
-def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048) -> Path:
+def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048, special: Sequence[str] = ()) -> Path:
     """Write a random llama of two layers with a ChatML template.
 
     It has the tensors, the tokenizer and the chat template of a real model. What it writes is random text.
@@ -39,12 +40,18 @@ def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048) ->
         path: The file; it is replaced.
         seed: Seed of the weights.
         context_length: Most tokens that it claims to read.
+        special: Further special tokens, such as one that stands for images.
 
     Returns:
         `path`.
     """
     tokens, merges = vocabulary()
-    write_gguf(path, tiny_metadata(tokens, merges, context_length), tiny_tensors(len(tokens), seed))
+    tokens += special
+    metadata = tiny_metadata(tokens, merges, context_length)
+    metadata["tokenizer.ggml.token_type"] = [
+        _CONTROL_TOKEN if token in (*SPECIAL_TOKENS, *special) else _NORMAL_TOKEN for token in tokens
+    ]
+    write_gguf(path, metadata, tiny_tensors(len(tokens), seed))
     return path
 
 

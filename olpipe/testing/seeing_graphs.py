@@ -21,6 +21,7 @@ _ROTARY_BASE = 10000.0
 _POSITIONS = 8192
 _EPSILON = 1e-6
 _PHI_SIDE, _GEMMA_SIDE = 336, 896
+_MISTRAL_CELL = 28  # pixels
 _PHI_CELLS, _GEMMA_CELLS = 12, 16  # cells of a tile, side by side
 
 
@@ -41,7 +42,7 @@ def write_graphs(folder: Path, kind: str, *, vocab_size: int, placeholder: int |
     random = np.random.default_rng(seed)
     axes = kind in ("qwen2_5_vl", "fara", "qwen3_vl")
     patch_values = 3 * 2 * (16 if kind == "qwen3_vl" else 14) ** 2
-    visions = {"phi3v": _phi_vision, "gemma3": _gemma_vision}
+    visions = {"phi3v": _phi_vision, "gemma3": _gemma_vision, "mistral3": _mistral_vision}
 
     def vision(graph: Graph) -> onnx.GraphProto:
         if kind in visions:
@@ -182,6 +183,24 @@ def _gemma_vision(graph: Graph, random: np.random.Generator) -> onnx.GraphProto:
         "vision",
         [value("pixel_values", TensorProto.FLOAT, ["num_images", 3, _GEMMA_SIDE, _GEMMA_SIDE])],
         [value("image_features", TensorProto.FLOAT, ["num_images", _GEMMA_CELLS**2, WIDTH])],
+        graph.weights.initializers,
+    )
+
+
+def _mistral_vision(graph: Graph, random: np.random.Generator) -> onnx.GraphProto:
+    """Write an encoder that averages cells of 28 pixels a side; it looks at one image."""
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    value, node = helper.make_tensor_value_info, graph.node
+    by_cell = graph.constant("by.cell", np.array([-1, 3]))
+    cells = node("Reshape", [_cells(graph, "pixel_values", _MISTRAL_CELL), by_cell], ["cells"])
+    node("MatMul", [cells, graph.weights.add("matrix", _matrix(random, 3, WIDTH))], ["image_features"])
+    return helper.make_graph(
+        graph.nodes,
+        "vision",
+        [value("pixel_values", TensorProto.FLOAT, [1, 3, "height", "width"])],
+        [value("image_features", TensorProto.FLOAT, ["num_tokens", WIDTH])],
         graph.weights.initializers,
     )
 

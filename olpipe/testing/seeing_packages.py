@@ -95,6 +95,16 @@ _TYPES = {
         },
     ),
 }
+_TYPES["mistral3"] = _Type(
+    ("[IMG]", "[IMG_BREAK]", "[IMG_END]"),
+    "[IMG]",
+    _CHATML.replace("IMAGE", "[IMG]"),
+    steps={
+        "Resize": {"width": 1540, "height": 1540, "smart_resize": 1, "min_pixels": 784, "max_pixels": 50_176},
+        "Normalize": {"mean": _CLIP_MEAN, "std": _CLIP_STD},
+        "PixtralImageSizes": {},
+    },
+)
 _TYPES["fara"] = _TYPES["qwen2_5_vl"]
 
 TYPES = tuple(_TYPES)
@@ -167,8 +177,10 @@ def _model(kind: str, made: _Type, ids: Mapping[str, int], context_length: int) 
         model |= {"vision_start_token_id": ids["<|vision_start|>"]}
     if kind == "phi3v":
         vision_inputs["image_sizes"] = "image_sizes"
-    if kind == "gemma3":
+    if kind in ("gemma3", "mistral3"):
         model["image_token_id"] = ids[made.placeholder]
+    if kind == "mistral3":
+        vision |= {"patch_size": 14, "spatial_merge_size": 2}
     past = {"past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value"}
     present = {"present_key_names": "present.%d.key", "present_value_names": "present.%d.value"}
     # Some packages have settings for each part.

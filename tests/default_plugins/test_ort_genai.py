@@ -248,7 +248,7 @@ def test_a_package_is_taken_as_it_is(bundle):
         ('{"model":{"type":"bert"}}', "a package of type `bert` has no text decoder"),
         (
             '{"model":{"type":"lfm2_vl","vision":{},"embedding":{},"decoder":{}}}',
-            "of the packages that see, a type `lfm2_vl` is not run, only `fara`, `gemma3`, `phi3v`, ",
+            "of the packages that see, a type `lfm2_vl` is not run, only `fara`, `gemma3`, `mistral3`, ",
         ),
         ('{"model":{"type":["phi3v"],"vision":{}}}', "of the packages that see, a type `['phi3v']` is not run, only "),
         (

@@ -175,6 +175,30 @@ def test_a_graph_of_phi_with_a_fixed_number_of_tiles_gets_so_many(write):
     assert not joined[:, 2:].any()
 
 
+def test_an_image_of_mistral_is_rows_of_placeholders_with_marks(write):
+    folder = write("mistral3")
+    eyes = eyes_of(folder)
+    ids = {one["content"]: one["id"] for one in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]}
+    span = eyes.span(DecodedImage(noise(84, 56), width=84, height=56), 64)
+    row = [ids["[IMG]"]] * 3
+    assert list(span.tokens) == [*row, ids["[IMG_BREAK]"], *row, ids["[IMG_END]"]]
+    assert span.rows == (1, 2, 3, 0, 4, 5, 6, 0)
+    assert (span.shown.width, span.shown.height, span.shown.tokens) == (84, 56, 8)
+
+
+def test_images_of_mistral_are_filled_up_to_the_largest(write):
+    eyes = eyes_of(write("mistral3"))
+    images = [eyes.tensors(noise(*size), eyes.fit(*size, 64)) for size in ((84, 56), (28, 112))]
+    joined = eyes.joined(images)
+    assert joined["image_sizes"].tolist() == [[56, 84], [112, 28]]
+    wide, tall = joined["pixel_values"]
+    assert wide.shape == tall.shape == (3, 112, 84)
+    expected = (noise(84, 56) / 255 - CLIP_MEAN) / CLIP_STD
+    assert np.allclose(wide[:, :56].transpose(1, 2, 0), expected, atol=1e-6)
+    assert not wide[:, 56:].any()
+    assert not tall[:, :, 28:].any()
+
+
 def test_images_of_gemma_are_squares(write):
     pixels = noise(300, 200)
     tensors, fitted = seen(write("gemma3"), pixels)

@@ -202,10 +202,11 @@ def test_phi_goes_no_further_than_the_runtime_is_right(bundles, tmp_path):
         ("qwen3_vl", "leaves out the features for the first layers of the text model (deepstack)"),
     ],
 )
-def test_types_that_the_runtime_computes_wrongly_are_told_once(load, caplog, kind, told):
+def test_types_that_the_runtime_computes_wrongly_are_told_once(bundles, caplog, kind, told):
+    backend = OrtGenaiBackend()
     with caplog.at_level(logging.WARNING, logger="olpipe"):
-        runner = load(kind)
-        answer(runner, ask("the dog", photo(60, 60)))
+        for _ in range(2):
+            backend.build(bundles(kind), lambda _: None)
     (message,) = caplog.messages
     assert message == (
         f"`tiny:latest` sees worse here than it should: ONNX Runtime GenAI {told}. Use a GGUF file of the model instead"
@@ -213,9 +214,9 @@ def test_types_that_the_runtime_computes_wrongly_are_told_once(load, caplog, kin
 
 
 @pytest.mark.parametrize("kind", ["fara", "phi3v", "qwen2_5_vl"])
-def test_types_that_are_right_need_no_warning(load, caplog, kind):
+def test_types_that_are_right_need_no_warning(bundles, caplog, kind):
     with caplog.at_level(logging.WARNING, logger="olpipe"):
-        load(kind)
+        OrtGenaiBackend().build(bundles(kind), lambda _: None)
     assert caplog.messages == []
 
 

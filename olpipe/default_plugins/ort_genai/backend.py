@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from olpipe.default_plugins.ort_genai.seeing_types import refusal
+import logging
+
+from olpipe.default_plugins.ort_genai.seeing_types import refusal, shortcoming
 from olpipe.default_plugins.packages import read_model
-from olpipe.interfaces import Backend, Runner
+from olpipe.interfaces import Backend, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
 from olpipe.store.package_checks import CONFIG_NAME
+
+logger = logging.getLogger(__name__)
 
 _VISION = "vision"
 
@@ -19,6 +23,9 @@ class OrtGenaiBackend(Backend):
 
     name = "ort-genai"
     version = "1"
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()  # the digests of models whose shortcoming was told
 
     def refuses(self, bundle: ModelBundle) -> str | None:
         """Say why this backend cannot run a model, by the configuration of its package."""
@@ -37,6 +44,15 @@ class OrtGenaiBackend(Backend):
         if "decoder" not in model:
             return f"a package of type `{kind}` has no text decoder"
         return None
+
+    def build(self, bundle: ModelBundle, progress: ProgressCallback) -> None:
+        """Make nothing: a package is run as it is. But say once for each model what the runtime computes wrongly."""
+        if not _sees(bundle) or bundle.digest in self._told:
+            return
+        self._told.add(bundle.digest)
+        if reason := shortcoming(str(read_model(bundle.path).get("type"))):
+            message = "`%s` sees worse here than it should: %s. Use a GGUF file of the model instead"
+            logger.warning(message, bundle.name, reason)
 
     def load(self, bundle: ModelBundle, options: LoadOptions) -> Runner:
         """Load a package in this process."""

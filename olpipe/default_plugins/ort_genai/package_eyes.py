@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -78,7 +79,7 @@ class PackageEyes(ABC):
 
     @abstractmethod
     def layout(self, fitted: Fitted) -> Layout:
-        """Return what stands for an image in a prompt. Its body is one number of placeholders."""
+        """Return what stands for an image in a prompt."""
 
     @abstractmethod
     def tensors(self, pixels: npt.NDArray[np.uint8], fitted: Fitted) -> Tensors:
@@ -112,14 +113,24 @@ class PackageEyes(ABC):
         height, width = image.pixels.shape[:2]
         fitted = self.fit(width, height, tokens)
         layout = self.layout(fitted)
+        # 1. Placeholders, each with the number of its row of features. Marks between them have the number 0.
+        ids: list[int] = []
+        rows: list[int] = []
+        numbers = itertools.count(1)
+        for part in layout.body:
+            marks = self._vocabulary.encode(part) if isinstance(part, str) else None
+            ids += [self.placeholder or 0] * int(part) if marks is None else marks
+            rows += itertools.islice(numbers, int(part)) if marks is None else [0] * len(marks)
+        # 2. The whole.
         return ImageSpan(
-            (self.placeholder or 0,) * fitted.tokens,
+            tuple(ids),
             0,
-            fitted.tokens,
+            len(ids),
             hashlib.sha256(f"{image.digest()} {fitted}".encode()).hexdigest(),
             before=layout.before,
             after=layout.after,
-            shown=self.shown(fitted),
+            rows=tuple(rows),
+            shown=replace(self.shown(fitted), tokens=len(ids)),
             view=View(image, fitted),
         )
 
@@ -131,7 +142,7 @@ class PackageEyes(ABC):
         """
         if self.placeholder is None:
             return
-        if prompt.tokens.count(self.placeholder) != sum(image.length for image in prompt.images):
+        if prompt.tokens.count(self.placeholder) != sum(map(_features_of, prompt.images)):
             text = self._vocabulary.bytes_of((self.placeholder,), visible=(self.placeholder,)).decode(errors="replace")
             hint = "leave it out, and send the image with the request"
             raise UsageError(f"the prompt has `{text}` where there is no image", hint=hint)
@@ -151,7 +162,7 @@ class PackageEyes(ABC):
                 ids[image.start : image.end] = -number
         # 2. How many rows of features there are. Where the encoder gives a matrix for each image, the runtime wants the
         #    rows of one. Then it also needs an image if there is none, and does not look at it.
-        counts, matrices = [image.length for image in prompt.images], len(self._files.features.shape) == 3
+        counts, matrices = [_features_of(image) for image in prompt.images], len(self._files.features.shape) == 3
         counts = (counts[:1] if matrices else counts) or [0]
         inputs: dict[str, npt.NDArray[np.generic]] = {IDS: ids[None], TOKEN_COUNTS: np.array(counts, np.int64)}
         if not prompt.images:
@@ -167,6 +178,11 @@ class PackageEyes(ABC):
         return {
             name: values.astype(self._files.pixels.dtype) if name == PIXELS else values for name, values in made.items()
         }
+
+
+def _features_of(image: PlacedImage) -> int:
+    """Return how many rows of features an image has."""
+    return sum(row > 0 for row in image.rows)
 
 
 class FamilyEyes(PackageEyes):

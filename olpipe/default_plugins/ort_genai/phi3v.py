@@ -16,7 +16,7 @@ import numpy as np
 
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.ort_genai.package_eyes import PackageEyes, Tensors
-from olpipe.default_plugins.ort_genai.vision_files import PIXELS, VisionFiles
+from olpipe.default_plugins.ort_genai.vision_files import PIXELS, SIZES, VisionFiles
 from olpipe.errors import ModelCorrupt
 from olpipe.families.chat_template import TemplateFiles
 from olpipe.image import ShownImage
@@ -25,9 +25,6 @@ from olpipe.interfaces.vision import Fitted, Layout
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-SIZES = "image_sizes"
-"""What the runtime calls the sizes of the images, in pixels."""
 
 SIDE = 336
 """The side of a tile, in pixels."""

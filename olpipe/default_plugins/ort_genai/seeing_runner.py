@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +13,12 @@ from olpipe.decoding.prompt import Prompt
 from olpipe.default_plugins.onnx.eyes import budgets
 from olpipe.default_plugins.ort_genai.runtime import import_runtime, load_model, new_generator
 from olpipe.default_plugins.ort_genai.seeing_sequence import RewindableSeeingSequence, SeeingSequence
-from olpipe.default_plugins.ort_genai.seeing_types import eyes_for, shortcoming
+from olpipe.default_plugins.ort_genai.seeing_types import eyes_for
 from olpipe.default_plugins.ort_genai.vision_files import VisionFiles
 from olpipe.default_plugins.packages import TextPackage
 from olpipe.families.rendering import ChatRenderer
 from olpipe.generation import GenerateRequest, Timings
 from olpipe.model import LoadOptions, ModelBundle
-
-logger = logging.getLogger(__name__)
 
 
 class SeeingRunner(LogitsRunner):
@@ -63,9 +60,6 @@ class SeeingRunner(LogitsRunner):
             images_first=True,
         )
         self.info = replace(self.info, boxes=self._eyes.boxes)
-        if reason := shortcoming(vision.type):
-            message = "`%s` sees worse here than it should: %s. Use a GGUF file of the model instead"
-            logger.warning(message, bundle.name, reason)
 
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
         """Render the prompt, compile the grammar, and resize the images."""

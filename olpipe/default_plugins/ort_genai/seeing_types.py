@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _SHORTCOMINGS = {
     "qwen3_vl": "ONNX Runtime GenAI leaves out the features for the first layers of the text model (deepstack)",
 }
 
-TYPES = ("fara", "gemma3", "phi3v", "qwen2_5_vl", "qwen3_vl")
+TYPES = ("fara", "gemma3", "mistral3", "phi3v", "qwen2_5_vl", "qwen3_vl")
 """The types that can be run."""
 
 
@@ -58,13 +59,14 @@ def eyes_for(files: VisionFiles, vocabulary: Vocabulary, template: TemplateFiles
         ModelCorrupt: The files contradict each other, or the type of the package.
     """
     from olpipe.default_plugins.ort_genai.gemma3 import Gemma3Eyes
+    from olpipe.default_plugins.ort_genai.mistral3 import Mistral3Eyes
     from olpipe.default_plugins.ort_genai.phi3v import Phi3VEyes
     from olpipe.default_plugins.ort_genai.qwen_vl import QWEN_3, QwenEyes
 
-    if files.type == "qwen3_vl":
-        return QwenEyes(files, vocabulary, template, usual=QWEN_3)
-    if files.type == "gemma3":
-        return Gemma3Eyes(files, vocabulary, template)
-    if files.type == "phi3v":
-        return Phi3VEyes(files, vocabulary, template)
-    return QwenEyes(files, vocabulary, template)
+    kinds: Mapping[str, Callable[[VisionFiles, Vocabulary, TemplateFiles], PackageEyes]] = {
+        "gemma3": Gemma3Eyes,
+        "mistral3": Mistral3Eyes,
+        "phi3v": Phi3VEyes,
+        "qwen3_vl": partial(QwenEyes, usual=QWEN_3),
+    }
+    return kinds.get(files.type, QwenEyes)(files, vocabulary, template)

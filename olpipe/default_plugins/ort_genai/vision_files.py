@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PIXELS = "pixel_values"
 """What the runtime calls the pixels of images, whatever the graph calls them."""
 
+SIZES = "image_sizes"
+"""What the runtime calls the heights and widths of images, in pixels."""
+
 FEATURES = "image_features"
 """What the runtime calls the features that a vision encoder makes."""
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 import pytest
 
 _MODULES = (
-    *("answers", "asking", "conversations", "executors", "guided", "loaders", "loading", "perceivers", "plugin"),
-    *("sequences", "side_by_side", "sinks", "sources", "tasks", "vectors"),
+    *("answers", "asking", "conversations", "encoders", "executors", "families", "guided", "loaders", "loading"),
+    *("perceivers", "plugin", "sequences", "side_by_side", "sinks", "sources", "tasks", "vectors"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
 from olpipe.testing.contracts.backends import BackendContract  # noqa: E402
 from olpipe.testing.contracts.executors import ExecutorContract  # noqa: E402
+from olpipe.testing.contracts.families import FamilyContract  # noqa: E402
 from olpipe.testing.contracts.loaders import ImageLoaderContract  # noqa: E402
 from olpipe.testing.contracts.perceivers import PerceiverContract  # noqa: E402
 from olpipe.testing.contracts.plugin import PluginContract  # noqa: E402
@@ -34,6 +35,7 @@ from olpipe.testing.contracts.tasks import TaskContract  # noqa: E402
 __all__ = [
     "BackendContract",
     "ExecutorContract",
+    "FamilyContract",
     "ImageLoaderContract",
     "ModelSequenceContract",
     "ModelSourceContract",

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from olpipe.convert.architectures import FAMILY_VERSION, VISION_CONFIG, VISION_ENCODER
+from olpipe.convert.architectures import FAMILY_VERSION, VISION_CONFIG
 from olpipe.errors import ModelError
 from olpipe.families.packaged import PackagedVision
 from olpipe.image import BoxDialect
-from olpipe.interfaces import Family, Fitted, VisionConfig, VisionTensors
+from olpipe.interfaces import Family, Fitted, VisionConfig
 from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.testing.contracts.asking import Cancelled
+from olpipe.testing.contracts.encoders import Encoder, Tensors, look, opened, session_of, write, written
 from olpipe.testing.images import decoded
 from olpipe.testing.vision.photos import smooth_photo
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from olpipe.convert.vision_file import VisionFile
 
 SIZES = (
@@ -43,19 +40,6 @@ LARGEST_ERROR = 0.2
 """How far the features with eight bits may be from those with float32, as a part of their size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """A vision encoder that was read and written.
-
-    Attributes:
-        config: Its sizes.
-        session: A session of its graph.
-    """
-
-    config: VisionConfig
-    session: Any
-
-
 class FamilyContract:
     """Every `Family`. Give it the fixtures `family` and `projector`."""
 
@@ -72,7 +56,7 @@ class FamilyContract:
     @pytest.fixture
     def file(self, projector: Path) -> VisionFile:
         """Return the vision encoder in the file."""
-        return _opened(projector)
+        return opened(projector)
 
     @pytest.fixture
     def config(self, family: Family, file: VisionFile) -> VisionConfig:
@@ -82,7 +66,7 @@ class FamilyContract:
     @pytest.fixture
     def encoder(self, family: Family, file: VisionFile, config: VisionConfig, tmp_path: Path) -> Encoder:
         """Return the encoder with float32 weights."""
-        return _written(family, file, config, tmp_path / "float32", eight_bits=False)
+        return written(family, file, config, tmp_path / "float32", eight_bits=False)
 
     # --- what it is -------------------------------------------------------------------------------
 
@@ -125,7 +109,7 @@ class FamilyContract:
 
     def test_it_reads_sizes_without_weights(self, family: Family, file: VisionFile) -> None:
         """Names and shapes are enough. Files are read whenever somebody asks whether they can be run."""
-        tensors = _Tensors(file)
+        tensors = Tensors(file)
         config = family.read(file.metadata, tensors)
         assert tensors.read == set()
         assert isinstance(config, family.config_class)
@@ -142,23 +126,23 @@ class FamilyContract:
 
     def test_a_file_without_a_tensor_is_refused(self, family: Family, file: VisionFile, tmp_path: Path) -> None:
         """`read` refuses a file that lacks a tensor which `write` needs, with `ModelCorrupt` or `ModelUnsupported`."""
-        tensors = _Tensors(file)
-        _write(family, tensors, family.read(file.metadata, file), tmp_path / "all", eight_bits=False)
+        tensors = Tensors(file)
+        write(family, tensors, family.read(file.metadata, file), tmp_path / "all", eight_bits=False)
         assert tensors.read, "`write` reads weights"
         for name in sorted(tensors.read):
             with pytest.raises(ModelError):
-                family.read(file.metadata, _Tensors(file, without=name))
+                family.read(file.metadata, Tensors(file, without=name))
 
     def test_a_file_with_another_tensor_is_refused(self, family: Family, file: VisionFile) -> None:
         """A tensor that nobody knows means that the encoder computes something that nobody knows."""
         with pytest.raises(ModelError):
-            family.read(file.metadata, _Tensors(file, added="v.of_nobody.weight"))
+            family.read(file.metadata, Tensors(file, added="v.of_nobody.weight"))
 
     def test_a_tensor_of_another_shape_is_refused(self, family: Family, file: VisionFile) -> None:
         """Files may be damaged."""
         for name in sorted(file.names()):
             with pytest.raises(ModelError):
-                family.read(file.metadata, _Tensors(file, deeper=name))
+                family.read(file.metadata, Tensors(file, deeper=name))
 
     def test_strange_metadata_is_an_error_of_ours(self, family: Family, file: VisionFile) -> None:
         """Values may be missing, and may be anything. `read` raises `ModelCorrupt` or `ModelUnsupported`, or copes."""
@@ -224,9 +208,9 @@ class FamilyContract:
         wide = encoder.config.output_width
         for size in PHOTOS:
             for budget in (1, family.usual_tokens):
-                fitted, outputs = _look(family, encoder, smooth_photo(*size), budget)
+                fitted, outputs = look(family, encoder, smooth_photo(*size), budget)
                 features = outputs.pop("features")
-                assert (features.shape, features.dtype) == ((fitted.tokens, wide), np.float32)
+                assert (features.shape, features.dtype.name) == ((fitted.tokens, wide), "float32")
                 assert np.isfinite(features).all()
                 if layers := len(encoder.config.deepstack_layers):
                     assert outputs.pop("deepstack").shape == (layers, fitted.tokens, wide)
@@ -237,9 +221,9 @@ class FamilyContract:
         import numpy as np
 
         first, other = smooth_photo(90, 60), smooth_photo(60, 90, seed=1)
-        _, expected = _look(family, encoder, first, family.usual_tokens)
-        _look(family, encoder, other, family.usual_tokens)
-        _, again = _look(family, encoder, first.copy(), family.usual_tokens)
+        _, expected = look(family, encoder, first, family.usual_tokens)
+        look(family, encoder, other, family.usual_tokens)
+        _, again = look(family, encoder, first.copy(), family.usual_tokens)
         assert all(np.array_equal(again[name], values) for name, values in expected.items())
 
     def test_another_image_gives_other_features(self, family: Family, encoder: Encoder) -> None:
@@ -247,22 +231,20 @@ class FamilyContract:
         import numpy as np
 
         photo = smooth_photo(90, 60)
-        _, seen = _look(family, encoder, photo, family.usual_tokens)
+        _, seen = look(family, encoder, photo, family.usual_tokens)
         for other in (smooth_photo(90, 60, seed=1), photo[..., ::-1], photo[::-1], photo[:, ::-1]):
-            _, features = _look(family, encoder, np.ascontiguousarray(other), family.usual_tokens)
+            _, features = look(family, encoder, np.ascontiguousarray(other), family.usual_tokens)
             assert not np.allclose(features["features"], seen["features"], atol=1e-4)
 
     def test_it_leaves_the_pixels_alone(self, family: Family, config: VisionConfig) -> None:
         """Others use them, too. They may be read-only, and one row need not lie behind the other in memory."""
         import numpy as np
 
-        pixels = np.ascontiguousarray(smooth_photo(180, 60))[:, ::2]
+        pixels = smooth_photo(180, 60)[:, ::2]
         before = pixels.copy()
         pixels.flags.writeable = False
         fitted = family.fit(config, 90, 60, family.usual_tokens)
         found = family.inputs(config, pixels, fitted)
-        pixels.flags.writeable = True
-        assert np.array_equal(pixels, before)
         plain = family.inputs(config, before, fitted)
         assert all(np.array_equal(found[name], plain[name]) for name in plain)
 
@@ -282,11 +264,11 @@ class FamilyContract:
         self, family: Family, file: VisionFile, config: VisionConfig, tmp_path: Path
     ) -> None:
         """`write` makes the graph and one file of weights beside it. A package gets its place when it is complete."""
-        path = _write(family, file, config, tmp_path / "unfinished", eight_bits=False)
+        path = write(family, file, config, tmp_path / "unfinished", eight_bits=False)
         assert {one.name for one in path.parent.iterdir()} <= {path.name, f"{path.name}.data"}
         moved = path.parent.rename(tmp_path / "finished")
-        encoder = Encoder(config, _session(moved / path.name))
-        assert "features" in _look(family, encoder, smooth_photo(90, 60), family.usual_tokens)[1]
+        encoder = Encoder(config, session_of(moved / path.name))
+        assert "features" in look(family, encoder, smooth_photo(90, 60), family.usual_tokens)[1]
 
     def test_eight_bits_stay_near_float32(
         self, family: Family, file: VisionFile, config: VisionConfig, encoder: Encoder, tmp_path: Path
@@ -294,9 +276,9 @@ class FamilyContract:
         """The features are nearly the same, and the graph takes the same inputs."""
         import numpy as np
 
-        small = _written(family, file, config, tmp_path / "eight-bits", eight_bits=True)
-        _, exact = _look(family, encoder, smooth_photo(90, 60), family.usual_tokens)
-        _, rounded = _look(family, small, smooth_photo(90, 60), family.usual_tokens)
+        small = written(family, file, config, tmp_path / "eight-bits", eight_bits=True)
+        _, exact = look(family, encoder, smooth_photo(90, 60), family.usual_tokens)
+        _, rounded = look(family, small, smooth_photo(90, 60), family.usual_tokens)
         error = rounded["features"] - exact["features"]
         assert np.sqrt((error**2).mean() / (exact["features"] ** 2).mean()) < LARGEST_ERROR
 
@@ -305,7 +287,7 @@ class FamilyContract:
     ) -> None:
         """It calls `done` after tensors, and never more often than there are tensors."""
         calls: list[None] = []
-        _write(family, file, config, tmp_path / "counted", eight_bits=True, done=lambda: calls.append(None))
+        write(family, file, config, tmp_path / "counted", eight_bits=True, done=lambda: calls.append(None))
         assert 0 < len(calls) <= len(file.names())
 
     def test_a_conversion_can_be_cancelled(
@@ -317,92 +299,4 @@ class FamilyContract:
             raise Cancelled
 
         with pytest.raises(Cancelled):
-            _write(family, file, config, tmp_path / "cancelled", eight_bits=False, done=cancel)
-
-
-class _Tensors:
-    """The tensors of a file, but for one of them. It notes whose values are read."""
-
-    def __init__(self, tensors: VisionTensors, *, without: str = "", added: str = "", deeper: str = "") -> None:
-        """Take the tensors of a file.
-
-        Args:
-            tensors: The tensors.
-            without: The name of one that is missing.
-            added: The name of one that comes on top.
-            deeper: The name of one that has one dimension more.
-        """
-        self._tensors = tensors
-        self._names = (set(tensors.names()) | {added}) - {without, ""}
-        self._added, self._deeper = added, deeper
-        self.read: set[str] = set()
-
-    def names(self) -> Collection[str]:
-        return self._names
-
-    def has(self, name: str) -> bool:
-        return name in self._names
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        if name not in self._names:
-            raise KeyError(name)
-        if name == self._added:
-            return (3,)
-        shape = self._tensors.shape(name)
-        return (*shape, 2) if name == self._deeper else shape
-
-    def rows(self, name: str, order: npt.NDArray[np.intp] | None = None) -> Iterator[npt.NDArray[np.float32]]:
-        self.read.add(name)
-        return self._tensors.rows(name, order)
-
-    def vector(self, name: str) -> npt.NDArray[np.float32]:
-        self.read.add(name)
-        return self._tensors.vector(name)
-
-    def array(self, name: str) -> npt.NDArray[np.float32]:
-        self.read.add(name)
-        return self._tensors.array(name)
-
-
-def _opened(projector: Path) -> VisionFile:
-    from olpipe.convert.gguf import open_gguf
-    from olpipe.convert.vision_file import open_vision
-
-    return open_vision(open_gguf(projector))
-
-
-def _write(
-    family: Family,
-    tensors: VisionTensors,
-    config: VisionConfig,
-    folder: Path,
-    *,
-    eight_bits: bool,
-    done: Callable[[], None] = lambda: None,
-) -> Path:
-    """Write an encoder into a new folder; returns the path of its graph."""
-    folder.mkdir()
-    path = folder / VISION_ENCODER
-    family.write(tensors, config, path, eight_bits=eight_bits, done=done)
-    return path
-
-
-def _written(family: Family, file: VisionFile, config: VisionConfig, folder: Path, *, eight_bits: bool) -> Encoder:
-    return Encoder(config, _session(_write(family, file, config, folder, eight_bits=eight_bits)))
-
-
-def _session(path: Path) -> Any:
-    from olpipe.sessions import open_session
-
-    return open_session(path, threads=1)
-
-
-def _look(
-    family: Family, encoder: Encoder, pixels: npt.NDArray[np.uint8], budget: int
-) -> tuple[Fitted, dict[str, npt.NDArray[np.generic]]]:
-    """Return the size in which an image is shown, and the outputs of the graph for it."""
-    height, width = pixels.shape[:2]
-    fitted = family.fit(encoder.config, width, height, budget)
-    inputs: Mapping[str, npt.NDArray[np.generic]] = family.inputs(encoder.config, pixels, fitted)
-    names = [one.name for one in encoder.session.get_outputs()]
-    return fitted, dict(zip(names, encoder.session.run(None, dict(inputs)), strict=True))
+            write(family, file, config, tmp_path / "cancelled", eight_bits=False, done=cancel)

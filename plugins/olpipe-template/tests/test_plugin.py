@@ -15,6 +15,7 @@ from olpipe.testing.images import photo
 
 EVERYTHING = {
     "backends": ("counts",),
+    "families": ("Means",),
     "model_sources": ("counts",),
     "perceivers": ("colours",),
     "sinks": ("csv",),

@@ -1,4 +1,4 @@
-"""An example plugin: a perceiver of colours, a sink that writes CSV files, and a small backend with its source.
+"""An example plugin: a perceiver, a sink that writes CSV files, a small backend with its source, and a family.
 
 This module is imported by every command, so it imports nothing heavy: what it brings does that where the work begins.
 """
@@ -8,17 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from olpipe.hookspecs import hookimpl
-from olpipe.interfaces import Backend, ModelSource, Perceiver, SinkFactory
+from olpipe.interfaces import Backend, Family, ModelSource, Perceiver, SinkFactory
 from olpipe_template.colours import Colours
 from olpipe_template.counts_backend import CountsBackend
 from olpipe_template.counts_source import CountsSource
 from olpipe_template.csv_sink import CsvSinkFactory
+from olpipe_template.means_family import MeansFamily
 
 
 @hookimpl
 def register_backends() -> Iterable[Backend]:
     """Bring the backend `counts`."""
     return (CountsBackend(),)
+
+
+@hookimpl
+def register_families() -> Iterable[Family]:
+    """Bring the family `Means`."""
+    return (MeansFamily(),)
 
 
 @hookimpl
