@@ -23,13 +23,16 @@ from olpipe import (
     record,
     row_file,
 )
+from olpipe import registry as registry_module
 from olpipe import settings as settings_module
+from olpipe.convert import graph, vision_metadata, vision_tensors, weights
+from olpipe.convert.towers import encoder
 from olpipe.decoding import decoder, logits_runner, model_sequence, preparing, prompt, reading, vocabulary
 from olpipe.families import chat_template, rendering
-from olpipe.imaging import decode
-from olpipe.interfaces import batch, models, photos, progress
+from olpipe.imaging import decode, fitting
+from olpipe.interfaces import batch, models, photos, progress, vision
 from olpipe.store import library, packages
-from olpipe.testing import commands, contracts, documents, fixtures, images, install
+from olpipe.testing import commands, contracts, documents, fixtures, gguf, images, install
 from olpipe.testing import models as test_models
 from olpipe.testing.contracts import sinks
 
@@ -44,7 +47,10 @@ USED: tuple[tuple[ModuleType, str], ...] = (
     *((packages, "name_from"), (decode, "load"), (library, "Library"), (library, "Library.get")),
     *((plugins, "Plugins"), (plugins, "Plugins.load"), (plugins, "Plugins.registries")),
     *((settings_module, "Settings"), (settings_module, "Settings.read"), (entry_points, "names")),
-    (row_file, "RowFile"),
+    *((row_file, "RowFile"), (registry_module, "Registry"), (registry_module, "Registry.get")),
+    *((registry_module, "Registry.blaming"), (vision_metadata, "VisionMetadata"), (vision_tensors, "check_tensors")),
+    *((vision_tensors, "layer_shapes"), (fitting, "Resampling"), (fitting, "resized"), (graph, "write_graph")),
+    *((encoder, "Encoder"), (encoder, "Encoder.multiply"), (encoder, "Encoder.finished"), (weights, "WeightFile")),
 )
 """What the example uses besides: functions, classes, and methods."""
 
@@ -57,7 +63,7 @@ SPELLINGS = {
 }
 """What a test's name cannot spell."""
 
-KIT = (images, documents, test_models, fixtures, install, commands, sinks)
+KIT = (images, documents, test_models, gguf, fixtures, install, commands, sinks)
 INTRODUCTION = """
 This page is made from the code. [Writing a plugin](plugins.md) shows how to use what stands here, and
 [writing a backend](write-a-backend.md) leads from nothing to a backend.
@@ -128,7 +134,7 @@ def hooks() -> Iterator[str]:
 
 def _interfaces() -> Iterator[type]:
     """Yield the interfaces in the order of the life of a run: models, photos, batch."""
-    for module in (models, photos, batch):
+    for module in (models, vision, photos, batch):
         for name, found in vars(module).items():
             if inspect.isclass(found) and found.__module__ == module.__name__ and name in interfaces.__all__:
                 yield found

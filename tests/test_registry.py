@@ -158,6 +158,29 @@ def test_a_thing_without_a_text_that_its_interface_declares_is_refused(texts, pr
     assert registry.names() == ("one",)
 
 
+class Noted(Shape):
+    note: str = ""
+
+
+def test_a_text_that_may_be_empty_by_its_interface_may_be_empty():
+    registry = Registry("shape", Noted)
+    registry.register(Noted("ring"), "good")
+    assert registry.names() == ("ring",)
+
+
+def test_titles_may_have_capitals_and_spaces():
+    registry = Registry("shape", Shape, titles=True)
+    for title in ("Ring 1.5", "R", "a-b_c"):
+        registry.register(Shape(title), "good")
+    assert registry.names() == ("Ring 1.5", "R", "a-b_c")
+
+
+@pytest.mark.parametrize("title", ["My ring, v2", " Ring", "Ring ", "-ring", "Ring\n2"])
+def test_titles_that_cannot_be_shown_in_a_list_are_refused(title):
+    with pytest.raises(PluginError, match=r"such names are letters, digits, spaces, `-`, `_` and `\.`"):
+        Registry("shape", Shape, titles=True).register(Shape(title), "bad")
+
+
 def test_a_registry_can_be_rebuilt_in_another_order_and_with_other_things(shapes):
     circle, square, _ = shapes
     cube = Square("cube")

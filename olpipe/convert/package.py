@@ -166,7 +166,7 @@ def _check_vision(header: GGUFHeader, config: DecoderConfig, vision: VisionPart)
 def _write_vision(vision: VisionPart, folder: Path, *, eight_bits: bool, done: Callable[[], None]) -> None:
     """Write the graph of a vision encoder, and its description."""
     family, config = vision.family, vision.config
-    with blaming(vision.whose):
+    with blaming(vision.whose, but=(OSError,)):  # a full disk is nobody's fault
         family.write(vision.tensors, config, folder / VISION_ENCODER, eight_bits=eight_bits, done=done)
         _write_json(folder / VISION_CONFIG, {FAMILY_VERSION: family.version, **asdict(config)})
 

@@ -222,14 +222,15 @@ def test_an_unknown_type_of_projector_is_refused_by_name_with_those_that_are_kno
     with pytest.raises(ModelUnsupported, match="a vision encoder of the type `resampler`") as refused:
         family_for("resampler", tmp_path)
     assert refused.value.hint == (
-        "these can be converted: `idefics3`, `mlp`, `gemma3`, `qwen2.5vl_merger`, `qwen3vl_merger`"
+        "these can be converted: `idefics3`, `mlp`, `gemma3`, `qwen2.5vl_merger`, `qwen3vl_merger`."
+        " A plugin can bring more"
     )
 
 
 def test_a_family_is_found_by_its_name():
     for family in FAMILIES:
         assert family_named(family.name) is family
-    with pytest.raises(ModelCorrupt, match="no family of vision models `Moondream`"):
+    with pytest.raises(ModelUnsupported, match="the plugin that brings the family `Moondream`"):
         family_named("Moondream")
 
 

@@ -10,6 +10,8 @@ from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
 from olpipe.default_plugins.tasks.data import DataTask
 from olpipe.default_plugins.tasks.photo import PROPERTIES, PhotoTask
 from olpipe.errors import RecipeError, SchemaError, UsageError
+from olpipe.families.gemma3 import Gemma3
+from olpipe.families.idefics3 import Idefics3
 from olpipe.generation import SamplingParams
 from olpipe.interfaces import Perceiver
 from olpipe.pipeline.recipe import Recipe
@@ -272,6 +274,18 @@ def test_the_number_of_image_tokens_counts_in_the_key_where_it_is_given():
     few, many = (parse_recipe(TABLE | {"image_tokens": tokens}) for tokens in (70, 280))
     assert len({key(one) for one in (recipe, few, many)}) == 3
     assert key(recipe.override(image_tokens=70)) == key(few)
+
+
+class NewerGemma3(Gemma3):
+    version = "2"
+
+
+def test_the_family_that_shows_photos_counts_in_the_key_with_its_version():
+    recipe = parse_recipe(TABLE)
+    families = (None, Gemma3(), NewerGemma3(), Idefics3())
+    keys = [recipe.key(DIGEST, OnnxBackend(), DataTask(), (), family=family) for family in families]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == key(recipe)
 
 
 def test_records_of_several_perceivers_that_saw_the_same_twice_are_made_again():

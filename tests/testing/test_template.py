@@ -85,20 +85,22 @@ def test_a_plugin_may_have_a_name_with_a_hyphen(tmp_path):
 def test_a_copy_that_keeps_only_the_sink_passes_its_tests_after_what_its_readme_says(copied):
     source, tests = copied / "src/olpipe_birds", copied / "tests"
     # 1. Modules and their tests
-    for name in ("colours", "counts_backend", "counts", "counts_source", "side_by_side", "commands"):
+    for name in ("colours", "counts_backend", "counts", "counts_source", "side_by_side", "means_family", "commands"):
         (source / f"{name}.py").unlink()
     shutil.rmtree(source / "tokenizer")
-    for name in ("colours", "counts"):
+    for name in ("colours", "counts", "means"):
         (tests / f"test_{name}.py").unlink()
     # 2. Hooks and imports
     init = (source / "__init__.py").read_text()
-    for hook in ("backends", "model_sources", "perceivers"):
+    for hook in ("backends", "families", "model_sources", "perceivers"):
         init = re.sub(rf"@hookimpl\ndef register_{hook}\(.*?\n\n\n", "", init, flags=re.DOTALL)
-    init = re.sub(r"^from olpipe_birds\.co.*\n", "", init, flags=re.MULTILINE)
-    (source / "__init__.py").write_text(init.replace("Backend, ModelSource, Perceiver, SinkFactory", "SinkFactory"))
+    init = re.sub(r"^from olpipe_birds\.(co|means).*\n", "", init, flags=re.MULTILINE)
+    (source / "__init__.py").write_text(
+        init.replace("Backend, Family, ModelSource, Perceiver, SinkFactory", "SinkFactory")
+    )
     # 3. The tests of the plugin
     plugin = (tests / "test_plugin.py").read_text()
-    plugin = re.sub(r'    "(backends|model_sources|perceivers)": .*\n', "", plugin)
+    plugin = re.sub(r'    "(backends|families|model_sources|perceivers)": .*\n', "", plugin)
     plugin = re.sub(r"class TestCommandsModule.*?\n\n\n", "", plugin, flags=re.DOTALL)
     plugin = re.sub(r"def test_the_command.*?(\n\n\n|\Z)", "", plugin, flags=re.DOTALL)
     (tests / "test_plugin.py").write_text(plugin)

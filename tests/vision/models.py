@@ -9,11 +9,16 @@ import numpy as np
 
 from olpipe.convert.package import convert_gguf
 from olpipe.decoding.prompt import PlacedImage, Prompt
+from olpipe.default_plugins.onnx.cache import Cache
 from olpipe.default_plugins.onnx.graph_inputs import GraphInputs
+from olpipe.default_plugins.onnx.rows import Rows
 from olpipe.default_plugins.onnx.runner import BatchedRunner
 from olpipe.default_plugins.packages import read_model
 from olpipe.families.vision_part import find_vision
+from olpipe.generation import GenerateRequest, SamplingParams
+from olpipe.image import DecodedImage
 from olpipe.interfaces.vision import VisionConfig
+from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.model import LoadOptions, ModelBundle, ModelName
 from olpipe.sessions import open_session
 from olpipe.testing.vision import texts
@@ -60,6 +65,18 @@ class Tiny:
         bundle = ModelBundle(ModelName.parse("tiny"), "sha256:0", self.folder, self.folder)
         return BatchedRunner(self.package, bundle, LoadOptions(threads=1, **options))
 
+    def rows(self, slots=4):
+        """Return empty rows of a cache."""
+        return Rows(
+            lambda rows, length: Cache(self.session, rows=rows, length=length, window=self.window),
+            slots=slots,
+            context_length=2048,
+        )
+
+    def logits(self, prompt):
+        """Return the logits behind a prompt, (vocab_size,)."""
+        return self.rows(1).take(prompt, len(prompt) + 1).prefill(prompt)
+
     def hidden(self, prompt):
         """Return the normalised output of the last layer at every position, (length, width)."""
         feeds = {
@@ -77,6 +94,26 @@ def output_matrix(name):
     """Return the matrix that turns hidden states into logits, (vocabulary, width)."""
     tensors = (texts.content(name, 0) if name in TEXT_MODELS else text_content(name)).tensors
     return tensors.get("output.weight", tensors["token_embd.weight"])
+
+
+def request_of(turns, images, **options):
+    """Return the request that asks what a conversation asks.
+
+    Args:
+        turns: Its turns, of user and assistant by turns. A turn is made of texts, and of None for the next image.
+        images: The images, (height, width, 3) uint8.
+        options: More of what a request has.
+    """
+    left = iter(images)
+    messages = []
+    for number, turn in enumerate(turns):
+        parts = [ImagePart(decoded(next(left))) if part is None else TextPart(part) for part in turn]
+        messages.append(Message("assistant" if number % 2 else "user", tuple(parts)))
+    return GenerateRequest("tiny", tuple(messages), sampling=SamplingParams(max_tokens=8), **options)
+
+
+def decoded(pixels):
+    return DecodedImage(pixels, width=pixels.shape[1], height=pixels.shape[0])
 
 
 def prompt_of(case, placeholder, rotary=lambda number: None):

@@ -50,7 +50,7 @@ class OnnxBackend(Backend):
     def family_of(self, bundle: ModelBundle) -> Family | None:
         """Return the family of a model that sees."""
         package, source = package_folder(bundle), source_of(bundle)
-        if is_built(package):
+        if _is_current(package, self.families):
             packaged = PackagedVision.read(package)
             return None if packaged is None else family_named(packaged.family, self.families)
         part = None if source is None or _embeds(source) else _vision_of(source, self.families)
@@ -112,15 +112,17 @@ def is_built(package: Path) -> bool:
 
 
 def _is_current(package: Path, families: Families | None) -> bool:
-    """Say whether a package exists that the present version of its family has written.
+    """Say whether a package exists that the present version of its family has written, and that is not damaged.
 
     Raises:
-        ModelCorrupt: The description of its vision encoder is damaged.
         ModelUnsupported: The plugin that brought its family is gone.
     """
     if not is_built(package):
         return False
-    packaged = PackagedVision.read(package)
+    try:
+        packaged = PackagedVision.read(package)
+    except ModelCorrupt:
+        return False
     return packaged is None or family_named(packaged.family, families).version == packaged.version
 
 
