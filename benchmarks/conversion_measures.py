@@ -8,14 +8,18 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.default_plugins.onnx.cache import Cache
+from olpipe.sessions import open_session
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,12 +48,57 @@ class Answers:
     losses: npt.NDArray[np.float64]
 
     def compared(self, expected: Answers) -> dict[str, float]:
-        """Return how far they are from others."""
+        """Return how far they are from others.
+
+        The largest difference is that of a single token's loss, which is its negative log-probability.
+        """
+        differences = self.losses - expected.losses
         return {
             "top1_agreement": round(float(np.mean(self.choices == expected.choices)), 4),
             "loss_nats": round(float(self.losses.mean()), 4),
-            "loss_difference_nats": round(float(self.losses.mean() - expected.losses.mean()), 4),
+            "loss_difference_nats": round(float(differences.mean()), 4) + 0.0,  # not -0.0
+            "largest_difference_nats": float(f"{np.abs(differences).max():.2g}"),
         }
+
+
+class Reader(Protocol):
+    """One sequence of a package: it reads tokens and gives the logits after the last one."""
+
+    def append_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
+        """Read tokens."""
+
+    def get_logits(self) -> Floats:
+        """Return the logits after the last token; their last axis is the vocabulary."""
+
+    def rewind_to(self, length: int) -> None:
+        """Forget all tokens but the first ones."""
+
+
+class PlainReader:
+    """A sequence of a converted package on plain ONNX Runtime, as the backend `onnx` runs it."""
+
+    def __init__(self, package: Path, length: int, threads: int | None = None) -> None:
+        session = open_session(package / genai_config(package)["decoder"]["filename"], threads=threads or 0)
+        self._cache = Cache(session, rows=1, length=length)
+        self._length = 0
+
+    def append_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
+        """Read tokens."""
+        further = self._cache.inputs.of_tokens([self._length], [self._length], len(tokens))
+        self._cache.run(tokens[None].astype(np.int64), [self._length], further=further)
+        self._length += len(tokens)
+
+    def get_logits(self) -> Floats:
+        """Return the logits after the last token, (vocabulary,)."""
+        return self._cache.logits(0)
+
+    def rewind_to(self, length: int) -> None:
+        """Forget all tokens but the first ones. What the cache holds behind them is overwritten."""
+        self._length = length
+
+
+Opener = Callable[[Path, int, int | None], Reader]
+"""Loads a package and begins a sequence of at most so many tokens, with so many threads; None: the runtime's choice."""
 
 
 def python_topics() -> Text:
@@ -61,23 +110,18 @@ def python_topics() -> Text:
 
 
 def tokenize(package: Path, text: str) -> list[int]:
-    """Encode by the package's tokenizer, without special tokens."""
-    import llguidance
-
-    config = genai_config(package)
-    tokenizer = llguidance.LLTokenizer(
-        (package / "tokenizer.json").read_text(encoding="utf-8"),
-        n_vocab=config["vocab_size"],
-        eos_token=config["eos_token_id"][0],
-    )
-    return list(tokenizer.tokenize_str(text))
+    """Encode a text by the package's tokenizer, with the token at its beginning that the model may expect."""
+    vocabulary = Vocabulary.read(package)
+    config = json.loads((package / "tokenizer_config.json").read_text(encoding="utf-8"))
+    begin = [genai_config(package)["bos_token_id"]] if config.get("add_bos_token") else []
+    return begin + vocabulary.encode(vocabulary.quote(text))
 
 
 def float_answers(gguf: Path, tokens: Sequence[int]) -> Answers:
     """Ask the plain float32 implementation; the last token is only ever an answer."""
-    from olpipe.testing.float_llama import FloatLlama
+    from olpipe.testing.float_decoder import FloatDecoder
 
-    model = FloatLlama(gguf)
+    model = FloatDecoder(gguf)
     hidden = model.hidden(tokens[:-1])
     parts = [
         judge(model.project(hidden[at : at + _ROWS]), tokens[at + 1 : at + 1 + _ROWS])
@@ -86,13 +130,13 @@ def float_answers(gguf: Path, tokens: Sequence[int]) -> Answers:
     return Answers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def package_answers(package: Path, tokens: Sequence[int]) -> Answers:
-    """Ask a package through ONNX Runtime GenAI, token by token as it decodes."""
-    generator = open_generator(package, len(tokens))
+def package_answers(package: Path, tokens: Sequence[int], *, opened: Opener = PlainReader) -> Answers:
+    """Ask a package, token by token as it decodes."""
+    reader = opened(package, len(tokens), None)
     parts = []
     for token, following in pairwise(tokens):
-        generator.append_tokens(np.array([token], np.int32))
-        parts.append(judge(generator.get_logits().reshape(1, -1), [following]))
+        reader.append_tokens(np.array([token], np.int32))
+        parts.append(judge(reader.get_logits().reshape(1, -1), [following]))
     return Answers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -110,22 +154,23 @@ def forward_times(
     lengths: Sequence[int] = (1, 2, 4),
     repeats: int = 40,
     threads: int | None = None,
+    opened: Opener = PlainReader,
 ) -> dict[Path, dict[int, list[float]]]:
     """Time forwards of some tokens in turns, each package's in an order drawn anew.
 
     Returns:
         By package and number of tokens, the milliseconds of each turn.
     """
-    generators = {package: open_generator(package, _CONTEXT + 4 * max(lengths) + 1, threads) for package in packages}
-    for generator in generators.values():
-        generator.append_tokens(np.array(tokens[:_CONTEXT], np.int32))
+    readers = {package: opened(package, _CONTEXT + 4 * max(lengths) + 1, threads) for package in packages}
+    for reader in readers.values():
+        reader.append_tokens(np.array(tokens[:_CONTEXT], np.int32))
     times: dict[Path, dict[int, list[float]]] = {package: {length: [] for length in lengths} for package in packages}
     order = list(packages)
     for _ in range(repeats):
         for length in lengths:
             random.shuffle(order)
             for package in order:
-                times[package][length].append(_forward(generators[package], tokens, length))
+                times[package][length].append(_forward(readers[package], tokens, length))
     return times
 
 
@@ -134,22 +179,22 @@ def medians(times: Mapping[int, Sequence[float]]) -> dict[int, float]:
     return {length: round(statistics.median(found), 2) for length, found in times.items()}
 
 
-def _forward(generator: Any, tokens: Sequence[int], length: int) -> float:
+def _forward(reader: Reader, tokens: Sequence[int], length: int) -> float:
     """Return the median milliseconds of three forwards; one before them warms the caches."""
-    generator.rewind_to(_CONTEXT)
+    reader.rewind_to(_CONTEXT)
     times = []
     for turn in range(4):
         start = _CONTEXT + turn * length
         chunk = np.array(tokens[start : start + length], np.int32)
         started = time.perf_counter()
-        generator.append_tokens(chunk)
-        generator.get_logits()
+        reader.append_tokens(chunk)
+        reader.get_logits()
         times.append(1e3 * (time.perf_counter() - started))
     return statistics.median(times[1:])
 
 
 def open_generator(package: Path, length: int, threads: int | None = None) -> Any:
-    """Load a package and begin a sequence of at most so many tokens."""
+    """Begin a sequence in ONNX Runtime GenAI, which is a `Reader`."""
     import onnxruntime_genai as og
 
     config = og.Config(str(package))

@@ -12,7 +12,8 @@ llama.cpp keeps its KV cache in 16 bits, and flash attention is on, as it choose
 batch once with every number of slots in `--slots`, and keeps the number that was fastest. Then the sides take turns.
 Figures are medians, and ratios are formed turn by turn.
 
-There are three kinds of documents. `photo-tags` is the recipe's schema. Random weights fill it with random text up to
+There are three kinds of documents. All of them are sampled at temperature 1, because random weights repeat the likeliest
+token for ever, and olpipe ends texts that repeat themselves. `photo-tags` is the recipe's schema. Random weights fill it with random text up to
 its limits, and the two sides write different numbers of tokens. `equal size` is a record whose texts and lists have one
 possible size, and both sides prefer single letters. So both write documents of equal size, of nearly equal numbers of
 tokens. `free text` has no schema: both sides write the same number of tokens, and no grammar costs anything.
@@ -24,7 +25,6 @@ measure than the clock, best with `--threads 1`, where no thread waits for anoth
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -34,7 +34,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
-from vision_material import SHAPES, Document, documents, model_files, photos, photos_of
+from vision_files import SHAPES
+from vision_material import Document, documents, model_files, photos, photos_of
 from vision_sides import STAGES, Answer, LlamaCpp, Olpipe, Side, add_model
 
 from olpipe.settings import Settings
@@ -87,7 +88,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--files", type=Path, default=Path("/tmp/vision-benchmark"))  # noqa: S108
+    parser.add_argument("--files", type=Path, default=Path("/tmp/vision-benchmark"))
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-vl-2b")
     parser.add_argument("--precision", default="int4")
     parser.add_argument("--llama-python", type=Path)
@@ -234,7 +235,7 @@ def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and of its children."""
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def peak_bytes(pid: int) -> int:

@@ -5,8 +5,11 @@
 Tiny models with random weights are written as GGUF files. olpipe converts them in float32, and llama.cpp reads them as
 they are. Both get the same photos as files, and the same prompt. Then the log-probabilities of all tokens of the
 vocabulary as the next one are compared. A figure is the largest difference over the vocabulary and over all photos.
-"Another token" counts the photos for which another token is the likeliest. llama.cpp also gets each photo as olpipe
-shows it to the model, upright and in its final size: what is left of the difference has other causes.
+"Another token" counts the photos for which another token is the likeliest. For "its ways imitated", olpipe is shown the
+photo as llama.cpp shows it to the model. What is left of the difference then is llama.cpp's arithmetic in 16 bits.
+
+A second table shows what olpipe itself would say if it left out what the model builder of ONNX Runtime GenAI 0.18 leaves
+out: for Qwen3-VL the features for the first layers, and for Gemma 3 that the tokens of an image attend to each other.
 
 llama.cpp comes with the package `xllamacpp`. Where `transformers`, `torch` and `torchvision` are installed, too, the
 reference is compared in the same way.
@@ -16,10 +19,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from io import BytesIO
@@ -31,6 +35,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from olpipe.convert.package import convert_gguf
+from olpipe.decoding.prompt import PlacedImage, Prompt
 from olpipe.default_plugins.onnx.cache import Cache
 from olpipe.default_plugins.onnx.rows import Rows
 from olpipe.default_plugins.onnx.runner import BatchedRunner
@@ -46,10 +51,10 @@ from olpipe.sessions import open_session
 from olpipe.settings import Settings
 from olpipe.testing.llama_cpp import Question, outlooks, question_of
 from olpipe.testing.vision.photos import smooth_photo
-from olpipe.testing.vision_models import FAMILIES, write_vision_gguf
+from olpipe.testing.vision_models import FAMILIES, projector_content, write_vision_gguf
 
-RECORDING = Path(__file__).parents[1] / "tests/vision"
-"""Where the reference is set up: the package `recording`, which `tests/vision/record_references.py` uses, too."""
+# The package `recording` sets the reference up, and `clip_by_numpy` computes what llama.cpp makes of a LLaVA.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/vision"))
 
 QUESTION = "What is in the photo?"
 MANY_TOKENS = 4096
@@ -63,12 +68,18 @@ SQUARES = {"idefics3": 256, "llava": 70, "gemma3": 112, "qwen2_5_vl": 112, "qwen
 SIZES = ((200, 112), (140, 210), (300, 100))
 """Width and height of the other photos."""
 
-# How olpipe resizes photos. LLaVA is left out: its square of the mean colour is not made here.
-RESAMPLING = {
-    "idefics3": Image.Resampling.LANCZOS,
-    "gemma3": Image.Resampling.BILINEAR,
-    "qwen2_5_vl": Image.Resampling.BICUBIC,
-    "qwen3_vl": Image.Resampling.BICUBIC,
+BLACK, MEAN_COLOUR = (0, 0, 0), (122, 116, 104)
+FRAMES = {
+    "llava": (Image.Resampling.BICUBIC, MEAN_COLOUR),
+    "gemma3": (Image.Resampling.BILINEAR, BLACK),
+    "qwen2_5_vl": (Image.Resampling.BICUBIC, BLACK),
+    "qwen3_vl": (Image.Resampling.BICUBIC, BLACK),
+}
+"""How llama.cpp resizes a photo that keeps its proportions, and the colour around it."""
+
+LEFT_OUT = {
+    "qwen3_vl": "the features for the first layers",
+    "gemma3": "that the tokens of an image attend to each other",
 }
 
 LogProbabilities = npt.NDArray[np.float64]
@@ -80,11 +91,11 @@ class Photo:
 
     Attributes:
         data: The bytes of its file.
-        pixels: It upright, (height, width, 3).
+        stored: The pixels in it, (height, width, 3): turned, where the file says how to turn them back.
     """
 
     data: bytes
-    pixels: npt.NDArray[np.uint8]
+    stored: npt.NDArray[np.uint8]
 
 
 def main() -> int:
@@ -96,12 +107,19 @@ def main() -> int:
     if find_spec("xllamacpp") is None:
         print("error: llama.cpp is not installed: `pip install xllamacpp`", file=sys.stderr)
         return 2
-    columns = ("family", "photo", "llama.cpp", "another token", "llama.cpp, resized before", "reference")
+    columns = ("family", "photo", "reference", "llama.cpp", "another token", "its ways imitated")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    left_out = []
     for family in arguments.families.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            for row in rows(Model(family, Path(folder)), arguments.photos):
+            model = Model(family, Path(folder))
+            for row in rows(model, arguments.photos):
                 print(f"| {family} | {' | '.join(row)} |", flush=True)
+            if family in LEFT_OUT:
+                left_out.append((family, LEFT_OUT[family], *without(model, arguments.photos)))
+    print("\n| family | left out | difference | another token |\n|---|---|---|---|")
+    for row in left_out:
+        print(f"| {' | '.join(row)} |")
     return 0
 
 
@@ -109,11 +127,19 @@ def rows(model: Model, count: int) -> Iterator[tuple[str, ...]]:
     """Yield the cells of each kind of photo."""
     for kind, photos in kinds(model.family, count).items():
         own = [model.own(photo) for photo in photos]
-        theirs = model.of_llama_cpp(photos)
-        fitted = model.of_llama_cpp([model.as_shown(photo) for photo in photos]) if model.family in RESAMPLING else []
         reference = [model.reference(photo) for photo in photos] if model.reference else []
+        theirs = model.of_llama_cpp(photos)
+        imitated = [model.imitated(photo) for photo in photos]
         others = sum(one.argmax() != other.argmax() for one, other in zip(own, theirs, strict=True))
-        yield kind, largest(own, theirs), f"{others} of {count}", largest(own, fitted), largest(own, reference)
+        yield kind, largest(own, reference), largest(own, theirs), f"{others} of {count}", largest(imitated, theirs)
+
+
+def without(model: Model, count: int) -> tuple[str, str]:
+    """Return what is changed by what is left out, and for how many photos another token is the likeliest."""
+    photos = next(iter(kinds(model.family, count).values()))
+    own, less = [model.own(photo) for photo in photos], [model.with_less(photo) for photo in photos]
+    others = sum(one.argmax() != other.argmax() for one, other in zip(own, less, strict=True))
+    return largest(own, less), f"{others} of {count}"
 
 
 def largest(own: Sequence[LogProbabilities], theirs: Sequence[LogProbabilities]) -> str:
@@ -147,14 +173,27 @@ def sideways(pixels: npt.NDArray[np.uint8]) -> Photo:
     exif[ORIENTATION] = SIDEWAYS
     Image.fromarray(np.rot90(pixels)).save(file, "JPEG", quality=100, subsampling=0, exif=exif)
     with Image.open(file) as stored:
-        return Photo(file.getvalue(), np.rot90(np.asarray(stored), -1))
+        return Photo(file.getvalue(), np.asarray(stored))
+
+
+def framed(
+    pixels: npt.NDArray[np.uint8], width: int, height: int, resampling: Image.Resampling, colour: tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """Return an image of a size with a photo in the middle of a colour. The photo is as large as fits in.
+
+    Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/mtmd/mtmd-image.cpp, `img_tool::resize`
+    """
+    scale = min(width / pixels.shape[1], height / pixels.shape[0])
+    inner = min(width, math.ceil(pixels.shape[1] * scale)), min(height, math.ceil(pixels.shape[0] * scale))
+    whole = Image.new("RGB", (width, height), colour)
+    whole.paste(Image.fromarray(pixels).resize(inner, resampling), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return np.asarray(whole)
 
 
 class Reference:
     """What `transformers` makes of the same files."""
 
     def __init__(self, family: str, text: Path, projector: Path) -> None:
-        sys.path.insert(0, str(RECORDING))
         recording: Any = importlib.import_module(f"recording.{family}")
         importlib.import_module("transformers").utils.logging.set_verbosity_error()
         self._model = recording.model(text, projector)
@@ -202,7 +241,38 @@ class Model:
 
     def own(self, photo: Photo) -> LogProbabilities:
         """Return what olpipe says."""
-        prompt = self._runner.prepare(self._request(photo)).prompt
+        return self._said(self._prompt(self._image(photo)))
+
+    def imitated(self, photo: Photo) -> LogProbabilities:
+        """Return what olpipe says when it is shown what llama.cpp shows to the model."""
+        pixels = photo.stored
+        if self.family in FRAMES:
+            fitted = self._vision.fit(self._config, pixels.shape[1], pixels.shape[0], MANY_TOKENS)
+            pixels = framed(pixels, fitted.width, fitted.height, *FRAMES[self.family])
+        prompt = self._prompt(DecodedImage(pixels, pixels.shape[1], pixels.shape[0]))
+        if self.family == "llava":
+            clip: Any = importlib.import_module("clip_by_numpy")
+            tensors = projector_content(self.family).tensors
+            features = {"features": clip.features(tensors, pixels, class_last=True, left_out=1)}
+            prompt = replace(prompt, images=(replace(prompt.images[0], features=features),))
+        return self._said(prompt)
+
+    def with_less(self, photo: Photo) -> LogProbabilities:
+        """Return what olpipe says without what `LEFT_OUT` names."""
+        prompt = self._prompt(self._image(photo))
+        (image,) = prompt.images
+        if self.family == "qwen3_vl":
+            features = {**image.features, "deepstack": np.zeros_like(image.features["deepstack"])}
+            return self._said(replace(prompt, images=(replace(image, features=features),)))
+        # Images of one token each: none of them attends to one behind it.
+        rows = image.features["features"]
+        each = [
+            PlacedImage(image.start + at, 1, f"{image.digest} {at}", {"features": rows[at : at + 1]})
+            for at in range(image.length)
+        ]
+        return self._said(replace(prompt, images=tuple(each)))
+
+    def _said(self, prompt: Prompt) -> LogProbabilities:
         window = read_model(self._package)["decoder"].get("sliding_window", {}).get("window_size", 0)
         rows = Rows(
             lambda rows, length: Cache(self._session, rows=rows, length=length, window=window),
@@ -218,13 +288,6 @@ class Model:
         asked = [self._question(photo) for photo in photos]
         return [one.log_probabilities for one in outlooks(self._text, self._projector, asked)]
 
-    def as_shown(self, photo: Photo) -> Photo:
-        """Return a photo upright, and in the size in which olpipe shows it to the model."""
-        height, width = photo.pixels.shape[:2]
-        fitted = self._vision.fit(self._config, width, height, MANY_TOKENS)
-        image = Image.fromarray(photo.pixels).resize((fitted.width, fitted.height), RESAMPLING[self.family])
-        return png(np.asarray(image))
-
     @cached_property
     def _session(self) -> Any:
         return open_session(self._package / "model.onnx", threads=1)
@@ -232,16 +295,16 @@ class Model:
     def _image(self, photo: Photo) -> DecodedImage:
         return decode(photo.data, ".jpg", self._loaders)
 
-    def _request(self, photo: Photo) -> GenerateRequest:
-        message = Message.of("user", QUESTION, self._image(photo))
-        return GenerateRequest("tiny", (message,), sampling=SamplingParams(max_tokens=8))
+    def _prompt(self, image: DecodedImage) -> Prompt:
+        message = Message.of("user", QUESTION, image)
+        request = GenerateRequest("tiny", (message,), sampling=SamplingParams(max_tokens=8))
+        return self._runner.prepare(request).prompt
 
     def _question(self, photo: Photo) -> Question:
-        prompt = self._runner.prepare(self._request(photo)).prompt
         image = self._image(photo)
         fitted = self._vision.fit(self._config, image.width, image.height, MANY_TOKENS)
         layout = self._vision.layout(self._config, fitted)
-        return question_of(self._text, prompt, self._runner.vocabulary, [layout], [photo.data])
+        return question_of(self._text, self._prompt(image), self._runner.vocabulary, [layout], [photo.data])
 
 
 def log_probabilities(logits: npt.NDArray[np.float32]) -> LogProbabilities:

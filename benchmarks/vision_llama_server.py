@@ -40,9 +40,7 @@ def _parameters(xllamacpp: Any, wanted: dict[str, Any]) -> Any:
     if wanted["flash_attention"] != "auto":
         kinds = xllamacpp.llama_flash_attn_type
         on = wanted["flash_attention"] == "on"
-        found.flash_attn_type = (
-            kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED if on else kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        )
+        found.flash_attn_type = kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED if on else kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED
     found.use_jinja, found.warmup, found.port = True, True, 0
     found.verbosity = wanted["verbosity"]
     return found

@@ -20,8 +20,11 @@ PROMPT = (
     "Describe the photo as JSON: its tags, a title, one or two sentences, a text for those who do not see it, and its "
     "objects."
 )
-WANTED, BANNED = 100.0, -1000.0
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WANTED, BANNED = 100.0, -1000.0  # what is added to logits, whose size is about 1
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SKELETON = (
+    '{"tags":["","title":"","description":"","alt":"","objects":[{"x":1,"y":1,"w":1,"h":1,"type":"","tags":[""]},{"}]}'
+)
 FREE_TOKENS = 160
 
 
@@ -90,12 +93,14 @@ def _jpeg(image: Any) -> bytes:
 def documents(model: Path, max_tokens: int) -> list[Document]:
     """Return the three kinds of documents."""
     tokens, ends = _tokens(model)
-    blank = {number for number, token in enumerate(tokens) if token[:1] in "ĠĊĉčĠ" and token}
-    single = {number: WANTED for number, token in enumerate(tokens) if token in LETTERS and len(token) == 1}
+    # A longer token of what every document has is preferred to a shorter one, as a trained model does
+    shape = {number: float(len(token)) * 10 for number, token in enumerate(tokens) if token and token in SKELETON}
+    letters = {number: WANTED for number, token in enumerate(tokens) if len(token) == 1 and token in LETTERS}
+    blank = {number: BANNED for number, token in enumerate(tokens) if token[:1] in tuple("ĠĊĉč")}
     schema = read_recipe(RECIPE).schema
     return [
         Document("photo-tags", json.dumps(schema), max_tokens, {}),
-        Document("equal size", json.dumps(equal_size()), max_tokens, single | dict.fromkeys(sorted(blank), BANNED)),
+        Document("equal size", json.dumps(equal_size()), max_tokens, shape | letters | blank),
         Document("free text", "", FREE_TOKENS, dict.fromkeys(ends, BANNED)),
     ]
 
@@ -103,12 +108,11 @@ def documents(model: Path, max_tokens: int) -> list[Document]:
 def equal_size() -> dict[str, Any]:
     """Return the schema of a record whose texts and lists have only one possible size.
 
-    Every text consists of small letters, and single letters are preferred. So every answer has the same tokens but for
-    the letters and digits in it.
+    Every text consists of capital letters, and each letter is a token. So every answer has the same number of tokens.
     """
 
     def text(size: int) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^[a-z]{{{size}}}$"}
+        return {"type": "string", "pattern": f"^[A-Z]{{{size}}}$"}
 
     def several(count: int, items: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "minItems": count, "maxItems": count, "items": items}

@@ -30,6 +30,8 @@ from olpipe.store.library import Library
 CONTEXT = 1024
 FOR_EVER = -1.0
 TIMEOUT_S = 3600
+# Random weights repeat the likeliest token for ever, and olpipe ends a text that repeats itself. So tokens are sampled.
+SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_k": 40, "top_p": 1.0, "min_p": 0.0, "seed": 1}
 STAGES = ("fit", "tower", "prefill", "decode", "waiting")
 
 
@@ -109,7 +111,7 @@ class Olpipe(Side):
         if photo is not None:
             image = decode(photo, ".jpg", self._plugins.image_loaders, sizes=(self._pixels,))
             parts.insert(0, ImagePart(image))
-        sampling = SamplingParams(max_tokens=document.max_tokens, logit_bias=tuple(document.biases.items()))
+        sampling = SamplingParams(**SAMPLING, max_tokens=document.max_tokens, logit_bias=tuple(document.biases.items()))
         guidance = Guidance("json_schema", document.schema) if document.schema else None
         request = GenerateRequest(self._model, (Message("user", tuple(parts)),), sampling, guidance, perceivers=())
         found = self._engine.submit(request, keep_alive_s=FOR_EVER, options=self._options).completion()
@@ -169,7 +171,7 @@ class LlamaCpp(Side):
         body: dict[str, Any] = {
             "messages": [{"role": "user", "content": parts}],
             "max_tokens": document.max_tokens,
-            "temperature": 0,
+            **SAMPLING,
             "cache_prompt": False,
             "logit_bias": [[token, bias] for token, bias in document.biases.items()],
         }

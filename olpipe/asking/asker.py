@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from olpipe.asking.wishes import Wishes
 from olpipe.generation import Completion, GenerateRequest
+from olpipe.guidance.interpreter import Interpreter
 from olpipe.image import USUAL_PIXELS, DecodedImage
 from olpipe.imaging.decode import decode, load
 from olpipe.messages import Message
@@ -27,6 +29,7 @@ class Asker:
         *,
         model_pixels: int = USUAL_PIXELS,
         evidence: EvidenceCache | None = None,
+        interpreter: Interpreter | None = None,
     ) -> None:
         """Find the perceivers that are wished for.
 
@@ -36,6 +39,7 @@ class Asker:
             plugins: The plugins that bring perceivers and image loaders.
             model_pixels: How many pixels of a photo the model can use.
             evidence: Where evidence is kept. None means that every photo is looked at again.
+            interpreter: Speaks of boxes with a model that sees; None for a model that does not.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -44,6 +48,7 @@ class Asker:
         self._wishes = wishes
         self._loaders = plugins.image_loaders
         self._model_pixels = model_pixels
+        self._interpreter = interpreter
         self._grounder = Grounder(bundle, plugins.perceivers, names=wishes.perceivers, cache=evidence)
 
     def image(self, source: Path | bytes) -> DecodedImage:
@@ -58,13 +63,14 @@ class Asker:
         return load(source, self._loaders, sizes=sizes)
 
     def request(self, model: str, messages: Sequence[Message]) -> GenerateRequest:
-        """Return the request to send, with the evidence of its photos in it.
+        """Return a request with the evidence of its photos in it. `spoken` says how to send it.
 
         Args:
             model: The model's name, as it was given.
             messages: The conversation, oldest message first.
 
         Raises:
+            SchemaError: The schema is not valid.
             UsageError: A wish cannot be fulfilled, or there are photos, but neither vision nor a perceiver.
             PluginError: A perceiver failed.
         """
@@ -83,7 +89,18 @@ class Asker:
             language=wishes.language,
             top_logprobs=wishes.top_logprobs,
         )
-        return self._grounder.ground(request, model_pixels=self._model_pixels).request
+        grounded = self._grounder.ground(request, model_pixels=self._model_pixels).request
+        return grounded if self._interpreter is None else self._interpreter.asked(grounded)
+
+    def spoken(self, request: GenerateRequest) -> GenerateRequest:
+        """Return a request as the model gets it. It is the same request where the answer can be shown as it comes."""
+        return request if self._interpreter is None else self._interpreter.spoken(request)
+
+    def heard(self, request: GenerateRequest, completion: Completion) -> Completion:
+        """Return the answer to what `spoken` returned, with boxes in pixels of the photo."""
+        if self._interpreter is None:
+            return completion
+        return replace(completion, text=self._interpreter.heard(request, completion))
 
 
 def judge(request: GenerateRequest, completion: Completion) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from olpipe.asking.wishes import Wishes
     from olpipe.engine.manager import Engine
     from olpipe.engine.stream import Stream
-    from olpipe.generation import Completion
+    from olpipe.generation import Completion, GenerateRequest
     from olpipe.messages import Message
     from olpipe.model import LoadOptions, ModelBundle
 
@@ -74,22 +74,26 @@ def run(
         if only_embeds(bundle):
             embed(engine, model, question, wishes, options=options, verbose=verbose)
             return
-        pixels = _pixels(model, bundle, engine, options)
-        asker = Asker(bundle, wishes, app.plugins, model_pixels=pixels, evidence=evidence)
+        asker = Asker(bundle, wishes, app.plugins, evidence=evidence, **_sight(app, model, bundle, engine, options))
         request = asker.request(model, [_message(asker, question)])
-        completion = _show(engine.submit(request, options=options))
+        completion = _answer(asker, request, engine, options)
     if verbose:
         _report(completion)
     judge(request, completion)
 
 
-def _pixels(model: str, bundle: ModelBundle, engine: Engine, options: LoadOptions) -> int:
-    """Return how many pixels of a photo the model can use. Only a model with vision has to be loaded for that."""
+def _sight(app: App, model: str, bundle: ModelBundle, engine: Engine, options: LoadOptions) -> dict[str, Any]:
+    """Return what `Asker` must know of a model that sees. Only such a model has to be loaded for that."""
+    if "vision" not in bundle.config.capabilities:
+        return {}
+    from olpipe.asking.interpreting import finding_about, interpreter
     from olpipe.image import USUAL_PIXELS
+    from olpipe.store.findings import Findings
 
-    sees = "vision" in bundle.config.capabilities
-    info = engine.load(model, options=options).result() if sees else None
-    return info.fit_pixels if info is not None and info.fit_pixels else USUAL_PIXELS
+    info = engine.load(model, options=options).result()
+    findings = Findings(app.settings.models_folder)
+    finding = finding_about(bundle, app.plugins.backends, findings, backend=options.backend)
+    return {"model_pixels": info.fit_pixels or USUAL_PIXELS, "interpreter": interpreter(info, finding)}
 
 
 def _wishes(format_: str | None, perceivers: tuple[str, ...] | None, sampling: dict[str, Any]) -> Wishes:
@@ -120,15 +124,27 @@ def _message(asker: Asker, question: Question) -> Message:
     return Message.of("user", question.text, *images)
 
 
-def _show(stream: Stream) -> Completion:
+def _answer(asker: Asker, request: GenerateRequest, engine: Engine, options: LoadOptions) -> Completion:
+    """Show an answer as it comes, or as a whole where its boxes have to become pixels of the photo first."""
+    spoken = asker.spoken(request)
+    stream = engine.submit(spoken, options=options)
+    try:
+        if spoken is request:
+            return _stream(stream)
+        completion = asker.heard(request, stream.completion())
+    except KeyboardInterrupt:
+        stream.cancel()
+        raise
+    click.echo(completion.text)
+    return completion
+
+
+def _stream(stream: Stream) -> Completion:
     shown = False
     try:
         for chunk in stream:
             click.echo(chunk.text, nl=False)
             shown = True
-    except KeyboardInterrupt:
-        stream.cancel()
-        raise
     finally:
         if shown:
             click.echo()
@@ -142,6 +158,7 @@ def _report(completion: Completion) -> None:
     rows = {
         "load duration": f"{timings.load_ns / 1e9:.3f} s",
         "queue duration": f"{timings.queue_ns / 1e9:.3f} s",
+        **_image_rows(completion),
         "prompt eval count": f"{usage.prompt_tokens} token(s), {timings.reused_tokens} reused",
         "prompt eval duration": f"{timings.prompt_ns / 1e9:.3f} s",
         "eval count": f"{decoded} token(s): {usage.sampled_tokens} sampled, {usage.forced_tokens} forced",
@@ -152,3 +169,16 @@ def _report(completion: Completion) -> None:
     }
     for name, value in rows.items():
         click.echo(f"{name + ':':<22}{value}", err=True)
+
+
+def _image_rows(completion: Completion) -> dict[str, str]:
+    """Return what `--verbose` says about the images of a question, for a model that sees."""
+    shown, timings = completion.shown, completion.timings
+    if not shown:
+        return {}
+    sizes = ", ".join(f"{image.width}x{image.height}" for image in shown)
+    return {
+        "image count": f"{len(shown)} image(s), {sum(image.tokens for image in shown)} token(s), seen as {sizes}",
+        "fit duration": f"{timings.fit_ns / 1e9:.3f} s",
+        "encode duration": f"{timings.encode_ns / 1e9:.3f} s",
+    }

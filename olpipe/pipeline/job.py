@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from olpipe.asking.interpreting import interpreter
 from olpipe.engine.manager import Engine
 from olpipe.errors import (
     BackendCrashed,
@@ -26,12 +27,11 @@ from olpipe.errors import (
     first_line,
 )
 from olpipe.generation import Completion, FinishReason, GenerateRequest
-from olpipe.guidance.interpreter import Interpreter
 from olpipe.guidance.validate import validate
 from olpipe.image import USUAL_PIXELS, DecodedImage, ImageFile
 from olpipe.imaging.decode import decode
 from olpipe.interfaces import Job, Session, TaskContext
-from olpipe.model import LoadOptions, RunnerInfo
+from olpipe.model import LoadOptions
 from olpipe.perception.certainty import certainty_of
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.perception.ground import Grounded, Grounder
@@ -50,8 +50,6 @@ logger = logging.getLogger(__name__)
 
 FOR_EVER = -1.0
 """The model stays loaded until the run closes its engine."""
-
-SAYS_WRONG_BOXES = "says wrong boxes, as `olpipe doctor` found"
 
 # Special classes stand before general ones: the first that fits gives the kind of the failure
 KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
@@ -144,7 +142,7 @@ class DescribeSession(Session):
         self._alone = threading.Lock()
         self._client = f"recipe {recipe.name}"
         info = engine.load(recipe.model, keep_alive_s=FOR_EVER, options=self._options).result()
-        self._interpreter = _interpreter(info, finding)
+        self._interpreter = interpreter(info, finding)
         self._model_pixels = info.fit_pixels or USUAL_PIXELS
         self._sizes = self._grounder.sizes(self._model_pixels)
         self.slots = info.slots
@@ -254,13 +252,6 @@ class DescribeSession(Session):
         if completion.finish_reason is FinishReason.CANCELLED:
             raise BackendCrashed("the model was closed while it was at work", hint="run the same command again")
         return completion
-
-
-def _interpreter(info: RunnerInfo, finding: Finding | None) -> Interpreter:
-    """Return the interpreter for a model, which may have been found to say boxes otherwise than its family."""
-    if info.boxes is None or finding is None:
-        return Interpreter(info)
-    return Interpreter(replace(info, boxes=finding.dialect(info.boxes)), boxless=SAYS_WRONG_BOXES)
 
 
 def _value(request: GenerateRequest, text: str) -> Any:

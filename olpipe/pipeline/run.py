@@ -172,9 +172,7 @@ class _Plan:
         perceivers = Grounder(bundle, plugins.perceivers, names=recipe.perceivers).perceivers
         with plugins.backends.blaming(backend.name):
             family = backend.family_of(bundle)
-        finding = findings.get(bundle.digest)
-        if finding is not None and finding.makers != makers(backend, family):
-            finding = None
+        finding = findings.about(bundle.digest, makers(backend, family))
         boxes = "" if finding is None else finding.change
         key = recipe.key(bundle.digest, backend, task, perceivers, family=family, boxes=boxes)
         return cls(bundle, backend, task, perceivers, finding, key)

@@ -122,6 +122,16 @@ class Findings:
         """
         self._folder = models / "findings"
 
+    def about(self, digest: str, made_by: tuple[str, ...]) -> Finding | None:
+        """Return the finding about a model, or None where there is none for what makes its answers now.
+
+        Args:
+            digest: `sha256:…` of its manifest.
+            made_by: What `makers` returns.
+        """
+        finding = self.get(digest)
+        return finding if finding is not None and finding.makers == made_by else None
+
     def get(self, digest: str) -> Finding | None:
         """Return the finding about a model, or None where there is none. A damaged one causes a warning.
 

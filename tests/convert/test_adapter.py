@@ -15,7 +15,7 @@ from olpipe.convert.floats import FloatTensors
 from olpipe.convert.gguf import open_gguf
 from olpipe.convert.package import convert_gguf
 from olpipe.errors import ModelCorrupt, ModelNotFound
-from olpipe.testing.float_llama import FloatLlama
+from olpipe.testing.float_decoder import FloatDecoder
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import tiny_metadata, tiny_tensors, vocabulary
 
@@ -84,9 +84,9 @@ def test_a_converted_model_with_an_adapter_says_what_the_merged_float_model_says
     (tmp_path / "package").mkdir()
     convert_gguf(gguf, tmp_path / "package", adapter=tmp_path / "adapter", precision="int8", progress=lambda _: None)
     measured = logits(tmp_path / "package")
-    expected = FloatLlama(write_model(tmp_path / "merged.gguf", merged(tensors, pairs))).logits(TEXT_IDS)
+    expected = FloatDecoder(write_model(tmp_path / "merged.gguf", merged(tensors, pairs))).logits(TEXT_IDS)
     assert relative_error(measured, expected) < 0.06
-    assert relative_error(measured, FloatLlama(gguf).logits(TEXT_IDS)) > 0.2
+    assert relative_error(measured, FloatDecoder(gguf).logits(TEXT_IDS)) > 0.2
 
 
 def test_an_adapter_for_another_model_is_refused(tmp_path, tensors, pairs):

@@ -7,7 +7,7 @@ import pytest
 
 from olpipe.convert.package import convert_gguf
 from olpipe.sessions import open_session
-from olpipe.testing.float_llama import FloatLlama
+from olpipe.testing.float_decoder import FloatDecoder
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import tiny_metadata, tiny_tensors, vocabulary
 
@@ -51,7 +51,7 @@ def relative_error(measured, expected):
 
 
 def test_every_token_has_its_hidden_states(gguf, tmp_path):
-    expected = FloatLlama(gguf).hidden(TEXT_IDS)
+    expected = FloatDecoder(gguf).hidden(TEXT_IDS)
     hidden, _, _ = run(open_converted(gguf, tmp_path / "int8", "int8"), TEXT_IDS)
     assert hidden.shape == (1, len(TEXT_IDS), WIDTH)
     assert relative_error(hidden[0], expected) < 0.06
@@ -59,7 +59,7 @@ def test_every_token_has_its_hidden_states(gguf, tmp_path):
 
 
 def test_four_bits_are_close_and_eight_bits_closer(gguf, tmp_path):
-    expected = FloatLlama(gguf).hidden(TEXT_IDS)
+    expected = FloatDecoder(gguf).hidden(TEXT_IDS)
     coarse, fine = (
         relative_error(run(open_converted(gguf, tmp_path / precision, precision), TEXT_IDS)[0][0], expected)
         for precision in ("int4", "int8")
@@ -71,7 +71,7 @@ def test_four_bits_are_close_and_eight_bits_closer(gguf, tmp_path):
 def test_the_logits_are_the_projection_of_the_last_tokens_hidden_states(gguf, tmp_path):
     hidden, logits, _ = run(open_converted(gguf, tmp_path / "int8", "int8"), TEXT_IDS)
     assert logits.shape == (1, 1, len(TOKENS))
-    assert relative_error(logits[0, 0], FloatLlama(gguf).project(hidden[0, -1:])[0]) < 0.03
+    assert relative_error(logits[0, 0], FloatDecoder(gguf).project(hidden[0, -1:])[0]) < 0.03
 
 
 def test_tokens_behind_others_have_the_hidden_states_of_the_whole(gguf, tmp_path):

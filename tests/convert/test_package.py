@@ -15,7 +15,7 @@ from olpipe.convert.decoder_config import DECODERS
 from olpipe.convert.gguf import read_header
 from olpipe.convert.package import PRECISIONS, check_convertible, convert_gguf
 from olpipe.errors import ModelCorrupt, ModelUnsupported, OlpipeError
-from olpipe.testing.float_llama import FloatLlama
+from olpipe.testing.float_decoder import FloatDecoder
 from olpipe.testing.gguf import write_gguf
 from olpipe.testing.models import tiny_metadata, tiny_tensors, vocabulary, write_tiny_gguf
 
@@ -92,7 +92,7 @@ ROPE_FACTORS = np.linspace(1, 4, 8).astype(np.float32)
 )
 def test_eight_bit_packages_say_what_the_float_model_says(tmp_path, variant):
     gguf = write_variant(tmp_path / "tiny.gguf", **variant)
-    expected = FloatLlama(gguf).logits(TEXT_IDS)
+    expected = FloatDecoder(gguf).logits(TEXT_IDS)
     measured = stepwise_logits(convert(gguf, tmp_path / "package", precision="int8"), TEXT_IDS)
     assert relative_error(measured, expected) < 0.06
     assert np.mean(measured.argmax(axis=1) == expected.argmax(axis=1)) >= 0.9
@@ -103,7 +103,7 @@ def test_the_float_model_would_notice_a_missing_bias(tmp_path):
     zeros = {f"blk.{layer}.attn_q.bias": np.zeros(64, np.float32) for layer in range(2)}
     other = write_variant(tmp_path / "other.gguf", architecture="qwen2", tensors=zeros)
     measured = stepwise_logits(convert(other, tmp_path / "package", precision="int8"), TEXT_IDS)
-    assert relative_error(measured, FloatLlama(whole).logits(TEXT_IDS)) > 0.06
+    assert relative_error(measured, FloatDecoder(whole).logits(TEXT_IDS)) > 0.06
 
 
 def test_every_convertible_architecture_is_described():
@@ -120,20 +120,20 @@ def test_the_float_model_would_notice_a_wrong_rotary_base(tmp_path):
     right = write_variant(tmp_path / "right.gguf", metadata={"llama.rope.freq_base": 500.0})
     wrong = write_variant(tmp_path / "wrong.gguf")
     measured = stepwise_logits(convert(wrong, tmp_path / "package", precision="int8"), TEXT_IDS)
-    assert relative_error(measured, FloatLlama(right).logits(TEXT_IDS)) > 0.06
+    assert relative_error(measured, FloatDecoder(right).logits(TEXT_IDS)) > 0.06
 
 
 def test_linear_rotary_scaling_divides_positions(tmp_path):
     scaling = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 2.0}
     scaled = convert(write_variant(tmp_path / "scaled.gguf", metadata=scaling), tmp_path / "scaled", precision="int8")
     factors = {"rope_freqs.weight": np.full(8, 2, np.float32)}
-    expected = FloatLlama(write_variant(tmp_path / "factors.gguf", tensors=factors)).logits(TEXT_IDS)
+    expected = FloatDecoder(write_variant(tmp_path / "factors.gguf", tensors=factors)).logits(TEXT_IDS)
     assert relative_error(stepwise_logits(scaled, TEXT_IDS), expected) < 0.06
 
 
 def test_four_bits_are_close_and_eight_bits_closer(tmp_path):
     gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
-    expected = FloatLlama(gguf).logits(TEXT_IDS)
+    expected = FloatDecoder(gguf).logits(TEXT_IDS)
     errors = {
         precision: relative_error(
             stepwise_logits(convert(gguf, tmp_path / precision, precision=precision), TEXT_IDS), expected

@@ -11,7 +11,7 @@ from olpipe.errors import ContextExceeded, UsageError
 from olpipe.generation import GenerateRequest, SamplingParams
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName
-from olpipe.testing.float_llama import FloatLlama
+from olpipe.testing.float_decoder import FloatDecoder
 from olpipe.testing.models import write_tiny_gguf
 
 WIDTH, CONTEXT = 64, 256
@@ -31,7 +31,7 @@ def models(tmp_path_factory):
         bundle = ModelBundle(name, "sha256:0", gguf.parent, folder / precision, config)
         backend.build(bundle, lambda _: None)
         runners[precision] = backend.load(bundle, LoadOptions(threads=1))
-    yield runners, FloatLlama(gguf)
+    yield runners, FloatDecoder(gguf)
     for runner in runners.values():
         runner.close()
 

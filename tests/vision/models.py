@@ -22,7 +22,13 @@ from olpipe.messages import ImagePart, Message, TextPart
 from olpipe.model import LoadOptions, ModelBundle, ModelName
 from olpipe.sessions import open_session
 from olpipe.testing.vision import texts
-from olpipe.testing.vision_models import TEXT_MODELS, text_content, write_text_gguf, write_vision_gguf
+from olpipe.testing.vision_models import (
+    TEXT_MODELS,
+    text_content,
+    write_monolithic_gguf,
+    write_text_gguf,
+    write_vision_gguf,
+)
 
 MANY_TOKENS = 4096  # as many as any image of the recordings becomes
 
@@ -39,8 +45,10 @@ class Tiny:
     _session: object = field(default=None)
 
     @classmethod
-    def make(cls, name, folder, *, precision="float32"):
-        if name in TEXT_MODELS:
+    def make(cls, name, folder, *, precision="float32", single_file=False):
+        if single_file:
+            gguf, projector = write_monolithic_gguf(name, folder / "whole.gguf"), None
+        elif name in TEXT_MODELS:
             gguf, projector = write_text_gguf(name, folder / "text.gguf"), None
         else:
             gguf, projector = write_vision_gguf(name, folder)

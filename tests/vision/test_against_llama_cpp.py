@@ -40,6 +40,8 @@ BARS = {
     # reference takes the exact GELU. It also leaves out the epsilon of the text model's norms. With both imitated, the
     # difference is about half as large.
     "qwen2_5_vl": 1.5e-2,
+    # Its vision encoder takes another approximation of GELU, which llama.cpp computes in 16 bits as well.
+    "llava": 1.5e-2,
 }
 USUAL_BAR = 5e-3
 """How far log-probabilities may be apart. They vary by more than 1 from token to token."""
@@ -158,7 +160,9 @@ def test_llava_agrees_with_llama_cpp_where_its_class_token_and_its_missing_block
     np.testing.assert_allclose(features(tensors, *case.images), image.features["features"], rtol=0, atol=1e-5)
     imitated = features(tensors, *case.images, class_last=True, left_out=1)
     seen = replace(prompt, images=(replace(image, features={"features": imitated}),))
-    np.testing.assert_allclose(log_probabilities(model.logits(seen)), told.log_probabilities, rtol=0, atol=USUAL_BAR)
+    np.testing.assert_allclose(
+        log_probabilities(model.logits(seen)), told.log_probabilities, rtol=0, atol=BARS["llava"]
+    )
     assert np.abs(log_probabilities(model.logits(prompt)) - told.log_probabilities).max() > 1
 
 

@@ -23,6 +23,14 @@ CLOSED = np.float32(-1e30)
 PIECE = 1024
 """Most tokens of a forward where biases say which tokens attend to which. They grow with the square of the length."""
 
+BLOCK = 16
+"""The attention operator takes the tokens of a forward in blocks of some multiple of this many.
+
+How many depends on the size of a head and on the processor. A last block of a single token may be rounded differently.
+Source: https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/contrib_ops/cpu/bert/multihead_attention.cc,
+`q_block_size`
+"""
+
 
 class GraphInputs:
     """The further inputs of one graph.
@@ -127,7 +135,8 @@ def pieces(prompt: Prompt, start: int, size: int) -> list[tuple[int, int]]:
     """Return how to run a prompt from a position on in pieces of at most this many tokens, (start, end) each.
 
     No image is cut. So a piece with a larger image is larger. A piece has at least two tokens, because a forward of one
-    token may round differently.
+    token may round differently. For the same reason, no piece has one token more than some blocks of `BLOCK` tokens,
+    unless an image leaves no other place to cut.
     """
     found = []
     while start < len(prompt):
@@ -136,6 +145,9 @@ def pieces(prompt: Prompt, start: int, size: int) -> list[tuple[int, int]]:
             end = next(image.end for image in prompt.images if image.end > start)
         if len(prompt) - end < 2:
             end = len(prompt)
+        shorter = prompt.whole(max(end - 2, start))
+        if (end - start) % BLOCK == 1 and shorter - start >= 2:
+            end = shorter
         found.append((start, end))
         start = end
     return found

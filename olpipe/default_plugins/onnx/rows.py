@@ -22,6 +22,12 @@ from olpipe.default_plugins.onnx.graph_inputs import PIECE, Inputs, pieces
 SMALLEST = 512
 """Tokens of the shortest rows. Longer rows have twice as many, four times as many, and so on."""
 
+TRIES = 16
+"""So many tokens must have the same logits alone and among others before that is taken for granted.
+
+A model rounds its values on the way. So a single token may have the same logits by chance, above all in a small model.
+"""
+
 logger = logging.getLogger(__name__)
 
 
@@ -104,7 +110,8 @@ class Rows:
         self._rows: list[Row] = []
         self._serial = count()
         self._cuts_exactly: bool | None = None  # whether prompts in pieces give the same logits; None until tested
-        self._alone_exactly: bool | None = True if slots == 1 else None  # the same of a row alone and among others
+        self._tries = 0 if slots == 1 else TRIES  # how many more tokens must be the same alone and among others
+        self._alone_exactly = True  # whether they all were so far
 
     def take(self, prompt: Prompt, length: int) -> Row | None:
         """Return a row for a prompt, or None while the rows in use leave no room for it.
@@ -164,12 +171,12 @@ class Rows:
         """Run one token of the only row in use, so that its logits are the same as among other rows.
 
         On some processors, matrix products of a single row are rounded differently than products of two or more rows.
-        This is tested once. Where it is so, a second row is computed as well, and its result is ignored.
+        The first tokens test this. Where it is so, a second row is computed as well, and its result is ignored.
         """
-        if self._alone_exactly:
+        if self._alone_exactly and not self._tries:
             return row.decode((token,))
         # 1. For the test: the row alone. What it wrote is written again below.
-        alone = row.decode((token,)) if self._alone_exactly is None else None
+        alone = row.decode((token,)) if self._alone_exactly else None
         row.length -= alone is not None
         # 2. The row with a second one. The token of the second row is written behind what it keeps to be shared.
         neighbour = self._rows[1] if len(self._rows) > 1 else Row(row.cache, 1)
@@ -183,6 +190,7 @@ class Rows:
         # 3. Whether the two results are the same.
         if alone is not None:
             self._alone_exactly = np.array_equal(alone, logits)
+            self._tries -= 1
         return logits
 
     def _close_ranks(self) -> None:
