@@ -12,11 +12,15 @@ llama.cpp keeps its KV cache in 16 bits, and flash attention is on, as it choose
 batch once with every number of slots in `--slots`, and keeps the number that was fastest. Then the sides take turns.
 Figures are medians, and ratios are formed turn by turn.
 
-There are three kinds of documents. All of them are sampled at temperature 1, because random weights repeat the likeliest
-token for ever, and olpipe ends texts that repeat themselves. `photo-tags` is the recipe's schema. Random weights fill it with random text up to
+There are three kinds of documents. `photo-tags` is the recipe's schema. Random weights fill it with random text up to
 its limits, and the two sides write different numbers of tokens. `equal size` is a record whose texts and lists have one
-possible size, and both sides prefer single letters. So both write documents of equal size, of nearly equal numbers of
-tokens. `free text` has no schema: both sides write the same number of tokens, and no grammar costs anything.
+possible size. All texts are capital letters, each of which is a token, and the longer tokens of property names are
+preferred. So both sides write documents of equal size and of equal numbers of tokens. olpipe does not ask the model for
+those that the schema leaves no choice about. `free text` has no schema: both sides write the same number of tokens, and
+no grammar costs anything. Everything is sampled at temperature 1, because random weights repeat the likeliest token for
+ever, and olpipe ends texts that repeat themselves. A trained model writes most tokens of a schema by itself, and a
+random model does not. llama.cpp checks the whole vocabulary wherever the model's own token is not allowed, so
+`photo-tags` shows it slower than it is with a trained model.
 
 The CPU time of a side is that of its processes. On a machine that does other work at the same time, it is a better
 measure than the clock, best with `--threads 1`, where no thread waits for another one.

@@ -8,8 +8,8 @@ vocabulary as the next one are compared. A figure is the largest difference over
 "Another token" counts the photos for which another token is the likeliest. For "its ways imitated", olpipe is shown the
 photo as llama.cpp shows it to the model. What is left of the difference then is llama.cpp's arithmetic in 16 bits.
 
-A second table shows what olpipe itself would say if it left out what the model builder of ONNX Runtime GenAI 0.18 leaves
-out: for Qwen3-VL the features for the first layers, and for Gemma 3 that the tokens of an image attend to each other.
+A second table shows what olpipe would say if it left out what the model builder of ONNX Runtime GenAI 0.18 leaves out:
+for Qwen3-VL the features for the first layers, and for Gemma 3 that the tokens of an image attend to each other.
 
 llama.cpp comes with the package `xllamacpp`. Where `transformers`, `torch` and `torchvision` are installed, too, the
 reference is compared in the same way.

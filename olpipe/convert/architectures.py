@@ -1,4 +1,4 @@
-"""Names that a backend needs before a conversion. This module imports nothing, so that it costs no time."""
+"""Names that a backend needs without a conversion. This module imports nothing, so that it costs no time."""
 
 from __future__ import annotations
 
@@ -28,3 +28,25 @@ VISION_ENCODER = "vision.onnx"
 
 PROJECTOR_FILE = "projector.gguf"
 """The name of the file with a model's vision encoder in the model's folder, where it is a file of its own."""
+
+FEATURES = "features"
+"""A decoder's input with the features of images, (rows, hidden_size)."""
+
+FEATURE_ROWS = "feature_rows"
+"""A decoder's input that says which features stand where, (batch, length): the number of a row from 1 on; 0 for text."""
+
+DEEPSTACK = "deepstack"
+"""A decoder's input with features for its first layers, (layers, rows, hidden_size). They stand at the same places."""
+
+POSITIONS = "position_ids"
+"""A decoder's input with positions of three axes, (3, batch, length)."""
+
+BIASES = ("bias_local", "bias_global")
+"""A decoder's inputs that say which tokens attend to which, for layers with a window and for other layers.
+
+They are (1 or batch, 1, length, total length), with 0 or a very low number for each pair. A graph has them where all
+tokens of an image attend to each other.
+"""
+
+TILES = "tiles"
+"""The name of the first size of a vision encoder's only input, where it sees square tiles."""

@@ -9,21 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from olpipe.convert.architectures import BIASES, POSITIONS
 from olpipe.convert.decoder_config import DecoderConfig
 from olpipe.convert.floats import Floats, FloatTensors, Order
 from olpipe.convert.graph import CONTRIB, Graph
 from olpipe.convert.linear import Blocks, Linear
 from olpipe.errors import ModelCorrupt
-
-POSITIONS = "position_ids"
-"""The input with positions of three axes, (3, batch, length)."""
-
-BIASES = ("bias_local", "bias_global")
-"""The inputs that say which tokens attend to which, (1 or batch, 1, length, total length): 0, or a very low number.
-
-They are for layers with a window and for other layers. A graph has them where all tokens of an image attend to each
-other.
-"""
 
 
 class Attention:

@@ -16,7 +16,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from olpipe.convert.attention import BIASES, POSITIONS, Attention
+from olpipe.convert.architectures import BIASES, DEEPSTACK, FEATURE_ROWS, FEATURES, POSITIONS
+from olpipe.convert.attention import Attention
 from olpipe.convert.decoder_config import DecoderConfig
 from olpipe.convert.floats import Floats, FloatTensors
 from olpipe.convert.graph import CONTRIB, Graph, write_graph
@@ -26,15 +27,6 @@ from olpipe.convert.weights import WeightFile
 _FAR = np.iinfo(np.int64).max  # behind the end of any sequence
 _HIDDEN = "hidden_states"
 """The graph's output for embeddings. It costs nothing in a forward that does not ask for it."""
-
-FEATURES = "features"
-"""The input with the features of images, (rows, hidden_size)."""
-
-FEATURE_ROWS = "feature_rows"
-"""The input that says which features stand where, (batch, length): the number of a row from 1 on, or 0 for text."""
-
-DEEPSTACK = "deepstack"
-"""The input with features for the first layers, (layers, rows, hidden_size). They are added at the same places."""
 
 
 @dataclass(frozen=True, slots=True)

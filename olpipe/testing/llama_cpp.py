@@ -35,6 +35,9 @@ _SEEDS = 40
 _SECONDS = 300
 """How long all questions together may take."""
 
+_LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Opens addresses on this machine, whatever proxy is set."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -135,7 +138,7 @@ def main() -> None:
     """Answer the questions on the standard input, and write the answers into the file that is named."""
     task = json.load(sys.stdin)
     server = _server(task)
-    with urllib.request.urlopen(f"{server.listening_address}/props") as reply:
+    with _LOCAL.open(f"{server.listening_address}/props") as reply:
         mark = json.load(reply)["media_marker"]
     answers = []
     for text, images in task["questions"]:
@@ -169,7 +172,7 @@ def _answer(address: str, prompt: object, vocab_size: int) -> tuple[int, list[fl
         request = urllib.request.Request(
             f"{address}/completion", json.dumps(asked | sampling).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request) as reply:
+        with _LOCAL.open(request) as reply:
             answer = json.load(reply)
         if found := list(_listed(answer)):
             by_token = dict(found)

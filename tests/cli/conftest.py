@@ -9,9 +9,14 @@ import pytest
 from olpipe.cli.main import main
 from olpipe.model import ModelConfig, ModelName
 from olpipe.pipeline.ledger import LEDGER_PATH
+from olpipe.plugins import Plugins
+from olpipe.settings import Settings
 from olpipe.store.library import Library
+from olpipe.store.pull import pull
+from olpipe.store.resolve import find_source
 from olpipe.testing.fixtures import echo_plugin, plugin_folder
 from olpipe.testing.images import photo
+from olpipe.testing.vision_models import FAMILIES, write_vision_gguf
 
 __all__ = ["echo_plugin", "plugin_folder"]
 
@@ -91,3 +96,24 @@ class Batch:
 @pytest.fixture
 def batch(tmp_path, isolated_home, echo_plugin, capsys):
     return Batch(tmp_path, isolated_home, capsys)
+
+
+@pytest.fixture(scope="session")
+def vision_home(tmp_path_factory):
+    """Return a home folder with a tiny vision model of each family, called like the family."""
+    folder = tmp_path_factory.mktemp("vision")
+    settings = Settings(home=folder / "home")
+    plugins = Plugins.load(settings)
+    library = Library(settings.models_folder, cache=settings.home / "cache")
+    for family in FAMILIES:
+        text, projector = write_vision_gguf(family, folder / family)
+        origin, _ = find_source(f"file:{text}#{projector}", plugins)
+        pull(origin, ModelName.parse(family), library, plugins, progress=lambda _: None)
+    return settings.home
+
+
+@pytest.fixture
+def seeing(batch, vision_home, monkeypatch):
+    """The command line over a folder of photos, with a tiny vision model of each family."""
+    monkeypatch.setenv("OLPIPE_HOME", str(vision_home))
+    return batch

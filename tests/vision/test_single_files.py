@@ -78,7 +78,7 @@ def test_it_says_what_the_two_files_say(models, sizes):
     seen = [replace(place, features=image.features) for place, image in zip(prompt.images, other.images, strict=True)]
     expected = two.logits(replace(prompt, images=tuple(seen)))
     found = one.logits(prompt)
-    # Ollama's Qwen2.5-VL does not say the mean and the spread of colours. The known ones have more digits than in 32 bits.
+    # Ollama's Qwen2.5-VL does not say the mean and the spread of colours. The usual ones are not rounded to 32 bits.
     bar = 2e-5 if name == "qwen2_5_vl" else 1e-6
     np.testing.assert_allclose(found, expected[: len(found)], rtol=0, atol=bar)
 

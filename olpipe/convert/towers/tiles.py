@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from olpipe.convert.architectures import TILES
 from olpipe.convert.towers.encoder import Encoder
 
 _PATCHES = "v.patch_embd"
@@ -43,5 +44,5 @@ class TileEncoder(Encoder):
         """Return the graph."""
         size = self.config.image_size
         return self.finished(
-            {"pixels": (np.float32, ["tiles", 3, size, size])}, {"features": ["rows", self.config.output_width]}
+            {"pixels": (np.float32, [TILES, 3, size, size])}, {"features": ["rows", self.config.output_width]}
         )

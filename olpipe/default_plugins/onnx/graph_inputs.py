@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.convert.attention import BIASES, POSITIONS
-from olpipe.convert.decoder import DEEPSTACK, FEATURE_ROWS, FEATURES
+from olpipe.convert.architectures import BIASES, DEEPSTACK, FEATURE_ROWS, FEATURES, POSITIONS
 from olpipe.decoding.prompt import PlacedImage, Prompt
 
 Inputs: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
