@@ -117,7 +117,9 @@ class Olpipe(Side):
         found = self._engine.submit(request, keep_alive_s=FOR_EVER, options=self._options).completion()
         times, usage = found.timings, found.usage
         spent = (times.fit_ns, times.encode_ns, times.prompt_ns, times.decode_ns, times.queue_ns)
-        stages = {stage: nanoseconds / 1e9 for stage, nanoseconds in zip(STAGES, spent, strict=True)}
+        stages: dict[str, float | None] = {
+            stage: nanoseconds / 1e9 for stage, nanoseconds in zip(STAGES, spent, strict=True)
+        }
         tokens = usage.sampled_tokens + usage.forced_tokens
         return Answer(found.text, usage.prompt_tokens, tokens, usage.sampled_tokens, stages)
 

@@ -1,15 +1,10 @@
-"""What this machine lets a process use: cores, memory and fast products. Only Linux tells of cores and products."""
+"""What this machine lets a process use: cores and memory. Cores are known on Linux only."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-
-_FLAGS = re.compile(r"(flags|Features)\s*:")
-_PRODUCTS_OF_BYTES = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
-"""What Linux calls these instructions, on x86 and on ARM."""
 
 SMALL = 2
 """A machine with this many cores, or with fewer, has none to spare."""
@@ -45,19 +40,6 @@ def threads(available: int) -> int:
         available: Cores that the process may keep busy, as `cores` counts them.
     """
     return available if available <= SMALL else available - 1
-
-
-def multiplies_bytes_fast(*, root: Path = Path("/")) -> bool:
-    """Say whether the processor has instructions for products of bytes, so that eight bits are faster than float32.
-
-    Without them, eight bits take less memory and more time. Where the system does not tell, the answer is yes: most
-    processors of the last years have them.
-
-    Args:
-        root: Where `/proc` is.
-    """
-    told = {word for line in _text(root / "proc/cpuinfo").splitlines() if _FLAGS.match(line) for word in line.split()}
-    return not told or not told.isdisjoint(_PRODUCTS_OF_BYTES)
 
 
 def resident_bytes(pid: int) -> int | None:

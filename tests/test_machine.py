@@ -116,23 +116,3 @@ def test_a_process_that_is_not_there_takes_nothing_known():
 
 def test_the_memory_that_can_be_taken_is_no_more_than_the_machine_has():
     assert 0 < machine.available_bytes() <= psutil.virtual_memory().total
-
-
-@pytest.mark.parametrize(
-    ("line", "fast"),
-    [
-        ("flags\t\t: fpu avx2 fma", False),
-        ("flags\t\t: fpu avx2 avx_vnni", True),
-        ("flags\t\t: fpu avx512f avx512_vnni", True),
-        ("Features\t: fp asimd", False),
-        ("Features\t: fp asimd asimddp", True),
-        ("model name\t: avx_vnni", True),
-    ],
-    ids=["avx2", "vnni", "avx-512", "arm of long ago", "arm", "nothing is told"],
-)
-def test_linux_tells_whether_products_of_bytes_are_fast(tmp_path, line, fast):
-    assert machine.multiplies_bytes_fast(root=tree(tmp_path, {"proc/cpuinfo": line})) is fast
-
-
-def test_products_of_bytes_count_as_fast_where_the_system_does_not_tell(tmp_path):
-    assert machine.multiplies_bytes_fast(root=tmp_path)

@@ -33,7 +33,7 @@ FEATURES = "features"
 """A decoder's input with the features of images, (rows, hidden_size)."""
 
 FEATURE_ROWS = "feature_rows"
-"""A decoder's input that says which features stand where, (batch, length): the number of a row from 1 on; 0 for text."""
+"""A decoder's input that says which features stand where, (batch, length): a row's number from 1 on, or 0 for text."""
 
 DEEPSTACK = "deepstack"
 """A decoder's input with features for its first layers, (layers, rows, hidden_size). They stand at the same places."""

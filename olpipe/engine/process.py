@@ -70,6 +70,9 @@ class RunnerProcess:
                 at once. Without it, these requests fail like those that had begun.
             answered: Called whenever a request has ended. It must return at once and take no lock, because a garbage
                 collection may call it.
+
+        Raises:
+            UsageError: The options or the settings hold what cannot be sent, such as a number of more than 64 bits.
         """
         self._orphaned = orphaned
         self._answered = answered
@@ -88,7 +91,11 @@ class RunnerProcess:
         self._open: dict[int, Ticket] = {}
         self._outbox: SimpleQueue[frames.Frame | None] = SimpleQueue()
         self._last_words = ""
-        self._outbox.put(codec.encode(load))
+        try:
+            self._outbox.put(codec.encode(load))
+        except frames.FrameError as error:
+            message = f"`{self._model}` cannot be loaded in this way: {error}"
+            raise UsageError(message, hint="give smaller numbers in options and settings") from error
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe)
         jobs = (self._write, self._read_stderr, self._read)

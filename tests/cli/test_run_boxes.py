@@ -8,7 +8,7 @@ from olpipe.cli.main import main
 from olpipe.testing.images import photo
 
 SIDE = {"type": "integer"}
-SCHEMA = {"type": "object", "properties": {name: SIDE for name in "xywh"}, "required": list("xywh")}
+SCHEMA = {"type": "object", "properties": dict.fromkeys("xywh", SIDE), "required": list("xywh")}
 DOCUMENT = {"bbox_2d": [500, 0, 1000, 500]}
 
 

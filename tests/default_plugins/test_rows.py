@@ -258,7 +258,7 @@ def test_a_prompt_has_the_same_logits_whatever_it_takes_over(make, lone_logits, 
     whole = lone_logits(prompt, ())
     for shared in range(2, min(length - 2, 2 * BLOCK + 4)):
         rows = make()
-        begin(rows, prompt[:shared] + (2,), 400)
+        begin(rows, (*prompt[:shared], 2), 400)
         row, logits = begin(rows, prompt, 400)
         assert np.array_equal(logits, whole), shared
         assert row.reused == shared

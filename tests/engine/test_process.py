@@ -141,6 +141,13 @@ def test_a_request_that_json_cannot_hold_is_refused_where_it_is_submitted(start)
         process.submit(ask("\udcff"))
 
 
+def test_options_that_json_cannot_hold_are_refused_before_a_process_is_started(tmp_path):
+    load = Load("echo", echo_bundle(tmp_path), LoadOptions(image_tokens=1 << 70), Settings(home=tmp_path))
+    message = "^`echo:latest` cannot be loaded in this way: a Load cannot be sent: Integer exceeds 64-bit range$"
+    with pytest.raises(UsageError, match=message):
+        RunnerProcess(load)
+
+
 def test_a_model_that_cannot_be_loaded_raises_what_the_backend_raised(start, tmp_path):
     with pytest.raises(ModelCorrupt, match=r"^`echo.json` of `echo:latest` cannot be used: .*'slot'$"):
         start(slot=2).wait_loaded()
