@@ -25,13 +25,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.default_plugins.onnx.eyes import SPARE_PIXELS
+from olpipe.families.showing import usable_pixels
 from olpipe.families.table import family_named, shipped_families
 from olpipe.image import DecodedImage
 from olpipe.imaging.decode import decode
@@ -42,7 +43,6 @@ from olpipe.settings import Settings
 
 WIDTH, HEIGHT = 4000, 3000
 QUALITY = 90
-LARGE_SIDE = 1 << 14  # of a photo that is larger than what any encoder takes
 CLIP = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 WIDTHS: dict[str, Any] = {"layers": 1, "inner_width": 1, "output_width": 1, "epsilon": 1e-6}  # nothing here uses them
@@ -103,8 +103,7 @@ class Case:
         """Make the case as a runner would."""
         family = family_named(name, shipped_families())
         config = family.config_class(**{"family": name, **sizes, **WIDTHS})
-        largest = family.fit(config, LARGE_SIDE, LARGE_SIDE, tokens)
-        return cls(family, config, tokens, SPARE_PIXELS * largest.width * largest.height)
+        return cls(family, config, tokens, usable_pixels(partial(family.fit, config, tokens=tokens)))
 
     def inputs(self, pixels: npt.NDArray[np.uint8], shown: DecodedImage) -> None:
         """Make the inputs of the encoder from pixels, in the size that a decoded photo gets."""

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
 
+from olpipe.families.idefics3 import Idefics3
+from olpipe.families.qwen3_vl import Qwen3VL
 from olpipe.testing.models import SPECIAL_TOKENS, vocabulary
 
 F32, F16 = GGMLQuantizationType.F32, GGMLQuantizationType.F16
@@ -22,20 +24,6 @@ CONTROL, NORMAL = 3, 1
 QWEN_SPECIAL = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 SMOLVLM_SPECIAL = ("<fake_token_around_image>", "<global-img>", "<image>", "<end_of_utterance>")
 SMOLVLM_NORMAL = ("ĊĊ",)  # llama.cpp puts this token in front of the whole image
-QWEN_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif 'text' in part %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SMOLVLM_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
-    "{% if message['content'] is string %} {{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% elif 'text' in part %} {{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,5 +250,5 @@ def _tokenizer(shape: Shape) -> dict[str, Any]:
         "tokenizer.ggml.bos_token_id": 0,
         "tokenizer.ggml.padding_token_id": 0,
         "tokenizer.ggml.add_bos_token": False,
-        "tokenizer.chat_template": QWEN_TEMPLATE if qwen else SMOLVLM_TEMPLATE,
+        "tokenizer.chat_template": (Qwen3VL if qwen else Idefics3).template,
     }

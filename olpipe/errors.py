@@ -173,6 +173,12 @@ class DiskFull(MachineError):
     """No space left on the device that holds the output or the store."""
 
 
+def cannot_see(model: str) -> UsageError:
+    """Return the error for a request with images to a model that does not see. Whoever asks first raises it."""
+    hint = "give it what a detector sees: `--perceivers photo-mini`; or pull it with its vision encoder: `--projector`"
+    return UsageError(f"model `{model}` cannot see images", hint=hint)
+
+
 def first_line(error: BaseException) -> str:
     """Return an exception's text for one line of output, or the name of its class where it has no text."""
     return (str(error).splitlines() or [""])[0] or type(error).__name__

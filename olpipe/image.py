@@ -76,7 +76,7 @@ class Box:
         return self.w * self.h
 
     def overlap(self, other: Box) -> float:
-        """Return the area that two boxes share, as a part of the area that they cover together."""
+        """Return the area that two boxes share, as a part of the area that they cover together, 0..1."""
         width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
         height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
         shared = max(0, width) * max(0, height)
@@ -117,6 +117,10 @@ class BoxDialect:
     order: BoxOrder
     unit: BoxUnit
     label: str = "label"
+
+    def __str__(self) -> str:
+        """Return it as people read it, such as `bbox_2d: xyxy in thousandths`."""
+        return f"{self.key}: {self.order} in {self.unit.replace('_', ' ')}"
 
     @property
     def most(self) -> int:

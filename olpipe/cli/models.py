@@ -142,7 +142,9 @@ def _vision_rows(app: App, bundle: ModelBundle) -> list[tuple[str, str]]:
         ("type", vision.projector),
         ("image size", vision.image_size),
         ("patch size", vision.patch_size),
+        ("family", vision.family),
         ("image tokens", vision.image_tokens),
+        ("boxes", vision.boxes or ("none" if vision.family else "")),
         ("quantization", vision.file_type),
     )
     return [(name, str(value)) for name, value in facts if value]

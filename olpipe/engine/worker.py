@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from olpipe.embedding import EmbedRequest
 from olpipe.engine.protocol import Answer, Answered, Begun, Cancel, Embed, Embedded, ErrorValue, Refused, Submit
 from olpipe.engine.waiting import Waiting, WaitingRoom
-from olpipe.errors import OlpipeError, UsageError
+from olpipe.errors import OlpipeError, UsageError, cannot_see
 from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
 from olpipe.model import RunnerInfo
@@ -211,4 +211,4 @@ def _check(request: GenerateRequest | EmbedRequest, info: RunnerInfo) -> None:
     if request.guidance is not None and not info.guidance:
         raise UsageError(f"`{request.model}` cannot hold its answer to a format", hint="ask without one")
     if not info.fit_pixels and any(message.images for message in request.messages):
-        raise UsageError(f"model `{request.model}` cannot see images", hint="name perceivers with `--perceivers`")
+        raise cannot_see(request.model)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from olpipe.decoding.prompt import PlacedImage, Prompt
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.errors import UsageError
+from olpipe.errors import UsageError, cannot_see
 from olpipe.families.chat_template import ChatTemplate, TemplateFiles
 from olpipe.families.gaps import Gaps
 from olpipe.families.markers import markers_of
@@ -132,7 +132,7 @@ class ChatRenderer:
         """
         images = [image for message in request.messages for image in message.images]
         if images and self._show_image is None:
-            raise UsageError(f"model `{request.model}` cannot see images", hint="name perceivers with `--perceivers`")
+            raise cannot_see(request.model)
         if request.suffix is not None:
             return self._fill_in(request, request.suffix)
         text = self._raw(request.messages) if request.raw else self._chat(request)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from olpipe.errors import UsageError
+from olpipe.errors import cannot_see
 from olpipe.generation import GenerateRequest
 from olpipe.image import USUAL_PIXELS, DecodedImage
 from olpipe.imaging.decode import fit
@@ -108,10 +108,7 @@ class Grounder:
         if not self.perceivers:
             if self._sees:
                 return Grounded(_scaled_down(request, model_pixels), None)
-            raise UsageError(
-                f"model `{self._model}` cannot see images",
-                hint="give it what a detector sees: `--perceivers photo-mini`",
-            )
+            raise cannot_see(str(self._model))
         # 1. Look at the photos of every message, and put a line of evidence where each photo stands
         words = names_in(request.language, self.perceivers)
         messages, spoken = [], []

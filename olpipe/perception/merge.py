@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from olpipe.image import Box
 from olpipe.record import Detection, Evidence, ReadText, best_labels
 
 OVERLAP = 0.5
@@ -66,7 +65,7 @@ def _paired(
 
 
 def _same_thing(one: Detection, other: Detection) -> float:
-    overlap = _overlap(one.box, other.box)
+    overlap = one.box.overlap(other.box)
     return overlap if overlap > OVERLAP and (_covers(one, other) or _covers(other, one)) else 0.0
 
 
@@ -90,7 +89,7 @@ def _same_text(one: ReadText, other: ReadText) -> float:
         return 0.0
     if one.box is None or other.box is None:
         return OVERLAP
-    overlap = _overlap(one.box, other.box)
+    overlap = one.box.overlap(other.box)
     return overlap if overlap > OVERLAP else 0.0
 
 
@@ -101,11 +100,3 @@ def _surer(one: ReadText, other: ReadText) -> ReadText:
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Return the intersection over union of two boxes, in 0..1."""
-    width = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
-    height = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
-    shared = max(0, width) * max(0, height)
-    return shared / (one.area + other.area - shared) if shared else 0.0

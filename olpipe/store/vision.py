@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olpipe.convert.architectures import PROJECTOR_FILE
 from olpipe.convert.gguf import GGUFHeader, open_gguf, read_header
@@ -18,6 +18,9 @@ from olpipe.errors import ModelError, PluginError, PullFailed
 from olpipe.families.table import Families
 from olpipe.model import ModelBundle
 from olpipe.registry import blaming
+
+if TYPE_CHECKING:
+    from olpipe.convert.package import VisionPart
 
 _MODEL_FILE = "model.gguf"
 _ENCODER = "v."  # what the names of an encoder's tensors begin with
@@ -41,6 +44,8 @@ class VisionFacts:
         dimensions: The width of a row of its output, which is that of the text model.
         image_size: The side of the square images that it was made for, in pixels.
         patch_size: The side of a patch, in pixels.
+        family: The family of vision models; empty where none reads the encoder.
+        boxes: How the family was trained to say a box; empty where it was not.
         image_tokens: Tokens that a large image becomes where nobody asks for another number.
         file_type: The type of most of its weights.
     """
@@ -52,6 +57,8 @@ class VisionFacts:
     dimensions: int
     image_size: int
     patch_size: int
+    family: str
+    boxes: str
     image_tokens: int
     file_type: str
 
@@ -74,7 +81,7 @@ def vision_facts(bundle: ModelBundle, families: Families | None = None) -> Visio
         source = open_gguf(own_file or model)
         if not has_vision(source.header):
             return None
-        return _facts(source.header, open_vision(source), _image_tokens(model, own_file, families))
+        return _facts(source.header, open_vision(source), _part(model, own_file, families))
     except ModelError:
         return None
 
@@ -114,7 +121,7 @@ def _output_width(header: GGUFHeader) -> int:
     return 0 if kind in _OTHER_DIMENSIONS else _size(header.metadata, "clip.vision.projection_dim")
 
 
-def _facts(header: GGUFHeader, file: VisionFile, image_tokens: int) -> VisionFacts:
+def _facts(header: GGUFHeader, file: VisionFile, part: VisionPart | None) -> VisionFacts:
     texts = set(text_tensors(header))
     sizes: Counter[str] = Counter()
     for name, tensor in header.tensors.items():
@@ -128,22 +135,31 @@ def _facts(header: GGUFHeader, file: VisionFile, image_tokens: int) -> VisionFac
         dimensions=_output_width(header) if is_projector(header) else header.embedding_length,
         image_size=_size(file.metadata, "image_size"),
         patch_size=_size(file.metadata, "patch_size"),
-        image_tokens=image_tokens,
+        family="" if part is None else part.family.name,
+        boxes="" if part is None or part.family.boxes is None else str(part.family.boxes),
+        image_tokens=_image_tokens(part),
         file_type=max(sizes, key=sizes.__getitem__, default=""),
     )
 
 
-def _image_tokens(model: Path, projector: Path | None, families: Families | None) -> int:
-    """Return how many tokens a large image becomes; 0 where no family reads the encoder."""
+def _part(model: Path, projector: Path | None, families: Families | None) -> VisionPart | None:
+    """Return the vision encoder as its family reads it; None where no family does."""
     from olpipe.families.vision_part import find_vision
 
     try:
-        found = find_vision(model, projector, families)
-        if found is None:
-            return 0
-        with blaming(found.whose):
-            return found.family.fit(found.config, _LARGE_SIDE, _LARGE_SIDE, found.family.usual_tokens).tokens
+        return find_vision(model, projector, families)
     except (ModelError, PluginError):
+        return None
+
+
+def _image_tokens(part: VisionPart | None) -> int:
+    """Return how many tokens a large image becomes; 0 where no family reads the encoder."""
+    if part is None:
+        return 0
+    try:
+        with blaming(part.whose):
+            return part.family.fit(part.config, _LARGE_SIDE, _LARGE_SIDE, part.family.usual_tokens).tokens
+    except PluginError:
         return 0
 
 

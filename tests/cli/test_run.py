@@ -81,7 +81,8 @@ def test_a_photo_is_refused_by_a_model_that_cannot_see(tiny, tmp_path):
     assert (code, out) == (2, "")
     assert said.splitlines()[1:] == [
         "error: model `tiny:latest` cannot see images",
-        "hint: give it what a detector sees: `--perceivers photo-mini`",
+        "hint: give it what a detector sees: `--perceivers photo-mini`; "
+        "or pull it with its vision encoder: `--projector`",
     ]
 
 

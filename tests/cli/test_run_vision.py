@@ -143,6 +143,7 @@ def test_a_text_model_without_its_projector_says_what_to_do_with_a_photo(run, is
     assert (code, out) == (2, "")
     assert said.splitlines()[-2:] == [
         "error: model `blind:latest` cannot see images",
-        "hint: give it what a detector sees: `--perceivers photo-mini`",
+        "hint: give it what a detector sees: `--perceivers photo-mini`; "
+        "or pull it with its vision encoder: `--projector`",
     ]
     assert run("blind", "What is it?", *GREEDY, home=isolated_home)[0] == 0

@@ -188,6 +188,22 @@ def test_show_tells_how_many_tokens_a_photo_becomes(run, store, files, family, t
     assert f"    image tokens        {tokens}\n" in run("show", "tiny-vl")[1]
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "boxes"),
+    [
+        ("gemma3", "Gemma 3", "none"),
+        ("qwen2_5_vl", "Qwen2.5-VL", "bbox_2d: xyxy in pixels"),
+        ("qwen3_vl", "Qwen3-VL", "bbox_2d: xyxy in thousandths"),
+    ],
+)
+def test_show_tells_the_family_and_how_it_says_boxes(run, store, files, family, name, boxes):
+    write_vision_gguf(family, files)
+    store(model="text.gguf", projector="mmproj.gguf")
+    shown = run("show", "tiny-vl")[1]
+    assert f"    family              {name}\n" in shown
+    assert f"    boxes               {boxes}\n" in shown
+
+
 def test_show_tells_of_an_encoder_in_the_models_own_file(run, store, files):
     metadata = {
         "general.architecture": "gemma3",

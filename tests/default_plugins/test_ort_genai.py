@@ -221,7 +221,8 @@ def test_images_are_refused_with_what_to_do(runner):
     request = GenerateRequest("tiny", (Message.of("user", "what is this?", decoded()),))
     with pytest.raises(UsageError, match="model `tiny` cannot see images") as caught:
         runner.prepare(request)
-    assert caught.value.hint == "name perceivers with `--perceivers`"
+    hint = "give it what a detector sees: `--perceivers photo-mini`; or pull it with its vision encoder: `--projector`"
+    assert caught.value.hint == hint
 
 
 def test_a_stopped_sequence_makes_room_for_the_next(runner):

@@ -185,7 +185,8 @@ def test_a_model_without_eyes_says_so(renderer):
     request = GenerateRequest("toy", (message("user", RED),))
     with pytest.raises(UsageError, match="model `toy` cannot see images") as caught:
         renderer(TEXTS)(request)
-    assert caught.value.hint == "name perceivers with `--perceivers`"
+    hint = "give it what a detector sees: `--perceivers photo-mini`; or pull it with its vision encoder: `--projector`"
+    assert caught.value.hint == hint
 
 
 def test_a_text_with_a_gap_has_no_images(renderer, vocabulary_with):

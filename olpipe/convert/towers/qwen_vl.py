@@ -8,19 +8,21 @@ In comments, the shapes of values are (1, patches, width) unless they say someth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 
 from olpipe.convert.graph import CONTRIB, write_graph
 from olpipe.convert.towers.encoder import Activation, Encoder
-from olpipe.convert.weights import WeightFile
 from olpipe.interfaces.vision import VisionConfig, VisionTensors
 
 _MERGER = ("mm.0", "mm.2")
+
+Input: TypeAlias = tuple[Any, Sequence[int | str]]
+"""The numpy type and the shape of an input."""
 
 
 def write_qwen2_5_vl(
@@ -59,24 +61,6 @@ def write_qwen3_vl(
 class _Writer(Encoder):
     """Appends the nodes of a graph in the order of the data flow."""
 
-    def __init__(
-        self,
-        source: VisionTensors,
-        config: VisionConfig,
-        weights: WeightFile,
-        *,
-        eight_bits: bool,
-        done: Callable[[], None],
-    ) -> None:
-        super().__init__(source, config, weights, eight_bits=eight_bits, done=done)
-        self._token_width = config.merge**2 * config.width  # the patches of one token behind each other
-        self._inputs: dict[str, tuple[Any, Sequence[int | str]]] = {
-            "patches": (np.float32, ["patches", 3 * config.patch_size**2]),
-            "cos": (np.float32, ["patches", config.width // config.heads // 2]),
-            "sin": (np.float32, ["patches", config.width // config.heads // 2]),
-        }
-        self._outputs: dict[str, Sequence[int | str]] = {"features": ["tokens", config.output_width]}
-
     def windowed(self) -> onnx.GraphProto:
         """Return the graph of a Qwen2.5-VL."""
         config = self.config
@@ -89,13 +73,13 @@ class _Writer(Encoder):
         merged = self._merge(self.norm(hidden, "v.post_ln"), _MERGER, "mm.2.output")
         self.graph.node("Gather", [merged, "token_places"], ["features"])
         side = config.window // config.patch_size
-        self._inputs |= {
+        tables: dict[str, Input] = {
             "window_patches": (np.int64, ["windows", side * side]),
             "window_mask": (np.int32, ["windows", side * side]),
             "window_places": (np.int64, ["patches"]),
             "token_places": (np.int64, ["tokens"]),
         }
-        return self.finished(self._inputs, self._outputs)
+        return self._whole(tables)
 
     def deepstack(self) -> onnx.GraphProto:
         """Return the graph of a Qwen3-VL."""
@@ -112,12 +96,36 @@ class _Writer(Encoder):
         # 3. The features for the first layers of the text model, (layers, tokens, output width).
         if deep:
             node("Concat", deep, ["deepstack"], axis=0)
-            self._outputs["deepstack"] = [len(deep), "tokens", config.output_width]
-        self._inputs |= {
+        tables: dict[str, Input] = {
             "position_rows": (np.int64, ["patches", 4]),
             "position_weights": (np.float32, ["patches", 4]),
         }
-        return self.finished(self._inputs, self._outputs)
+        return self._whole(tables, deepstack=len(deep))
+
+    def _whole(self, tables: Mapping[str, Input], *, deepstack: int = 0) -> onnx.GraphProto:
+        """Return the graph.
+
+        Args:
+            tables: The inputs that only one of the two families has.
+            deepstack: For how many layers of the text model there are features.
+        """
+        config = self.config
+        angles = config.width // config.heads // 2
+        inputs: dict[str, Input] = {
+            "patches": (np.float32, ["patches", 3 * config.patch_size**2]),
+            "cos": (np.float32, ["patches", angles]),
+            "sin": (np.float32, ["patches", angles]),
+            **tables,
+        }
+        outputs: dict[str, Sequence[int | str]] = {"features": ["tokens", config.output_width]}
+        if deepstack:
+            outputs["deepstack"] = [deepstack, "tokens", config.output_width]
+        return self.finished(inputs, outputs)
+
+    @property
+    def _token_width(self) -> int:
+        """How many values the patches of one token have, one behind the other."""
+        return self.config.merge**2 * self.config.width
 
     # --- patches --------------------------------------------------------------------------------
 

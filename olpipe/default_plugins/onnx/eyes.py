@@ -5,11 +5,11 @@ It has a session of its own. So it looks at one photo while the decoder answers 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,6 +21,7 @@ from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ModelCorrupt
 from olpipe.families.packaged import PackagedVision
 from olpipe.families.rendering import ImageSpan
+from olpipe.families.showing import View, span_of, usable_pixels
 from olpipe.families.table import Families, family_named, shipped_families
 from olpipe.image import DecodedImage, ShownImage
 from olpipe.interfaces.vision import Fitted
@@ -34,24 +35,6 @@ Features: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
 
 KEPT_BYTES = 128 << 20
 """Most bytes of features that are kept. An image of 256 tokens takes between one and eight megabytes."""
-
-SPARE_PIXELS = 4
-"""Photos come with up to so many times the pixels that the encoder takes, so that they are resized well here."""
-
-_LARGE_SIDE = 1 << 14  # of a photo that is larger than what any encoder takes
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the encoder has to look at.
-
-    Attributes:
-        image: The image.
-        fitted: The size in which it is shown.
-    """
-
-    image: DecodedImage
-    fitted: Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +87,7 @@ class Eyes:
         self._outputs = [one.name for one in self._session.get_outputs()]
         self._has_tiles = [one.shape[0] for one in self._session.get_inputs()] == [TILES]
         with self._families.blaming(self.family.name):
-            largest = self.family.fit(self._config, _LARGE_SIDE, _LARGE_SIDE, self.tokens)
-        self.fit_pixels = SPARE_PIXELS * largest.width * largest.height
+            self.fit_pixels = usable_pixels(partial(self.family.fit, self._config, tokens=self.tokens))
         self._kept: OrderedDict[str, Features] = OrderedDict()  # those that were used last are at the end
         self._kept_bytes = 0
 
@@ -127,27 +109,13 @@ class Eyes:
             fitted = self.family.fit(self._config, width, height, tokens)
             layout = self.family.layout(self._config, fitted)
             rotary = self.family.positions(self._config, fitted)
-        body: list[int] = []
-        rows: list[int] = []
-        for part in layout.body:
-            if isinstance(part, int):
-                body += [self._placeholder] * part
-                rows += range(max(rows, default=0) + 1, max(rows, default=0) + 1 + part)
-            else:
-                marks = self._vocabulary.encode(part)
-                body += marks
-                rows += [0] * len(marks)
-        return ImageSpan(
-            tuple(body),
-            0,
-            len(body),
-            hashlib.sha256(f"{image.digest()} {fitted}".encode()).hexdigest(),
-            before=layout.before,
-            after=layout.after,
-            rows=tuple(rows),
+        return span_of(
+            View(image, fitted),
+            layout,
+            ShownImage(fitted.width, fitted.height, fitted.tokens),
+            vocabulary=self._vocabulary,
+            placeholder=self._placeholder,
             rotary=rotary,
-            shown=ShownImage(fitted.width, fitted.height, fitted.tokens),
-            view=View(image, fitted),
         )
 
     def look(self, prompt: Prompt) -> tuple[Prompt, Looking]:
@@ -208,13 +176,6 @@ class Eyes:
         while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
             _, forgotten = self._kept.popitem(last=False)
             self._kept_bytes -= _size(forgotten)
-
-
-def budgets(tokens: int) -> Iterator[int]:
-    """Yield how many tokens an image may have: as many as wanted, then half as many, and so on."""
-    while tokens >= 1:
-        yield tokens
-        tokens //= 2
 
 
 def _size(features: Features) -> int:

@@ -18,16 +18,17 @@ from pathlib import Path
 from olpipe.convert.architectures import VISION_CONFIG
 from olpipe.decoding.decoder import Decoder, Run
 from olpipe.decoding.model_sequence import Logits
-from olpipe.decoding.preparing import SLACK, PreparedPrompt, Preparer
+from olpipe.decoding.preparing import PreparedPrompt, Preparer
 from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.onnx.cache import Cache
-from olpipe.default_plugins.onnx.eyes import Eyes, budgets
+from olpipe.default_plugins.onnx.eyes import Eyes
 from olpipe.default_plugins.onnx.rows import Row, Rows
 from olpipe.default_plugins.packages import TextPackage
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import ModelCorrupt, OlpipeError
 from olpipe.families.rendering import ChatRenderer
+from olpipe.families.showing import prompt_with_room
 from olpipe.families.table import Families
 from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
@@ -117,14 +118,15 @@ class BatchedRunner(Runner):
 
     def _prompt(self, request: GenerateRequest) -> Prompt:
         """Return the prompt of a request. Its images get fewer tokens where there is no room for all of them."""
-        if self._eyes is None or not any(message.images for message in request.messages):
+        eyes = self._eyes
+        if eyes is None:
             return self._render(request)
-        room = self.info.context_length - min(request.sampling.max_tokens + SLACK, self.info.context_length // 2)
-        for tokens in budgets(self._eyes.tokens):
-            prompt = self._render(request, show_image=partial(self._eyes.span, tokens=tokens))
-            if len(prompt) <= room:
-                break
-        return prompt
+        return prompt_with_room(
+            lambda tokens: self._render(request, show_image=partial(eyes.span, tokens=tokens)),
+            eyes.tokens,
+            context_length=self.info.context_length,
+            max_tokens=request.sampling.max_tokens,
+        )
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Register a sequence. It may have to wait until other sequences have ended and there is room for it."""

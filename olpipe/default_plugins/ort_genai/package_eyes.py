@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from olpipe.decoding.prompt import PlacedImage, Prompt
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.default_plugins.onnx.eyes import SPARE_PIXELS, View
 from olpipe.default_plugins.ort_genai.vision_files import PIXELS, VisionFiles
 from olpipe.errors import UsageError
 from olpipe.families.chat_template import TemplateFiles
 from olpipe.families.rendering import ImageSpan
+from olpipe.families.showing import View, span_of, usable_pixels
 from olpipe.image import BoxDialect, DecodedImage, ShownImage
 from olpipe.interfaces.vision import Family, Fitted, Layout, VisionConfig
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 Tensors: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
 
 IDS, TOKEN_COUNTS = "input_ids", "num_image_tokens"
-
-_LARGE_SIDE = 1 << 14  # of a photo that is larger than what any encoder takes
 
 
 class PackageEyes(ABC):
@@ -100,8 +97,7 @@ class PackageEyes(ABC):
 
     def fit_pixels(self, tokens: int) -> int:
         """Return how many pixels of a photo can be used where it may become so many tokens."""
-        largest = self.fit(_LARGE_SIDE, _LARGE_SIDE, tokens)
-        return SPARE_PIXELS * largest.width * largest.height
+        return usable_pixels(partial(self.fit, tokens=tokens))
 
     def span(self, image: DecodedImage, tokens: int) -> ImageSpan:
         """Return the tokens that stand for an image. The image is not resized yet.
@@ -112,27 +108,14 @@ class PackageEyes(ABC):
         """
         height, width = image.pixels.shape[:2]
         fitted = self.fit(width, height, tokens)
-        layout = self.layout(fitted)
-        # 1. Placeholders, each with the number of its row of features. Marks between them have the number 0.
-        ids: list[int] = []
-        rows: list[int] = []
-        numbers = itertools.count(1)
-        for part in layout.body:
-            marks = self._vocabulary.encode(part) if isinstance(part, str) else None
-            ids += [self.placeholder or 0] * int(part) if marks is None else marks
-            rows += itertools.islice(numbers, int(part)) if marks is None else [0] * len(marks)
-        # 2. The whole.
-        return ImageSpan(
-            tuple(ids),
-            0,
-            len(ids),
-            hashlib.sha256(f"{image.digest()} {fitted}".encode()).hexdigest(),
-            before=layout.before,
-            after=layout.after,
-            rows=tuple(rows),
-            shown=replace(self.shown(fitted), tokens=len(ids)),
-            view=View(image, fitted),
+        span = span_of(
+            View(image, fitted),
+            self.layout(fitted),
+            self.shown(fitted),
+            vocabulary=self._vocabulary,
+            placeholder=self.placeholder or 0,
         )
+        return replace(span, shown=replace(self.shown(fitted), tokens=span.length))
 
     def check(self, prompt: Prompt) -> None:
         """Refuse a prompt with a placeholder where there is no image. The runtime would look for features there.

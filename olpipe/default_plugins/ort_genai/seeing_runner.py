@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.decoding.logits_runner import LogitsRunner
-from olpipe.decoding.preparing import SLACK, PreparedPrompt
+from olpipe.decoding.preparing import PreparedPrompt
 from olpipe.decoding.prompt import Prompt
-from olpipe.default_plugins.onnx.eyes import budgets
 from olpipe.default_plugins.ort_genai.runtime import import_runtime, load_model, new_generator
 from olpipe.default_plugins.ort_genai.seeing_sequence import RewindableSeeingSequence, SeeingSequence
 from olpipe.default_plugins.ort_genai.seeing_types import eyes_for
 from olpipe.default_plugins.ort_genai.vision_files import VisionFiles
 from olpipe.default_plugins.packages import TextPackage
 from olpipe.families.rendering import ChatRenderer
+from olpipe.families.showing import prompt_with_room
 from olpipe.generation import GenerateRequest, Timings
 from olpipe.model import LoadOptions, ModelBundle
 
@@ -69,12 +69,12 @@ class SeeingRunner(LogitsRunner):
 
     def _render(self, request: GenerateRequest) -> Prompt:
         """Return the prompt of a request. Its images get fewer tokens where there is no room for all of them."""
-        context = self.info.context_length
-        room = context - min(request.sampling.max_tokens + SLACK, context // 2)
-        for tokens in budgets(self._tokens):
-            prompt = self._chat(request, show_image=partial(self._eyes.span, tokens=tokens))
-            if len(prompt) <= room or not prompt.images:
-                break
+        prompt = prompt_with_room(
+            lambda tokens: self._chat(request, show_image=partial(self._eyes.span, tokens=tokens)),
+            self._tokens,
+            context_length=self.info.context_length,
+            max_tokens=request.sampling.max_tokens,
+        )
         self._eyes.check(prompt)
         return prompt
 
