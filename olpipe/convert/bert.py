@@ -5,7 +5,7 @@ Tensors have the names that GGUF files give them. Folders of Hugging Face have o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,9 @@ _HUGGING_FACE = {
 
 UNUSED = frozenset({"embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias"})
 """Other tensors that folders may have. They are not needed for vectors of texts."""
+
+PLAIN = "a plain BERT encoder"
+"""What messages call the encoders that can be converted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,35 +169,6 @@ def hugging_face_names(config: BertConfig, present: Collection[str]) -> dict[str
         place = f"encoder.layer.{layer[0]}." if layer else ""
         names[name] = f"{prefix}{place}{_HUGGING_FACE[part]}.{kind}"
     return names
-
-
-def check_tensors(
-    path: Path,
-    found: Mapping[str, tuple[int, ...]],
-    expected: Mapping[str, tuple[int, ...]],
-    *,
-    unused: Collection[str] = (),
-) -> None:
-    """Check that a file has exactly the expected tensors.
-
-    Args:
-        path: The file.
-        found: The shapes of its tensors, by name.
-        expected: The shapes of the expected tensors, by name.
-        unused: Names of tensors that may be there as well.
-
-    Raises:
-        ModelCorrupt: A tensor is missing, or it has another shape.
-        ModelUnsupported: There is another tensor, which such an encoder does not have.
-    """
-    for name, shape in expected.items():
-        if name not in found:
-            raise ModelCorrupt(f"`{path}` has no tensor `{name}`")
-        if found[name] != shape:
-            raise ModelCorrupt(f"`{path}`: tensor `{name}` is {found[name]}, not {shape}")
-    for name in found:
-        if name not in expected and name not in unused:
-            raise ModelUnsupported(f"`{path}` has a tensor `{shown(name)}`, which a plain BERT encoder does not have")
 
 
 def _architecture(config: ConfigFile) -> Architecture:

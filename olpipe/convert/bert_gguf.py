@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from olpipe.convert.bert import MAX_LAYERS, MAX_WIDTH, BertConfig, check_tensors
+from olpipe.convert.bert import MAX_LAYERS, MAX_WIDTH, PLAIN, BertConfig
 from olpipe.convert.gguf import GGUFHeader, shown
 from olpipe.convert.model_folder import ConfigFile
 from olpipe.convert.sentence_folder import Pooling
+from olpipe.convert.tensor_shapes import check_shapes
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
 ARCHITECTURE = "bert"
@@ -56,7 +57,8 @@ def read_header_config(header: GGUFHeader) -> tuple[BertConfig, Pooling]:
     )
     if hidden_size % config.heads:
         raise ModelCorrupt(f"`{header.path}` has a width of {hidden_size} for {config.heads} heads")
-    check_tensors(header.path, {name: tensor.shape for name, tensor in header.tensors.items()}, config.shapes())
+    found = {name: tensor.shape for name, tensor in header.tensors.items()}
+    check_shapes(f"`{header.path}`", found, config.shapes(), kind=PLAIN)
     return config, _POOLING[pooling]
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from olpipe.convert.decoder_config import DecoderConfig
-from olpipe.convert.gguf import GGUFHeader, shown
-from olpipe.errors import ModelCorrupt, ModelUnsupported
-
-Shapes = dict[str, tuple[int, ...]]
+from olpipe.convert.gguf import GGUFHeader
+from olpipe.convert.tensor_shapes import check_shapes
 
 
 def check_tensors(header: GGUFHeader, config: DecoderConfig, others: Collection[str] = ()) -> None:
@@ -23,26 +21,23 @@ def check_tensors(header: GGUFHeader, config: DecoderConfig, others: Collection[
         ModelCorrupt: A tensor is missing, or has another shape.
         ModelUnsupported: There is a tensor that such a decoder does not have.
     """
-    needed, optional = _needed(config), _optional(config)
-    for name, shape in needed.items():
-        if name not in header.tensors:
-            raise ModelCorrupt(f"`{header.path}` has no tensor `{name}`")
-        if header.tensors[name].shape != shape:
-            raise ModelCorrupt(f"`{header.path}`: tensor `{name}` is {header.tensors[name].shape}, not {shape}")
-    for name, tensor in header.tensors.items():
-        if name in needed or name in others:
-            continue
-        if name not in optional:
-            extra, plain = shown(name), f"a plain {config.architecture} decoder"
-            raise ModelUnsupported(f"`{header.path}` has a tensor `{extra}`, which {plain} does not have")
-        if tensor.shape != optional[name]:
-            raise ModelCorrupt(f"`{header.path}`: tensor `{name}` is {tensor.shape}, not {optional[name]}")
+    check_shapes(
+        f"`{header.path}`",
+        {name: tensor.shape for name, tensor in header.tensors.items()},
+        _needed(config),
+        kind=f"a plain {config.architecture} decoder",
+        optional=_optional(config),
+        others=others,
+    )
 
 
-def _needed(config: DecoderConfig) -> Shapes:
+def _needed(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """Return the tensors that must be there, with their shapes."""
     hidden = config.hidden_size
-    shapes: Shapes = {"token_embd.weight": (config.vocab_size, hidden), "output_norm.weight": (hidden,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (config.vocab_size, hidden),
+        "output_norm.weight": (hidden,),
+    }
     block = {f"{name}.weight": shape for name, shape in _block(config).items()}
     if config.kind.biases:
         widths = {"q": config.heads, "k": config.kv_heads, "v": config.kv_heads}
@@ -50,11 +45,11 @@ def _needed(config: DecoderConfig) -> Shapes:
     return shapes | {f"blk.{layer}.{name}": shape for layer in range(config.layers) for name, shape in block.items()}
 
 
-def _block(config: DecoderConfig) -> Shapes:
+def _block(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """Return the weights of one layer, with their shapes."""
     hidden, kind = config.hidden_size, config.kind
     inner, kv_inner = config.heads * config.head_size, config.kv_heads * config.head_size
-    shapes: Shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "attn_norm": (hidden,),
         "attn_output": (hidden, inner),
         "ffn_norm": (hidden,),
@@ -72,10 +67,13 @@ def _block(config: DecoderConfig) -> Shapes:
     return shapes
 
 
-def _optional(config: DecoderConfig) -> Shapes:
+def _optional(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """Return the tensors that may be there, with their shapes."""
     factors = (config.head_size // 2,)
-    shapes: Shapes = {"output.weight": (config.vocab_size, config.hidden_size), "rope_freqs.weight": factors}
+    shapes: dict[str, tuple[int, ...]] = {
+        "output.weight": (config.vocab_size, config.hidden_size),
+        "rope_freqs.weight": factors,
+    }
     if config.kind.fused:
         shapes |= {"rope_factors_short.weight": factors, "rope_factors_long.weight": factors}
     return shapes

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olpipe.convert.architectures import EMBEDDING_CONFIG
-from olpipe.convert.bert import UNUSED, BertConfig, check_tensors, hugging_face_names, read_folder_config
+from olpipe.convert.bert import PLAIN, UNUSED, BertConfig, hugging_face_names, read_folder_config
 from olpipe.convert.bert_gguf import ARCHITECTURE, read_header_config, tokenizer_json
 from olpipe.convert.bert_graph import Tensors, write_encoder
 from olpipe.convert.floats import FloatTensors
@@ -22,6 +22,7 @@ from olpipe.convert.gguf import GGUFHeader, open_gguf, read_header
 from olpipe.convert.model_folder import WEIGHTS_NAME, open_weights
 from olpipe.convert.sentence_folder import SentenceSettings, context_length, read_settings, text_limit
 from olpipe.convert.tensor_file import FLOAT_TYPES, Floats, TensorFile
+from olpipe.convert.tensor_shapes import check_shapes
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 from olpipe.interfaces import Progress, ProgressCallback
 
@@ -153,7 +154,8 @@ def _check_stored(path: Path, file: TensorFile, names: Mapping[str, str], config
     found = {name: stored.shape for name, stored in file.tensors.items()}
     expected = {names[name]: shape for name, shape in config.shapes().items()}
     prefix = next(iter(expected)).partition("embeddings.")[0]
-    check_tensors(path, found, expected, unused={f"{prefix}{name}" for name in UNUSED})
+    others = {f"{prefix}{name}" for name in UNUSED}
+    check_shapes(f"`{path}`", found, expected, kind=PLAIN, others=others)
     for name in expected:
         dtype = file.tensors[name].dtype
         if dtype not in FLOAT_TYPES:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from olpipe.errors import ModelCorrupt, ModelUnsupported
+from olpipe.convert.tensor_shapes import Shapes, check_shapes
 from olpipe.interfaces.vision import VisionTensors
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""The shapes of tensors by their names, the outermost dimension first."""
 
 
 def check_tensors(tensors: VisionTensors, needed: Shapes, optional: Shapes, *, family: str) -> None:
@@ -24,18 +19,8 @@ def check_tensors(tensors: VisionTensors, needed: Shapes, optional: Shapes, *, f
         ModelCorrupt: A tensor is missing, or has another shape.
         ModelUnsupported: There is a tensor that such an encoder does not have.
     """
-    from olpipe.convert.gguf import shown
-
-    for name in needed:
-        if not tensors.has(name):
-            raise ModelCorrupt(f"the vision encoder ({family}) has no tensor `{name}`")
-    shapes = {**optional, **needed}
-    for name in tensors.names():
-        if name not in shapes:
-            extra = shown(name)
-            raise ModelUnsupported(f"the vision encoder has a tensor `{extra}`, which `{family}` does not have")
-        if (found := tensors.shape(name)) != shapes[name]:
-            raise ModelCorrupt(f"the vision encoder's tensor `{name}` is {found}, not {shapes[name]}")
+    found = {name: tensors.shape(name) for name in tensors.names()}
+    check_shapes(f"the vision encoder ({family})", found, needed, kind=f"`{family}`", optional=optional)
 
 
 def layer_shapes(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
