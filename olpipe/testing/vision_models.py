@@ -10,6 +10,7 @@ from types import ModuleType
 
 from olpipe.testing.vision import gemma3, idefics3, llava, ollama, qwen2_5_vl, qwen3_vl, texts
 from olpipe.testing.vision.content import Content
+from olpipe.testing.vision.decoders import text_model
 
 _FAMILIES: dict[str, ModuleType] = {
     "idefics3": idefics3,
@@ -63,8 +64,8 @@ def write_monolithic_gguf(family: str, path: Path, *, seed: int = 0) -> Path:
 
 def text_content(family: str, *, seed: int = 0) -> Content:
     """Return what `write_vision_gguf` writes into `text.gguf`, for tests that change it first."""
-    content: Content = _FAMILIES[family].text(seed)
-    return content
+    module = _FAMILIES[family]
+    return text_model(module.DECODER, module.WORDS, seed)
 
 
 def projector_content(family: str, *, seed: int = 0) -> Content:

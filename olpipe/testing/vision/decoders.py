@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from olpipe.testing.vision.content import Content
+from olpipe.testing.vision.tokens import Words
 from olpipe.testing.vision.weights import Tensors
 
 WIDTH = 64
@@ -48,7 +50,18 @@ class Decoder:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def decoder_metadata(decoder: Decoder) -> dict[str, Any]:
+def text_model(decoder: Decoder, words: Words, seed: int) -> Content:
+    """Return the file of a tiny text model.
+
+    Args:
+        decoder: Its form.
+        words: Its vocabulary.
+        seed: Seed of the weights.
+    """
+    return Content(_metadata(decoder) | words.metadata(), _tensors(decoder, len(words.tokens()), seed))
+
+
+def _metadata(decoder: Decoder) -> dict[str, Any]:
     """Return what a file says about the sizes of a tiny text model."""
     sizes: dict[str, Any] = {
         "block_count": decoder.layers,
@@ -71,7 +84,7 @@ def decoder_metadata(decoder: Decoder) -> dict[str, Any]:
     } | named
 
 
-def decoder_tensors(decoder: Decoder, vocab_size: int, seed: int) -> Tensors:
+def _tensors(decoder: Decoder, vocab_size: int, seed: int) -> Tensors:
     """Return the weights of a tiny text model.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from olpipe.testing.vision.blocks import HALF, EncoderSizes, add_block, add_patches, encoder_metadata
 from olpipe.testing.vision.content import Content
-from olpipe.testing.vision.decoders import WIDTH, Decoder, decoder_metadata, decoder_tensors
+from olpipe.testing.vision.decoders import WIDTH, Decoder
 from olpipe.testing.vision.tokens import Words
 from olpipe.testing.vision.weights import Tensors
 
@@ -37,12 +37,6 @@ WORDS = Words(
     blank_line=True,
 )
 DECODER = Decoder("llama", layers=3, metadata={"rope.freq_base": 100000.0, "rope.dimension_count": 16})
-
-
-def text(seed: int) -> Content:
-    """Return the file of the text model."""
-    tensors = decoder_tensors(DECODER, len(WORDS.tokens()), seed)
-    return Content(decoder_metadata(DECODER) | WORDS.metadata(), tensors)
 
 
 def projector(seed: int) -> Content:

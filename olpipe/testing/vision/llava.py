@@ -20,7 +20,7 @@ from olpipe.testing.vision.blocks import (
     encoder_metadata,
 )
 from olpipe.testing.vision.content import Content
-from olpipe.testing.vision.decoders import WIDTH, Decoder, decoder_metadata, decoder_tensors
+from olpipe.testing.vision.decoders import WIDTH, Decoder
 from olpipe.testing.vision.tokens import Words
 from olpipe.testing.vision.weights import Tensors
 
@@ -43,12 +43,6 @@ WORDS = Words(
     add_begin=True,
 )
 DECODER = Decoder("llama", layers=3, metadata={"rope.freq_base": 10000.0, "rope.dimension_count": 16})
-
-
-def text(seed: int) -> Content:
-    """Return the file of the text model."""
-    tensors = decoder_tensors(DECODER, len(WORDS.tokens()), seed)
-    return Content(decoder_metadata(DECODER) | WORDS.metadata(), tensors)
 
 
 def projector(seed: int) -> Content:

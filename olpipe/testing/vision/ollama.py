@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from olpipe.testing.vision import gemma3, qwen2_5_vl, qwen3_vl
 from olpipe.testing.vision.content import Content
+from olpipe.testing.vision.decoders import text_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,7 @@ def content(family: str, seed: int) -> Content:
 
 
 def _gemma3(seed: int) -> Content:
-    text, projector = gemma3.text(seed), gemma3.projector(seed)
+    text, projector = text_model(gemma3.DECODER, gemma3.WORDS, seed), gemma3.projector(seed)
     left_out = ("attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.freq_base_swa", "rope.scaling.type")
     metadata = _without(text.metadata, "gemma3", [*left_out, "rope.scaling.factor"])
     # Files of this context length have the linear scaling of positions, although they do not say so.
@@ -75,7 +76,7 @@ def _gemma3(seed: int) -> Content:
 
 
 def _qwen2_5_vl(seed: int) -> Content:
-    text, projector = qwen2_5_vl.text(seed), qwen2_5_vl.projector(seed)
+    text, projector = text_model(qwen2_5_vl.DECODER, qwen2_5_vl.WORDS, seed), qwen2_5_vl.projector(seed)
     metadata = _without(text.metadata, "qwen2vl", ["rope.dimension_sections"])
     metadata = {key.replace("qwen2vl.", "qwen25vl."): value for key, value in metadata.items()}
     metadata |= {"general.architecture": "qwen25vl", "qwen25vl.rope.mrope_section": list(qwen2_5_vl.SECTIONS)}
@@ -93,7 +94,7 @@ def _qwen2_5_vl(seed: int) -> Content:
 
 def _qwen3_vl(seed: int) -> Content:
     """Return a file whose heads are smaller than in real ones. So it must say how a head's frequencies are shared."""
-    text, projector = qwen3_vl.text(seed), qwen3_vl.projector(seed)
+    text, projector = text_model(qwen3_vl.DECODER, qwen3_vl.WORDS, seed), qwen3_vl.projector(seed)
     metadata = _without(text.metadata, "qwen3vl", ["rope.dimension_sections", "n_deepstack_layers"])
     metadata["qwen3vl.rope.mrope_section"] = list(qwen3_vl.SECTIONS)
     metadata |= _vision(projector, "qwen3vl", ("spatial_merge_size", "image_mean", "image_std")) | {

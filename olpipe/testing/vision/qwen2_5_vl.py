@@ -5,6 +5,7 @@ Source of names: https://github.com/ggml-org/llama.cpp/blob/master/conversion/qw
 
 from __future__ import annotations
 
+from olpipe.testing.vision import qwen3_vl
 from olpipe.testing.vision.blocks import (
     CLIP_MEAN,
     CLIP_STD,
@@ -15,8 +16,7 @@ from olpipe.testing.vision.blocks import (
     encoder_metadata,
 )
 from olpipe.testing.vision.content import Content
-from olpipe.testing.vision.decoders import Decoder, decoder_metadata, decoder_tensors
-from olpipe.testing.vision.qwen3_vl import WORDS
+from olpipe.testing.vision.decoders import Decoder
 from olpipe.testing.vision.weights import Tensors
 
 SIZES = EncoderSizes(image_size=560, patch_size=14, layers=4, inner_width=108)
@@ -26,18 +26,13 @@ FULL_EVERY = 2
 SECTIONS = (2, 3, 3)
 LEAST_PIXELS, MOST_PIXELS = 8 * 28 * 28, 64 * 28 * 28
 
+WORDS = qwen3_vl.WORDS
 DECODER = Decoder(
     "qwen2vl",
     layers=3,
     biases=True,
     metadata={"rope.freq_base": 1000000.0, "rope.dimension_sections": [*SECTIONS, 0]},
 )
-
-
-def text(seed: int) -> Content:
-    """Return the file of the text model."""
-    tensors = decoder_tensors(DECODER, len(WORDS.tokens()), seed)
-    return Content(decoder_metadata(DECODER) | WORDS.metadata(), tensors)
 
 
 def projector(seed: int) -> Content:

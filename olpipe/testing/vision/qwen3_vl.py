@@ -14,7 +14,7 @@ from olpipe.testing.vision.blocks import (
     encoder_metadata,
 )
 from olpipe.testing.vision.content import Content
-from olpipe.testing.vision.decoders import Decoder, decoder_metadata, decoder_tensors
+from olpipe.testing.vision.decoders import Decoder
 from olpipe.testing.vision.tokens import Words
 from olpipe.testing.vision.weights import Tensors
 
@@ -53,12 +53,6 @@ DECODER = Decoder(
         "n_deepstack_layers": len(DEEPSTACK),
     },
 )
-
-
-def text(seed: int) -> Content:
-    """Return the file of the text model."""
-    tensors = decoder_tensors(DECODER, len(WORDS.tokens()), seed)
-    return Content(decoder_metadata(DECODER) | WORDS.metadata(), tensors)
 
 
 def projector(seed: int) -> Content:

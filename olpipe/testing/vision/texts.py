@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from olpipe.testing.vision import gemma3
 from olpipe.testing.vision.content import Content
-from olpipe.testing.vision.decoders import Decoder, decoder_metadata, decoder_tensors
+from olpipe.testing.vision.decoders import Decoder, text_model
 from olpipe.testing.vision.tokens import Words
 
 _HALF_HEAD = 8
@@ -69,5 +69,4 @@ NAMES = tuple(_MODELS)
 def content(name: str, seed: int) -> Content:
     """Return the file of a text model."""
     decoder, words = _MODELS[name]
-    tensors = decoder_tensors(decoder, len(words.tokens()), seed)
-    return Content(decoder_metadata(decoder) | words.metadata(), tensors)
+    return text_model(decoder, words, seed)
