@@ -63,7 +63,6 @@ class Gemma3(Family):
     name = "Gemma 3"
     version = "1"
     projectors = ("gemma3",)
-    architectures = ("gemma3",)
     image_text = "<start_of_image>"
     placeholder = "<image_soft_token>"
     needs_placeholder = False  # files of Ollama leave it out; it is the last token

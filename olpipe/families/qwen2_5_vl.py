@@ -29,7 +29,6 @@ class Qwen25VL(QwenVL):
     name = "Qwen2.5-VL"
     version = "1"
     projectors = ("qwen2.5vl_merger",)
-    architectures = ("qwen25vl",)
     template = chat_template("You are a helpful assistant.")
 
     # Its makers say that the numbers count pixels of the image after it was resized.

@@ -35,7 +35,6 @@ class Qwen3VL(QwenVL):
     name = "Qwen3-VL"
     version = "1"
     projectors = ("qwen3vl_merger",)
-    architectures = ("qwen3vl",)
     template = chat_template()
 
     # Its makers say that the numbers go from 0 to 1000, where the family before had pixels.

@@ -139,13 +139,11 @@ class Family(ABC):
     made again."""
 
     projectors: tuple[str, ...]
-    """The values of `clip.projector_type` in the files that it reads."""
+    """The values of `clip.projector_type` in the files that it reads.
 
-    architectures: tuple[str, ...] = ()
-    """The values of `general.architecture` in files of Ollama that hold the text model and the vision encoder together.
-
-    olpipe knows the names of tensors in such files for the families that it ships with. So those of other families
-    cannot be read. Their vision encoders come in files of their own."""
+    Files of Ollama may hold the text model and the vision encoder together. olpipe knows the names of their tensors for
+    the families that it ships with. The vision encoders of other families come in files of their own.
+    """
 
     config_class: type[VisionConfig] = VisionConfig
     """The class of what `read` returns."""
