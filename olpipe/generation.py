@@ -130,6 +130,9 @@ class GenerateRequest:
             grammar leaves no other choice.
         top_logprobs: Report how likely each token was, with this many of the likeliest beside it, at most
             `MOST_TOP_LOGPROBS`. None reports nothing.
+        context_length: Most tokens of prompt plus answer; 0 takes what the model was loaded with.
+        truncate: Whether the oldest messages are left out where the prompt is too long. If not, such a prompt is an
+            error.
     """
 
     model: str
@@ -145,6 +148,8 @@ class GenerateRequest:
     language: str = "en"
     avoid: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    context_length: int = 0
+    truncate: bool = False
 
 
 class FinishReason(StrEnum):
@@ -172,12 +177,16 @@ class Usage:
         sampled_tokens: Tokens that were picked from the model's logits; each cost a forward.
         forced_tokens: Tokens that the grammar left no choice about.
         spliced_tokens: Tokens of constants that were put into the document; the model never saw them.
+        cut_messages: Messages that were left out because the prompt was too long.
+        cut_tokens: Tokens that were left out because the prompt was too long.
     """
 
     prompt_tokens: int = 0
     sampled_tokens: int = 0
     forced_tokens: int = 0
     spliced_tokens: int = 0
+    cut_messages: int = 0
+    cut_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -185,6 +194,8 @@ class Usage:
             self.sampled_tokens + other.sampled_tokens,
             self.forced_tokens + other.forced_tokens,
             self.spliced_tokens + other.spliced_tokens,
+            self.cut_messages + other.cut_messages,
+            self.cut_tokens + other.cut_tokens,
         )
 
 

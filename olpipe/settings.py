@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from olpipe.addresses import Address
 from olpipe.durations import keep_alive
 from olpipe.errors import UsageError, nearest
 
@@ -102,6 +103,12 @@ class Settings:
         _count,
         0,
         "Most requests that one model answers at the same time; 0 lets its backend choose",
+    )
+    host: Address = _setting(
+        "OLLAMA_HOST", Address.parse, Address(), "Where `olpipe serve` listens, and where clients look for it"
+    )
+    max_body: int = _setting(
+        "OLPIPE_MAX_BODY", _count, 256 << 20, "Most bytes of the body of a request to the server; 0 allows any number"
     )
     memory_limit: int = _setting(
         "OLPIPE_MEMORY_LIMIT",

@@ -79,7 +79,7 @@ class Asker:
             model,
             tuple(messages),
             wishes.sampling_for(self._bundle),
-            wishes.guidance(),
+            wishes.held_to,
             tools=wishes.tools,
             tool_choice=wishes.tool_choice,
             think=wishes.think,
@@ -88,6 +88,8 @@ class Asker:
             perceivers=wishes.perceivers,
             language=wishes.language,
             top_logprobs=wishes.top_logprobs,
+            context_length=wishes.context_length,
+            truncate=wishes.truncate,
         )
         grounded = self._grounder.ground(request, model_pixels=self._model_pixels).request
         return grounded if self._interpreter is None else self._interpreter.asked(grounded)

@@ -24,7 +24,7 @@ class Wishes:
     """What a request asks for. Whatever is not set has its usual value.
 
     Attributes:
-        format: `json`, or the text of a JSON Schema, that the answer is held to; None leaves it free.
+        held_to: What the answer is held to; None leaves it free. `holding_to` makes it of a text.
         sampling: Changes to how tokens are picked, by the fields of `SamplingParams`.
         perceivers: Names of the perceivers whose evidence joins; None means those that the model's manifest names.
         language: The language of the values that evidence fills in, as a BCP 47 tag.
@@ -34,9 +34,11 @@ class Wishes:
         raw: Whether the text goes to the model as it is, without a chat template.
         suffix: Text that comes after the answer.
         top_logprobs: How many of the likeliest tokens to report beside each token.
+        context_length: Most tokens of prompt plus answer; 0 takes what the model was loaded with.
+        truncate: Whether the oldest messages are left out where the prompt is too long.
     """
 
-    format: str | None = None
+    held_to: Guidance | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     perceivers: tuple[str, ...] | None = None
     language: str = "en"
@@ -46,16 +48,8 @@ class Wishes:
     raw: bool = False
     suffix: str | None = None
     top_logprobs: int | None = None
-
-    def guidance(self) -> Guidance | None:
-        """Return what the answer is held to.
-
-        Raises:
-            SchemaError: The format is neither `json` nor a JSON Schema that an answer can be held to.
-        """
-        if self.format is None:
-            return None
-        return Guidance("json") if self.format == "json" else _held_to(self.format)
+    context_length: int = 0
+    truncate: bool = False
 
     def sampling_for(self, bundle: ModelBundle) -> SamplingParams:
         """Return how tokens are picked. The wishes come first, then the model's own parameters, then the usual values.
@@ -73,7 +67,13 @@ class Wishes:
 
 
 @lru_cache(maxsize=64)
-def _held_to(schema: str) -> Guidance:
-    """Check a schema, once for all requests that ask for it."""
-    check_schema(schema)
-    return Guidance("json_schema", schema)
+def holding_to(format_: str) -> Guidance:
+    """Return what holds an answer to `json`, or to the text of a JSON Schema. Equal schemas are checked once.
+
+    Raises:
+        SchemaError: The format is neither `json` nor a JSON Schema that an answer can be held to.
+    """
+    if format_ == "json":
+        return Guidance("json")
+    check_schema(format_)
+    return Guidance("json_schema", format_)

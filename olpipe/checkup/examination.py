@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from olpipe.asking.asker import Asker
-from olpipe.asking.wishes import Wishes
+from olpipe.asking.wishes import Wishes, holding_to
 from olpipe.checkup.conventions import SaidBox, fits
 from olpipe.checkup.pictures import Picture
 from olpipe.checkup.questions import KINDS, BoxQuestion, Question, box_questions, questions
@@ -169,7 +169,7 @@ class _Examiner:
         """Ask one question and yield the answer with the picture; yield nothing where it cannot be asked."""
         # Perceivers would tell the answer, so none of them looks at the picture.
         # The most probable token is picked, whatever the model's own parameters are
-        wishes = Wishes(schema, {"temperature": 0.0, "max_tokens": MOST_TOKENS}, perceivers=())
+        wishes = Wishes(holding_to(schema), {"temperature": 0.0, "max_tokens": MOST_TOKENS}, perceivers=())
         asker = Asker(self._bundle, wishes, self._plugins, model_pixels=self._info.fit_pixels)
         image = asker.image(picture.png())
         request = asker.request(str(self._bundle.name), [Message.of("user", prompt, image)])

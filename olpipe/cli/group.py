@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "batch": ("olpipe.cli.batch:batch", "Describe folders of photos, with one JSON record for each photo"),
     "run": ("olpipe.cli.run:run", "Ask a model something, with images if you like"),
+    "serve": ("olpipe.cli.serve:serve", "Answer over HTTP, as Ollama does"),
     "pull": ("olpipe.cli.pull:pull", "Bring a model onto this machine"),
     "list": ("olpipe.cli.models:list_models", "List the models on this machine"),
     "show": ("olpipe.cli.models:show", "Show what a model is"),
@@ -24,7 +25,7 @@ COMMANDS = {
     "doctor": ("olpipe.cli.doctor:doctor", "Say whether a model can run here, and whether it really sees"),
     "plugins": ("olpipe.cli.plugins:plugins", "List plugins and what they bring"),
 }
-ALIASES = {"ls": "list"}
+ALIASES = {"ls": "list", "start": "serve"}
 
 
 class LazyGroup(click.Group):

@@ -97,12 +97,11 @@ def _sight(app: App, model: str, bundle: ModelBundle, engine: Engine, options: L
 
 
 def _wishes(format_: str | None, perceivers: tuple[str, ...] | None, sampling: dict[str, Any]) -> Wishes:
-    from olpipe.asking.wishes import Wishes
+    from olpipe.asking.wishes import Wishes, holding_to
 
     given = {name: value for name, value in sampling.items() if value is not None and value != ()}
-    wishes = Wishes(format=_format(format_), sampling=given, perceivers=perceivers)
-    wishes.guidance()  # refuses a schema that cannot be used before a model is fetched for it
-    return wishes
+    asked = _format(format_)  # a schema that cannot be used is refused before a model is fetched for it
+    return Wishes(None if asked is None else holding_to(asked), given, perceivers)
 
 
 def _format(given: str | None) -> str | None:

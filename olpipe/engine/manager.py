@@ -17,7 +17,7 @@ from olpipe.engine.arrival import Arrival
 from olpipe.engine.places import Places
 from olpipe.engine.protocol import Load
 from olpipe.engine.resident import CLOSING_S, Limits, Resident
-from olpipe.engine.stream import Reply, Stream
+from olpipe.engine.stream import Delivery, Reply, Stream
 from olpipe.engine.ticket import Ticket
 from olpipe.errors import ModelNotFound, StoreError
 from olpipe.generation import GenerateRequest
@@ -104,6 +104,7 @@ class Engine:
         client: str = "",
         keep_alive_s: float | None = None,
         options: LoadOptions | None = None,
+        delivery: Delivery | None = None,
     ) -> Stream:
         """Send a grounded request to its model and return at once.
 
@@ -117,8 +118,9 @@ class Engine:
             keep_alive_s: How long the model stays loaded afterwards. None takes the settings' value; below 0 means for
                 ever.
             options: How the model is loaded, where that differs from the settings.
+            delivery: Where the chunks go, where the caller does not want to wait for them in a thread.
         """
-        ticket = Ticket(request, client)
+        ticket = Ticket(request, client, delivery)
         self._send(request.model, ticket, keep_alive_s, options)
         return ticket.stream()
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from olpipe.errors import GenerationError, OlpipeError
 from olpipe.generation import Chunk, Completion, FinishReason, Timings, Usage
 
 T = TypeVar("T")
 
-Delivery = SimpleQueue[Any]
-"""The engine's threads put in chunks, another value, or an error; the caller's thread takes them out."""
+
+class Delivery(Protocol):
+    """Where the engine's threads put chunks, another value, or an error."""
+
+    def put(self, item: Any) -> None:
+        """Take an item. This returns at once."""
+
+
+class Mailbox(Protocol):
+    """A delivery whose items the caller's thread takes out."""
+
+    def put(self, item: Any) -> None:
+        """Take an item. This returns at once."""
+
+    def get(self) -> Any:
+        """Wait for the next item, and return it."""
+
 
 CANCELLED = Chunk(finish_reason=FinishReason.CANCELLED, usage=Usage(), timings=Timings())
 
@@ -23,8 +37,13 @@ class Stream:
     Leaving the iteration early, or dropping the stream, cancels the request.
     """
 
-    def __init__(self, delivery: Delivery, cancel: Callable[[], None]) -> None:
-        """Make a stream of what is put into `delivery`; `cancel` must return at once and may be called twice."""
+    def __init__(self, delivery: Mailbox | None, cancel: Callable[[], None]) -> None:
+        """Make a stream.
+
+        Args:
+            delivery: Where its items come from. None where the caller takes them and hands them to `took`.
+            cancel: Ends the request. It must return at once and may be called twice.
+        """
         self._delivery = delivery
         self._cancel = cancel
         self._chunks: list[Chunk] = []
@@ -38,7 +57,8 @@ class Stream:
         """
         try:
             while self._end is None:
-                yield self._next()
+                assert self._delivery is not None
+                yield self.took(self._delivery.get())
         finally:
             self.cancel()
 
@@ -63,8 +83,12 @@ class Stream:
     def __del__(self) -> None:
         self.cancel()
 
-    def _next(self) -> Chunk:
-        item = self._delivery.get()
+    def took(self, item: Any) -> Chunk:
+        """Note the next item of the stream, and return its chunk. Only who gave a delivery of their own calls this.
+
+        Raises:
+            OlpipeError: As in the iteration.
+        """
         if isinstance(item, OlpipeError):
             self._end = item
             raise item
@@ -80,7 +104,7 @@ class Reply(Generic[T]):
     One thread waits for it; any thread may cancel it. Dropping it cancels it.
     """
 
-    def __init__(self, delivery: Delivery, cancel: Callable[[], None]) -> None:
+    def __init__(self, delivery: Mailbox, cancel: Callable[[], None]) -> None:
         """Make a reply of what is put into `delivery`; `cancel` must return at once and may be called twice."""
         self._delivery = delivery
         self._cancel = cancel

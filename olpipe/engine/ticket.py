@@ -31,13 +31,16 @@ class Ticket:
         load_ns: How long it waited for its model to be loaded.
     """
 
-    def __init__(self, request: GenerateRequest | EmbedRequest | None, client: str = "") -> None:
-        """Make a ticket that nobody has yet."""
+    def __init__(
+        self, request: GenerateRequest | EmbedRequest | None, client: str = "", delivery: Delivery | None = None
+    ) -> None:
+        """Make a ticket that nobody has yet. Without a delivery, it has a queue of its own."""
         self.number = next(_numbers)
         self.request = request
         self.client = client
         self.begun = False
-        self.delivery: Delivery = SimpleQueue()
+        self._mailbox: SimpleQueue[object] | None = SimpleQueue() if delivery is None else None
+        self.delivery: Delivery = self._mailbox or delivery  # type: ignore[assignment]
         self.withdraw: Callable[[], object] | None = None
         self.send_again: Callable[[Ticket, str], bool] | None = None
         self.cancelled = False
@@ -47,11 +50,12 @@ class Ticket:
 
     def stream(self) -> Stream:
         """Return the answer to come, in chunks."""
-        return Stream(self.delivery, self.cancel)
+        return Stream(self._mailbox, self.cancel)
 
     def reply(self) -> Reply:  # type: ignore[type-arg]  # the caller knows what it asked for
         """Return the answer to come, in one piece."""
-        return Reply(self.delivery, self.cancel)
+        assert self._mailbox is not None
+        return Reply(self._mailbox, self.cancel)
 
     def loaded(self) -> None:
         """Note that its model is loaded now, and how long the ticket waited for that."""

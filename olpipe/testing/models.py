@@ -31,7 +31,14 @@ _WORDS = (
 )
 
 
-def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048, special: Sequence[str] = ()) -> Path:
+def write_tiny_gguf(
+    path: Path,
+    *,
+    seed: int = 0,
+    context_length: int = 2048,
+    special: Sequence[str] = (),
+    chat_template: str = CHAT_TEMPLATE,
+) -> Path:
     """Write a random llama of two layers with a ChatML template.
 
     It has the tensors, the tokenizer and the chat template of a real model. What it writes is random text.
@@ -41,6 +48,7 @@ def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048, sp
         seed: Seed of the weights.
         context_length: Most tokens that it claims to read.
         special: Further special tokens, such as one that stands for images.
+        chat_template: A Jinja template.
 
     Returns:
         `path`.
@@ -48,6 +56,7 @@ def write_tiny_gguf(path: Path, *, seed: int = 0, context_length: int = 2048, sp
     tokens, merges = vocabulary()
     tokens += special
     metadata = tiny_metadata(tokens, merges, context_length)
+    metadata["tokenizer.chat_template"] = chat_template
     metadata["tokenizer.ggml.token_type"] = [
         _CONTROL_TOKEN if token in (*SPECIAL_TOKENS, *special) else _NORMAL_TOKEN for token in tokens
     ]

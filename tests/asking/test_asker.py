@@ -81,7 +81,7 @@ def test_a_request_without_wishes_is_as_usual(plugins):
 
 def test_every_wish_stands_in_the_request(plugins):
     wishes = Wishes(
-        format="json",
+        held_to=Guidance("json"),
         sampling={"seed": 3},
         perceivers=("eye",),
         language="de",
@@ -91,17 +91,19 @@ def test_every_wish_stands_in_the_request(plugins):
         raw=True,
         suffix="the end",
         top_logprobs=2,
+        context_length=512,
+        truncate=True,
     )
     request = Asker(bundle(temperature=0.5), wishes, plugins).request("m:x", [QUESTION])
     assert (request.model, request.messages, request.guidance) == ("m:x", (QUESTION,), Guidance("json"))
     assert (request.sampling.seed, request.sampling.temperature, request.sampling.top_k) == (3, 0.5, 40)
-    handed_on = {field.name for field in fields(Wishes)} - {"format", "sampling"}
+    handed_on = {field.name for field in fields(Wishes)} - {"held_to", "sampling"}
     assert {name: getattr(request, name) for name in handed_on} == {name: getattr(wishes, name) for name in handed_on}
 
 
 def test_evidence_joins_and_known_values_are_filled_in(plugins, eye):
     schema = '{"properties": {"tags": {"type": "array", "x-evidence": "tags"}}}'
-    asker = Asker(bundle("eye"), Wishes(format=schema, language="de"), plugins)
+    asker = Asker(bundle("eye"), Wishes(holding_to(schema), language="de"), plugins)
     request = asker.request("m", [Message.of("user", "What is it?", PHOTO)])
     assert request.messages[0].text == "photo: cat\nWhat is it?"
     assert request.guidance.constants == (("tags", '["Katze"]'),)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from olpipe.asking.wishes import USUAL, Wishes
+from olpipe.asking.wishes import USUAL, Wishes, holding_to
 from olpipe.errors import SchemaError, StoreError, UsageError
 from olpipe.generation import Guidance, SamplingParams
 from olpipe.model import ModelBundle, ModelName
@@ -56,13 +56,12 @@ def test_a_parameter_of_the_model_that_cannot_be_used_is_told():
 @pytest.mark.parametrize(
     ("format_", "expected"),
     [
-        (None, None),
         ("json", Guidance("json")),
         (SCHEMA, Guidance("json_schema", SCHEMA)),
     ],
 )
 def test_a_format_becomes_guidance(format_, expected):
-    assert Wishes(format=format_).guidance() == expected
+    assert holding_to(format_) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,8 +75,7 @@ def test_a_format_becomes_guidance(format_, expected):
     ],
 )
 def test_a_format_that_no_answer_can_have_is_refused_each_time(format_, message):
-    wishes = Wishes(format=format_)
     for _ in range(2):
         with pytest.raises(SchemaError) as caught:
-            wishes.guidance()
+            holding_to(format_)
         assert caught.value.message.startswith(message)

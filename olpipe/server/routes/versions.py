@@ -1,0 +1,28 @@
+"""Routes that say that the server is there, and which one it is."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from olpipe import __version__
+from olpipe.server.responses import json_response
+from olpipe.server.service import Service
+
+RUNNING = "Ollama is running"
+"""What Ollama says at `/`. Clients compare the text."""
+
+PRODUCT = "olpipe"
+
+
+def routes(service: Service) -> list[Route]:
+    """Return the routes."""
+
+    async def root(request: Request) -> Response:
+        return PlainTextResponse(RUNNING)
+
+    async def version(request: Request) -> Response:
+        return json_response({"version": __version__, "product": PRODUCT})
+
+    return [Route("/", root, methods=["GET"]), Route("/api/version", version, methods=["GET"])]

@@ -1,0 +1,1 @@
+"""How each API spells its requests and answers. Nothing else knows these spellings."""

@@ -1,0 +1,97 @@
+"""Servers for the tests: one for all of them, and others with settings of their own."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from olpipe.model import ModelName
+from olpipe.plugins import Plugins
+from olpipe.settings import Settings
+from olpipe.store.library import Library
+from olpipe.store.pull import pull
+from olpipe.store.resolve import find_source
+from olpipe.testing.bert import write_tiny_bert
+from olpipe.testing.models import write_tiny_gguf
+from olpipe.testing.vision_models import write_vision_gguf
+from tests.server.started import Started
+
+# ChatML with thinking and tools, in the words of Qwen3's template. It was written for these tests.
+THINKING_TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+# Tools
+{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}Answer with <tool_call>{"name": NAME, "arguments": ARGUMENTS}</tool_call><|im_end|>
+{% endif %}
+{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}
+{%- for call in message.tool_calls or [] %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and enable_thinking is false %}<think>
+
+</think>
+
+{% endif %}{% endif %}"""
+MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+
+
+@pytest.fixture(scope="session")
+def server_home(photo_mini_home, tmp_path_factory) -> Path:
+    """Return a home with `photo-mini`, and with tiny models of random weights.
+
+    `tiny` writes text, `thinker` also thinks and calls tools, `seer` sees, and `vectors` makes embeddings.
+    """
+    home = tmp_path_factory.mktemp("server-home")
+    shutil.copytree(photo_mini_home, home, dirs_exist_ok=True, symlinks=True)
+    files = tmp_path_factory.mktemp("server-models")
+    write_tiny_gguf(files / "tiny.gguf")
+    write_tiny_gguf(files / "thinker.gguf", special=MARKERS, chat_template=THINKING_TEMPLATE)
+    seer, projector = write_vision_gguf("qwen2_5_vl", files)
+    write_tiny_bert(files / "vectors")
+    sources = {
+        "tiny": f"file:{files / 'tiny.gguf'}",
+        "thinker": f"file:{files / 'thinker.gguf'}",
+        "seer": f"file:{seer}#{projector}",
+        "vectors": f"file:{files / 'vectors'}",
+    }
+    settings = Settings(home=home)
+    plugins = Plugins.load(settings)
+    library = Library(settings.models_folder, cache=home / "cache")
+    for name, source in sources.items():
+        origin, _ = find_source(source, plugins)
+        pull(origin, ModelName.parse(name), library, plugins, progress=lambda progress: None)
+    return home
+
+
+@pytest.fixture(scope="session")
+def server(server_home, tmp_path_factory):
+    """Return a server that all tests share. They must not change its models."""
+    with Started(server_home, tmp_path_factory.mktemp("server") / "log") as started:
+        yield started
+
+
+@pytest.fixture
+def start_server(server_home, tmp_path):
+    """Return a function that starts a server of the test's own.
+
+    Its models are those of `server_home`; with `copied=True` they are copies, which the test may change. Further
+    arguments are variables of its environment.
+    """
+    running = []
+
+    def start(*, copied: bool = False, **environment: str) -> Started:
+        home = server_home
+        if copied:
+            home = tmp_path / f"home-{len(running)}"
+            shutil.copytree(server_home, home, symlinks=True)
+        running.append(Started(home, tmp_path / f"server-{len(running)}.log", **environment))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
