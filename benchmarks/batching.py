@@ -34,6 +34,7 @@ from olpipe.default_plugins.onnx.backend import package_folder
 from olpipe.default_plugins.onnx.cache import Cache
 from olpipe.default_plugins.onnx.runner import BatchedRunner
 from olpipe.default_plugins.ort_genai.runner import TextRunner
+from olpipe.describing.recipe_file import read_recipe
 from olpipe.engine.manager import Engine
 from olpipe.generation import Chunk, Completion, GenerateRequest
 from olpipe.image import ImageFile, ImageRef
@@ -42,7 +43,6 @@ from olpipe.interfaces import Runner
 from olpipe.model import LoadOptions
 from olpipe.perception.ground import Grounder
 from olpipe.pipeline.job import DescribeJob
-from olpipe.pipeline.recipe_file import read_recipe
 from olpipe.plugins import Plugins
 from olpipe.record import Record
 from olpipe.sessions import open_session

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from quality import Report, describing, measure_captions, read_folder, run
 
+from olpipe.describing import describer
 from olpipe.generation import GenerateRequest
 from olpipe.image import USUAL_PIXELS
 from olpipe.messages import Message, Part, TextPart
 from olpipe.perception.ground import Grounded, Grounder
 from olpipe.perception.nouns import NUMBERS, SEVERAL
-from olpipe.pipeline import job
 
 OPENING = "photo: "
 MEASURES = ("CHAIR-i", "ROUGE-L", "distinct titles", "all three texts differ", "median words of description")
@@ -80,7 +80,7 @@ def main() -> None:
     photos, _ = read_folder(options.folder)
     print(f"{'':<30}" + "".join(f"{measure:>30}" for measure in MEASURES))
     for name, change in CHANGES.items():
-        vars(job)["Grounder"] = grounder(change)
+        vars(describer)["Grounder"] = grounder(change)
         report = Report()
         with describing(options.recipe, None) as work:
             measure_captions(report, list(run(photos, work)))

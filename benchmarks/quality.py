@@ -38,11 +38,11 @@ from caption_metrics import NounFinder, chair, rouge_l, template, words
 from cider import CiderD
 from detection_metrics import Counts, Thing, count_boxes, count_tags, interval
 
+from olpipe.describing.recipe_file import read_recipe
 from olpipe.engine.manager import Engine
 from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import decode
 from olpipe.pipeline.job import DescribeJob
-from olpipe.pipeline.recipe_file import read_recipe
 from olpipe.plugins import Plugins
 from olpipe.record import Record
 from olpipe.settings import Settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from olpipe.describing.recipe import Recipe
 from olpipe.guidance.keywords import optional_properties
 from olpipe.interfaces import Task
 from olpipe.model import ModelConfig, ModelName
-from olpipe.pipeline.recipe import Recipe
 
 MOST_NAMES = 5
 """Most properties that a line names."""

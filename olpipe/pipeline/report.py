@@ -16,7 +16,7 @@ from olpipe import __version__
 from olpipe.errors import OutputUnavailable
 from olpipe.generation import Timings, Usage
 from olpipe.pipeline.output import writing
-from olpipe.record import Failure, Outcome
+from olpipe.record import Failure, Outcome, token_counts
 
 REPORT_NAME = "run.json"
 _BEGINNING = b'{\n  "status": "'
@@ -108,7 +108,7 @@ class Tally:
             "failure_kinds": dict(self.kinds),
             "images_per_second": round(self.worked / seconds, 3) if seconds else 0.0,
             "stage_seconds": {name: round(value / 1e9, 3) for name, value in {**stages, "write": write_ns}.items()},
-            "tokens": {**asdict(self.usage), "reused_tokens": reused},
+            "tokens": {**token_counts(self.usage), "reused_tokens": reused},
             "forced_share": round(self.usage.forced_tokens / generated, 4) if generated else 0.0,
             "reused_share": round(reused / self.usage.prompt_tokens, 4) if self.usage.prompt_tokens else 0.0,
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from olpipe.asking.image_tokens import check_image_tokens
+from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
 from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
 from olpipe.image import ImageFile, ImageRef
@@ -24,7 +25,6 @@ from olpipe.pipeline.job import DescribeJob
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.notices import notices
 from olpipe.pipeline.outlets import choose_places, open_outlets
-from olpipe.pipeline.recipe import Recipe
 from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, versions, write_report
 from olpipe.pipeline.survey import certainties, survey
 from olpipe.pipeline.write import Writer

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from olpipe.default_plugins.tasks.photo import PhotoTask
+from olpipe.describing.recipe_file import read_recipe
 from olpipe.model import ModelConfig, ModelName
 from olpipe.pipeline.notices import notices
-from olpipe.pipeline.recipe_file import read_recipe
 
 RECIPE = read_recipe("photo-tags")
 ONE_PROMPT = ModelConfig(prompts=(RECIPE.prompt, "Fill in the form."))

@@ -19,8 +19,8 @@ from training.likeness import Likeness
 from training.pairs import RECIPE_PROMPT, make_pairs
 from training.photos import Photos
 
+from olpipe.describing.recipe_file import read_recipe
 from olpipe.image import Box
-from olpipe.pipeline.recipe_file import read_recipe
 from olpipe.record import Detection, Evidence, Label
 
 TEXTS = ("title", "description", "alt")

@@ -1,4 +1,4 @@
-"""Read a recipe from its TOML file, given by path or by the name of one that ships."""
+"""Read a recipe from its TOML file, given by its name or by path."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import olpipe
+from olpipe.describing.recipe import USUAL_EXECUTOR, USUAL_SINKS, Recipe
 from olpipe.errors import RecipeError, SchemaError, nearest
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
 from olpipe.languages import is_tag
-from olpipe.pipeline.recipe import USUAL_EXECUTOR, USUAL_SINKS, Recipe
 
 KEYS: dict[str, type] = {"name": str, "task": str, "model": str, "prompt": str, "language": str}
 KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list, "min_score": float, "image_tokens": int}
@@ -51,24 +51,39 @@ RANGES = {
 TYPE_NAMES = {str: "a text", list: "a list", dict: "a table", float: "a number", int: "a whole number"}
 
 
-def read_recipe(name_or_path: str) -> Recipe:
-    """Read a shipped recipe by its name, or any recipe by its path.
+def read_recipe(name_or_path: str, folder: Path | None = None) -> Recipe:
+    """Read a recipe by its name, or any recipe by its path.
+
+    Args:
+        name_or_path: A text that ends in `.toml`, or has a slash in it, is a path.
+        folder: The folder of the user's own recipes, which have names, too.
 
     Raises:
         RecipeError: There is none of that name, or the file cannot be used. The message says where in it.
         SchemaError: Its schema is not a valid JSON Schema.
     """
-    path = _find(name_or_path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise RecipeError(f"recipe `{path}` cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe `{path}` is not valid TOML: {error}") from error
-    try:
-        return parse_recipe(table)
-    except (RecipeError, SchemaError) as error:
-        raise type(error)(f"recipe `{path}`: {error.message}", hint=error.hint) from error
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or os.sep in name_or_path or "/" in name_or_path:
+        if not path.is_file():
+            close = nearest(path.name, (found.name for found in path.parent.glob("*.toml")))
+            raise RecipeError(f"there is no recipe `{name_or_path}`", hint=_offer(close))
+    else:
+        path = _named(name_or_path, folder, "; or give the path of a file")
+    return _read(path, str(path))
+
+
+def named_recipe(name: str, folder: Path | None = None) -> Recipe:
+    """Read a recipe by its name only. No file is opened but those of `named_recipes`, and no message tells a path.
+
+    Args:
+        name: The name.
+        folder: The folder of the user's own recipes.
+
+    Raises:
+        RecipeError: There is none of that name, or the file cannot be used.
+        SchemaError: Its schema is not a valid JSON Schema.
+    """
+    return _read(_named(name, folder), name)
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -76,7 +91,15 @@ def shipped_recipes() -> dict[str, Path]:
     package = Path(olpipe.__file__).parent
     folders = (package / "pipelines", package.parent / "pipelines")  # as installed, and in a checkout
     folder = next((folder for folder in folders if folder.is_dir()), package)
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return _recipes_in(folder)
+
+
+def named_recipes(folder: Path | None = None) -> dict[str, Path]:
+    """Return all recipes that have a name: those that ship, and those in a folder, which come first.
+
+    The name is that of the file, without `.toml`.
+    """
+    return shipped_recipes() | (_recipes_in(folder) if folder is not None else {})
 
 
 def parse_recipe(table: Mapping[str, Any]) -> Recipe:
@@ -118,18 +141,37 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
     )
 
 
-def _find(name_or_path: str) -> Path:
-    path = Path(name_or_path).expanduser()
-    if path.suffix == ".toml" or os.sep in name_or_path or "/" in name_or_path:
-        if path.is_file():
-            return path
-        close = nearest(path.name, (found.name for found in path.parent.glob("*.toml")))
-        raise RecipeError(f"there is no recipe `{name_or_path}`", hint=_offer(close))
-    shipped = shipped_recipes()
-    if name_or_path not in shipped:
-        hint = _offer(nearest(name_or_path, shipped)) or f"shipped: {', '.join(shipped)}; or give the path of a file"
-        raise RecipeError(f"there is no recipe `{name_or_path}`", hint=hint)
-    return shipped[name_or_path]
+def _recipes_in(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def _named(name: str, folder: Path | None, otherwise: str = "") -> Path:
+    """Return the file of a recipe that has a name.
+
+    Args:
+        name: The name.
+        folder: The folder of the user's own recipes.
+        otherwise: What the hint offers besides the names.
+    """
+    known = named_recipes(folder)
+    if name not in known:
+        hint = _offer(nearest(name, known)) or f"known: {', '.join(known)}{otherwise}"
+        raise RecipeError(f"there is no recipe `{name}`", hint=hint)
+    return known[name]
+
+
+def _read(path: Path, shown: str) -> Recipe:
+    """Read a recipe's file. Messages call it `shown`."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RecipeError(f"recipe `{shown}` cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe `{shown}` is not valid TOML: {error}") from error
+    try:
+        return parse_recipe(table)
+    except (RecipeError, SchemaError) as error:
+        raise type(error)(f"recipe `{shown}`: {error.message}", hint=error.hint) from error
 
 
 def _offer(names: Iterable[str]) -> str | None:

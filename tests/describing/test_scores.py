@@ -2,8 +2,8 @@
 
 import pytest
 
+from olpipe.describing.scores import with_scores
 from olpipe.image import Box
-from olpipe.pipeline.scores import with_scores
 from olpipe.record import Detection, Evidence, Label
 
 CAT_BOX = {"x": 1, "y": 2, "w": 30, "h": 20}

@@ -9,13 +9,13 @@ from olpipe.default_plugins.onnx.backend import OnnxBackend
 from olpipe.default_plugins.ort_genai.backend import OrtGenaiBackend
 from olpipe.default_plugins.tasks.data import DataTask
 from olpipe.default_plugins.tasks.photo import PROPERTIES, PhotoTask
+from olpipe.describing.recipe import Recipe
+from olpipe.describing.recipe_file import parse_recipe, read_recipe, shipped_recipes
 from olpipe.errors import RecipeError, SchemaError, UsageError
 from olpipe.families.gemma3 import Gemma3
 from olpipe.families.idefics3 import Idefics3
 from olpipe.generation import SamplingParams
 from olpipe.interfaces import Perceiver
-from olpipe.pipeline.recipe import Recipe
-from olpipe.pipeline.recipe_file import parse_recipe, read_recipe, shipped_recipes
 from olpipe.record import Evidence
 from olpipe.testing.echo import EchoBackend
 
@@ -228,7 +228,7 @@ def test_the_key_changes_with_everything_a_record_depends_on():
 def test_the_key_changes_when_evidence_is_worded_otherwise_and_there_is_some(monkeypatch):
     recipe = parse_recipe(TABLE)
     before = [key(recipe), key(recipe, perceivers=(Eye("one"),))]
-    monkeypatch.setattr("olpipe.pipeline.recipe.WORDING", 0)
+    monkeypatch.setattr("olpipe.describing.recipe.WORDING", 0)
     after = [key(recipe), key(recipe, perceivers=(Eye("one"),))]
     assert after[0] == before[0] and after[1] != before[1]
 
@@ -334,7 +334,7 @@ def test_keys_of_recipes_that_were_there_before_keys_named_backends_are_as_they_
 
 @pytest.mark.parametrize("backend", [OnnxBackend(), OrtGenaiBackend()])
 def test_keys_of_recipes_with_perceivers_are_those_from_when_records_got_scores(monkeypatch, backend):
-    monkeypatch.setattr("olpipe.pipeline.recipe.WORDING", 2)  # as it was then
+    monkeypatch.setattr("olpipe.describing.recipe.WORDING", 2)  # as it was then
     warm = SamplingParams(temperature=0.5, stop=("x",), max_tokens=9)
     german = replace(parse_recipe(TABLE), language="de", sampling=warm, examples=(("q", "a"),))
     eye = (Eye("one"),)

@@ -1,0 +1,54 @@
+"""Errors as the failures of photos: what kind a failure is, and which errors are none."""
+
+from __future__ import annotations
+
+import logging
+
+from olpipe.errors import (
+    ContextExceeded,
+    GenerationError,
+    ImageError,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidOutput,
+    OlpipeError,
+    PluginError,
+    first_line,
+)
+from olpipe.image import ImageFile
+from olpipe.record import Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+# Special classes stand before general ones: the first that fits gives the kind of the failure
+KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
+    (ImageTooLarge, FailureKind.TOO_LARGE),
+    (ImageUnsupported, FailureKind.UNSUPPORTED),
+    (ImageError, FailureKind.UNREADABLE),
+    (ContextExceeded, FailureKind.CONTEXT),
+    (InvalidOutput, FailureKind.REFUSED),
+    (GenerationError, FailureKind.GENERATION),
+    (PluginError, FailureKind.PLUGIN),
+)
+
+
+def failure_of(image: ImageFile, error: Exception) -> Failure | None:
+    """Return the failure that an error is; None where neither the photo nor a plugin is at fault.
+
+    Args:
+        image: The photo that was described when the error was raised.
+        error: The error.
+    """
+    if isinstance(error, (ImageError, GenerationError, PluginError)):
+        logger.debug("`%s` failed", image.ref.name, exc_info=error)
+        kind = next(kind for expected, kind in KINDS if isinstance(error, expected))
+        return Failure(image.ref.name, image.sha256, kind, error.message, error.hint)
+    if isinstance(error, OlpipeError):
+        return None
+    if isinstance(error, OSError):  # the file could be read before, but cannot be read any more
+        message = f"the file cannot be read: {error.strerror or error}"
+        return Failure(image.ref.name, None, FailureKind.UNREADABLE, message)
+    logger.debug("`%s` failed", image.ref.name, exc_info=error)
+    message = f"{type(error).__name__}: {first_line(error)}"
+    hint = "run again with OLPIPE_DEBUG=1 to see where"
+    return Failure(image.ref.name, image.sha256, FailureKind.GENERATION, message, hint)
