@@ -14,7 +14,7 @@ import numpy as np
 from decoding_document import DOCUMENT, LIVE_ATTEMPTS, LIVE_BUDGET, LIVE_PROMPT, PROMPT, SCHEMA
 
 from olpipe.decoding.answer import Answer
-from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.constraint import Constraint, TokenRule
 from olpipe.decoding.decoder import Decoder
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.prompt import Prompt
@@ -73,7 +73,7 @@ class Replay(Sampler):
         self._text, self._lazy = list(tokens), lazy
         self.place = 0
 
-    def pick(self, logits: Logits, constraint: Constraint | None) -> int:
+    def pick(self, logits: Logits, constraint: TokenRule | None) -> int:
         token = self._text[self.place]
         int(logits.argmax())
         assert constraint is not None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.names import Names
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.errors import GenerationError
+from olpipe.errors import GrammarExceeded
 from olpipe.guidance.outline import Outline
 
 # A byte of a mask has the bits of eight tokens, the lowest bit first. Row b has what the byte b adds to their logits.
@@ -20,6 +20,23 @@ _BYTE_TO_BIAS = np.where(
 
 # The bytes that end a JSON string, or give the next byte another meaning.
 _STRUCTURE = frozenset(b'"\\')
+
+
+class TokenRule(Protocol):
+    """Says which tokens may come next."""
+
+    @property
+    def in_string(self) -> bool:
+        """Whether the text is JSON and its end is inside a string."""
+
+    def is_content(self, token: int) -> bool:
+        """Say whether a token would only add to the string that is open."""
+
+    def allows(self, token: int) -> bool:
+        """Say whether a token may come next. This is much faster than computing the mask."""
+
+    def bias(self) -> Logits:
+        """Return what to add to logits, (vocab_size,) float32: 0 where a token may come next, else minus infinity."""
 
 
 class Constraint:
@@ -84,7 +101,7 @@ class Constraint:
         """Take the next token.
 
         Raises:
-            GenerationError: The grammar does not allow it, or the grammar engine is at a limit.
+            GrammarExceeded: The grammar does not allow it, or the grammar engine is at a limit.
         """
         self._matcher.consume_token(token)
         self._check()
@@ -96,11 +113,14 @@ class Constraint:
         They are canonical, which means that the tokenizer makes the same tokens of the text. The model was trained on
         such tokens.
         """
-        tokens: list[int] = self._matcher.compute_ff_tokens()
-        if tokens:
-            self._matcher.consume_tokens(tokens)
-            self._check()
-            self._note(tokens)
+        found: list[int] = self._matcher.compute_ff_tokens()
+        tokens = found[: self._matcher.try_consume_tokens(found)] if found else []
+        # A text that is certain may spell a special token. The engine finds that token, but the grammar refuses it.
+        if len(tokens) < len(found):
+            plain = self._vocabulary.plain(self._matcher.compute_ff_bytes())
+            tokens += plain[: self._matcher.try_consume_tokens(plain)]
+        self._check()
+        self._note(tokens)
         return tokens
 
     def take_forced_bytes(self) -> list[int]:
@@ -174,14 +194,42 @@ class Constraint:
             if self._names is not None:
                 self._names.advance(text)
                 if self._names.repeated:
-                    raise GenerationError(
+                    raise GrammarExceeded(
                         "the grammar cannot be followed any further: all names that an object may have are in it",
                         hint="allow more names, or give them under `properties`",
                     )
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise GenerationError(
+            raise GrammarExceeded(
                 f"the grammar cannot be followed any further: {self._matcher.get_error().splitlines()[0]}",
                 hint="make the schema simpler or smaller",
             )
+
+
+class OrToken:
+    """Allows what a grammar allows at the beginning of a text, and one other token beside it."""
+
+    def __init__(self, constraint: Constraint, token: int) -> None:
+        """Add a token to what a grammar allows. The constraint is not changed."""
+        self._constraint = constraint
+        self._token = token
+
+    @property
+    def in_string(self) -> bool:
+        """No string is open at the beginning."""
+        return False
+
+    def is_content(self, token: int) -> bool:
+        """No token adds to a string at the beginning."""
+        return False
+
+    def allows(self, token: int) -> bool:
+        """Say whether the grammar allows a token, or whether it is the other one."""
+        return token == self._token or self._constraint.allows(token)
+
+    def bias(self) -> Logits:
+        """Return what to add to logits, as `Constraint.bias` does."""
+        bias = self._constraint.bias()
+        bias[self._token] = 0
+        return bias

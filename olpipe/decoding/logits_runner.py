@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from olpipe.decoding.cutting import fitting_prompt
 from olpipe.decoding.model_sequence import ModelSequence
 from olpipe.decoding.prefixes import Prefixes
 from olpipe.decoding.preparing import PreparedPrompt, Preparer
 from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.reading import Markers
+from olpipe.decoding.tokens import detokenize, tokenize
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.interfaces import Prepared, SingleSequenceRunner
 from olpipe.model import RunnerInfo
+from olpipe.tokens import CountRequest, DetokenizeRequest, TokenizeRequest
 
 
 class LogitsRunner(SingleSequenceRunner):
@@ -54,13 +57,27 @@ class LogitsRunner(SingleSequenceRunner):
         self.info = RunnerInfo(context_length, fit_pixels=fit_pixels, embeds=embed is not None)
         self._embed = embed
         self._render = render
+        self._vocabulary = vocabulary
         self._preparer = Preparer(vocabulary, context_length=context_length, markers=markers)
         self._prefixes = Prefixes(open_sequence, context_length=context_length, images_first=images_first)
 
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
-        """Render the prompt and compile the grammar."""
+        """Render the prompt, cut it where it is too long and that is allowed, and compile the grammar."""
         started_ns = time.perf_counter_ns()
-        return self._preparer.prepare(request, self._render(request), started_ns=started_ns)
+        cut = fitting_prompt(request, self._render, self._vocabulary, context_length=self.info.context_length)
+        return cut.told(self._preparer.prepare(request, cut.prompt, started_ns=started_ns))
+
+    def tokenize(self, request: TokenizeRequest) -> tuple[int, ...]:
+        """Cut a text into tokens."""
+        return tokenize(self._vocabulary, request)
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        """Join tokens to a text."""
+        return detokenize(self._vocabulary, request)
+
+    def count_tokens(self, request: CountRequest) -> int:
+        """Count the tokens of a prompt. The grammar is not compiled for this."""
+        return len(self._render(request.prompt))
 
     def generate(self, prepared: Prepared) -> Iterator[Chunk]:
         """Decode an answer, and yield a chunk whenever there is something new to show."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.constraint import TokenRule
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import UsageError
@@ -53,7 +53,7 @@ class Scorer:
         self._vocabulary = vocabulary
         self._top = top
 
-    def read(self, logits: Logits, constraint: Constraint | None) -> Likelihoods:
+    def read(self, logits: Logits, constraint: TokenRule | None) -> Likelihoods:
         """Return how likely each token is to come next. Neither argument is changed.
 
         Args:

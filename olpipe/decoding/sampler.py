@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.constraint import TokenRule
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.penalties import Penalties
 from olpipe.decoding.truncation import near_best, nucleus, typical
@@ -35,7 +35,7 @@ class Sampler:
         self._random = np.random.default_rng(params.seed)
         self._penalties = Penalties(params)
 
-    def pick(self, logits: Logits, constraint: Constraint | None) -> int:
+    def pick(self, logits: Logits, constraint: TokenRule | None) -> int:
         """Return the next token.
 
         Args:
@@ -48,7 +48,7 @@ class Sampler:
             self._penalties.note(token)
         return token
 
-    def _pick(self, logits: Logits, constraint: Constraint | None) -> int:
+    def _pick(self, logits: Logits, constraint: TokenRule | None) -> int:
         """Pick a token that the grammar allows, with the mask only where it is needed."""
         if constraint is None:
             return self._draw(logits)

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from olpipe.decoding.closing import leave_string, shortest_ending
-from olpipe.decoding.constraint import Constraint
+from olpipe.decoding.constraint import Constraint, TokenRule
 from olpipe.decoding.logprobs import Likelihoods, Scorer
 from olpipe.decoding.model_sequence import Logits
+from olpipe.decoding.reading import Pieces
 from olpipe.decoding.repetition import Repetition
 from olpipe.decoding.sampler import Sampler
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.errors import GenerationError
+from olpipe.errors import ContextExceeded
 from olpipe.generation import FinishReason, TokenLogprobs
 
 ENDING_MARGIN = 16
 """A new ending is looked for when the budget has no more than this many tokens beyond the last known ending."""
+
+LONGEST_WAIT = 64
+"""After searches that found no ending, the next search comes at most so many tokens later."""
 
 
 @dataclass(slots=True)
@@ -28,15 +32,20 @@ class Step:
         scorer: Says how likely the tokens were; None where the request does not ask for it.
         tokens: The sampled token, if there is one, then all other tokens.
         sampled: How many of the tokens were sampled: 0 or 1.
+        thinking: How many of the tokens are thinking, the marker at its end included.
         finish_reason: Why the answer ends here; None before the last step.
         logprobs: One for each token where the request asks for it, else none.
+        pieces: What the tokens made known of an answer that has several parts; None where an answer is all text, and
+            whoever takes the step turns the tokens into text.
     """
 
     scorer: Scorer | None
     tokens: list[int] = field(default_factory=list)
     sampled: int = 0
+    thinking: int = 0
     finish_reason: FinishReason | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
+    pieces: Pieces | None = None
 
     @property
     def forced(self) -> int:
@@ -94,7 +103,7 @@ class Picker:
         """Make a step without a token."""
         return Step(self.scorer)
 
-    def pick(self, logits: Logits, constraint: Constraint | None) -> Step:
+    def pick(self, logits: Logits, constraint: TokenRule | None) -> Step:
         """Make a step with the token that the sampler picks. The constraint is not changed."""
         likelihoods = self.scorer.read(logits, constraint) if self.scorer is not None else None
         step = self.nothing()
@@ -135,12 +144,16 @@ class _Budget:
         reserve: The length of the last ending that was found. To look for an ending costs more than a token. So it is
             done again only when the last known ending, with a margin, would reach the end of the budget.
         way_back: The ending that was found one step ago; None where none was looked for.
+        failures: How many searches in a row found no ending.
+        again_at: How many tokens there must be before the next search.
     """
 
     limit: int
     used: int = 0
     reserve: int = 0
     way_back: list[int] | None = None
+    failures: int = 0
+    again_at: int = 0
 
     def ending(self, constraint: Constraint, vocabulary: Vocabulary) -> tuple[list[int], bool] | None:
         """Return the ending to take now, or None while there is room to go on.
@@ -150,14 +163,17 @@ class _Budget:
         """
         # 1. While the end of the budget is far away, no ending is looked for.
         way_back, self.way_back = self.way_back, None
-        if self.used + self.reserve + ENDING_MARGIN < self.limit:
+        if self.used + self.reserve + ENDING_MARGIN < self.limit or self.used < self.again_at:
             return None
         # 2. Behind the tokens of this step no ending fits, but before them one did.
         ending = shortest_ending(constraint, vocabulary)
         if way_back is not None and (ending is None or self.used + len(ending) > self.limit):
             return way_back, True
-        if ending is None:
+        if ending is None:  # such a search costs most: it is repeated less and less often
+            self.failures += 1
+            self.again_at = self.used + min(1 << self.failures, LONGEST_WAIT)
             return None
+        self.failures = 0
         # 3. The text ends now where its ending would use up the whole budget, else it may go on.
         self.reserve = len(ending)
         self.way_back = ending
@@ -167,12 +183,21 @@ class _Budget:
 class GuidedSteps:
     """The steps of a text that is held to a grammar.
 
+    With `closes`, it is complete and legal even where the budget ends it. Without it, the budget may cut it.
+
     A step has one picked token and all tokens that the grammar forces after it, so that one forward runs them all. When
     the grammar completes the text, or the budget ends it, the last tokens never run through the model.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, picker: Picker, constraint: Constraint, *, max_tokens: int, room: int
+        self,
+        vocabulary: Vocabulary,
+        picker: Picker,
+        constraint: Constraint,
+        *,
+        max_tokens: int,
+        room: int,
+        closes: bool = True,
     ) -> None:
         """Set up for one text.
 
@@ -182,12 +207,14 @@ class GuidedSteps:
             constraint: The grammar, at the beginning of the text.
             max_tokens: The budget of sampled and forced tokens. Only the shortest legal ending may pass it.
             room: How many tokens the KV cache has room for behind the prompt.
+            closes: Whether a text that the budget ends is closed legally.
         """
         self._vocabulary = vocabulary
         self._picker = picker
         self._constraint = constraint
         self._room = room
-        opening = shortest_ending(constraint, vocabulary)
+        self._closes = closes
+        opening = shortest_ending(constraint, vocabulary) if closes else None
         self._budget = _Budget(min(max_tokens, room), reserve=len(opening or ()), way_back=opening)
         self._repetition = Repetition()
 
@@ -199,9 +226,12 @@ class GuidedSteps:
 
     def next(self, logits: Logits) -> Step:
         """Pick a legal token, and take what it forces."""
+        return self.take(self._picker.pick(logits, self._constraint))
+
+    def take(self, step: Step) -> Step:
+        """Take a token that was picked already and is legal, and return the step with what it forces."""
         constraint = self._constraint
         # 1. The picked token. A token that ends the answer is not part of the answer.
-        step = self._picker.pick(logits, constraint)
         (token,) = step.tokens
         constraint.consume(token)
         if token in self._vocabulary.end_tokens:
@@ -218,6 +248,8 @@ class GuidedSteps:
         self._budget.used += len(step.tokens)
         if self._constraint.complete:
             return step.ended(FinishReason.STOP)
+        if not self._closes:
+            return step.ended(FinishReason.LENGTH) if self._budget.used >= self._budget.limit else step
         ending = self._budget.ending(self._constraint, self._vocabulary)
         if ending is not None:
             closing, instead = ending
@@ -225,7 +257,7 @@ class GuidedSteps:
             step.put_in(closing)
             return step.ended(FinishReason.LENGTH)
         if self._budget.used >= self._room:
-            raise GenerationError(
+            raise ContextExceeded(
                 "the context is full, and the document is not complete", hint="raise OLLAMA_CONTEXT_LENGTH"
             )
         return step

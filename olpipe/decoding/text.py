@@ -5,17 +5,47 @@ from __future__ import annotations
 import codecs
 from collections.abc import Collection, Sequence
 
+from olpipe.decoding.reading import overlap
 from olpipe.decoding.vocabulary import Vocabulary
 
 
-class TextStream:
-    """The text of one sequence, piece by piece.
+class StopTexts:
+    """Ends a text where a stop text begins.
 
     Text that may be the beginning of a stop text is held back until more is known.
 
     Attributes:
-        stopped: Whether a stop text was met.
+        stopped_by: The stop text that was met; empty while none was.
     """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Begin with nothing."""
+        self._texts = tuple(text for text in texts if text)
+        self._held = ""
+        self.stopped_by = ""
+
+    def feed(self, text: str) -> str:
+        """Take text, and return what can be shown now; empty once a stop text was met."""
+        if self.stopped_by:
+            return ""
+        text = self._held + text
+        found = [(text.index(stop), stop) for stop in self._texts if stop in text]
+        if found:
+            at, self.stopped_by = min(found)
+            self._held = ""
+            return text[:at]
+        keep = max((overlap(text, stop) for stop in self._texts), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def finish(self) -> str:
+        """Return what was held back. What comes next does not follow it directly."""
+        rest, self._held = self._held, ""
+        return rest
+
+
+class TextStream:
+    """The text of one sequence, piece by piece."""
 
     def __init__(self, vocabulary: Vocabulary, *, stop: Sequence[str] = (), visible: Collection[int] = ()) -> None:
         """Begin with nothing.
@@ -28,35 +58,22 @@ class TextStream:
         self._vocabulary = vocabulary
         self._visible = visible
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._stop = tuple(text for text in stop if text)
-        self._held = ""
-        self.stopped = False
+        self._stops = StopTexts(stop)
+
+    @property
+    def stopped_by(self) -> str:
+        """The stop text that was met; empty while none was."""
+        return self._stops.stopped_by
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop text was met."""
+        return bool(self.stopped_by)
 
     def feed(self, tokens: Sequence[int]) -> str:
         """Take tokens, and return the text that can be shown now; empty once a stop text was met."""
-        return self._take(self._decoder.decode(self._vocabulary.bytes_of(tokens, visible=self._visible)))
+        return self._stops.feed(self._decoder.decode(self._vocabulary.bytes_of(tokens, visible=self._visible)))
 
     def finish(self) -> str:
         """Return what was held back. An incomplete character at the end becomes U+FFFD."""
-        text = self._take(self._decoder.decode(b"", final=True))
-        rest, self._held = self._held, ""
-        return text if self.stopped else text + rest
-
-    def _take(self, text: str) -> str:
-        """Take text, and return what can be shown now."""
-        if self.stopped:
-            return ""
-        text = self._held + text
-        found = [index for index in (text.find(stop) for stop in self._stop) if index >= 0]
-        if found:
-            self.stopped, self._held = True, ""
-            return text[: min(found)]
-        keep = max((overlap(text, stop) for stop in self._stop), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
-
-
-def overlap(text: str, marker: str) -> int:
-    """Return how many characters at the end of a text may begin a marker. A whole marker does not count."""
-    longest = min(len(text), len(marker) - 1)
-    return next((size for size in range(longest, 0, -1) if text.endswith(marker[:size])), 0)
+        return self._stops.feed(self._decoder.decode(b"", final=True)) + self._stops.finish()

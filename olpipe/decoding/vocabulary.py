@@ -109,6 +109,23 @@ class Vocabulary:
             text = "".join(pieces)
         return [token for piece in text.split(_QUOTE) for token in self.tokenizer.tokenize_str(piece)]
 
+    def going_on(self, text: str) -> list[int]:
+        """Return the tokens of a text that goes on with another one: nothing is put before it.
+
+        The spelling of a special token becomes that token.
+        """
+        tokens: list[int] = self.tokenizer.tokenize_str(text)
+        return tokens
+
+    def plain(self, data: bytes) -> list[int]:
+        """Return the tokens of a text that goes on with another one, without special tokens.
+
+        Args:
+            data: The text. Bytes at its end that are no whole character are left out.
+        """
+        pieces = self.quote(data.decode(errors="ignore")).split(_QUOTE)
+        return [token for piece in pieces for token in self.tokenizer.tokenize_str(piece)]
+
     def _begun(self, text: str) -> str:
         """Return a text with what the tokenizer puts before it. The two must not spell a special token together."""
         mark = _QUOTE if self._cuts.match(self._prefix + text) else ""
@@ -148,6 +165,11 @@ class Vocabulary:
         """Return the added tokens whose spelling is in one of the texts."""
         joined = "\n".join(texts)
         return frozenset(token for token, spelling in self._spelling_of.items() if spelling in joined)
+
+    @property
+    def added_tokens(self) -> Collection[int]:
+        """The tokens that have a spelling of their own. Most are special."""
+        return self._spelling_of.keys()
 
     def token_of(self, spelling: str) -> int | None:
         """Return the added token that has a spelling, or None where there is none."""

@@ -60,6 +60,10 @@ class TemplateFiles:
         """Return the same with another template where the files have none, and that template is not empty."""
         return replace(self, source=source, is_plain=False) if self.is_plain and source else self
 
+    def instead(self, source: str) -> TemplateFiles:
+        """Return the same with another template for all conversations; with its own where the other one is empty."""
+        return replace(self, source=source, tool_source="", is_plain=False) if source else self
+
     @classmethod
     def read(cls, package: Path) -> TemplateFiles:
         """Read the files as model makers write them: `tokenizer_config.json`, `chat_template.jinja` and others.

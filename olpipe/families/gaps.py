@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from olpipe.decoding.vocabulary import Vocabulary
 
 # A prompt consists of: first token, text before the gap, second token, text behind the gap, third token.
@@ -12,6 +14,11 @@ _GAP_TOKENS = (
     ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),
 )
+
+
+def marks_gaps(tokens: Collection[str]) -> bool:
+    """Say whether tokens, given by their spellings, include those that stand around a gap."""
+    return any(all(spelling in tokens for spelling in spellings) for spellings in _GAP_TOKENS)
 
 
 class Gaps:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from olpipe.decoding.prompt import PlacedImage, Prompt
 from olpipe.decoding.vocabulary import Vocabulary
-from olpipe.errors import UsageError, cannot_see
+from olpipe.errors import ModelCorrupt, UsageError, cannot_see
 from olpipe.families.chat_template import ChatTemplate, TemplateFiles
 from olpipe.families.gaps import Gaps
 from olpipe.families.markers import markers_of
+from olpipe.families.tool_quirks import takes_tools_in_system, wants_short_ids, with_short_ids, with_tools
 from olpipe.families.turns import IMAGE, described, joined, turns_of
 from olpipe.generation import GenerateRequest
 from olpipe.image import DecodedImage, ShownImage
@@ -103,11 +105,14 @@ class ChatRenderer:
             ValueError: `image_text` is missing, or it has no special token. Then a user could write it, too.
         """
         self.markers = markers_of(files.source, files.tool_source)
+        self._tools_in_system = takes_tools_in_system(files.tool_source or files.source)
+        self._short_ids = wants_short_ids(files.source + files.tool_source)
         self._vocabulary = vocabulary
         self._template = ChatTemplate(files.source, files.special_tokens)
         self._tool_template = self._template
         if files.tool_source:
             self._tool_template = ChatTemplate(files.tool_source, files.special_tokens)
+        self._special_tokens = files.special_tokens
         self._begin = files.special_tokens.get("bos_token", "") if files.adds_begin else ""
         self._gaps = Gaps(vocabulary, begin=self._begin)
         self._system = system
@@ -140,16 +145,24 @@ class ChatRenderer:
 
     def _chat(self, request: GenerateRequest) -> str:
         """Return the text of a conversation, with `IMAGE` at the place of each image."""
-        # 1. The conversation, the tools, and whether to think. With guidance, the answer begins at once.
+        # 1. The conversation, the tools, and whether to think. What has to be a document or a call begins at once.
         messages = list(request.messages)
         if self._system and all(message.role != "system" for message in messages):
             messages.insert(0, Message.of("system", self._system))
         tools = request.tools if request.tool_choice.mode != "none" else ()
-        think = "off" if request.think is None and request.guidance is not None else request.think
+        held = request.guidance is not None or request.tool_choice.mode == "required"
+        think = "off" if request.think is None and held else request.think
         # 2. The same in the form that the template expects. The texts of others are quoted.
         template = self._tool_template if tools else self._template
+        if request.template:
+            template = _compiled(request.template, tuple(self._special_tokens.items()))
         turns = turns_of(messages, self._shape(template), self._quote)
-        text = template.render(turns, tools=[described(tool, self._quote) for tool in tools], think=think)
+        functions = [described(tool, self._quote) for tool in tools]
+        if self._tools_in_system and self.markers.call is not None and not request.template:
+            turns = with_tools(turns, functions, self.markers.call)
+        if self._short_ids:
+            turns = with_short_ids(turns)
+        text = template.render(turns, tools=functions, think=think)
         # 3. Each text for an image that is left was written by the template: quoted texts cannot contain one.
         return text.replace(self._image_text, IMAGE) if self._image_text else text
 
@@ -196,6 +209,15 @@ class ChatRenderer:
             after = span.after
         tokens += self._vocabulary.encode(after + pieces[-1])
         return Prompt(tuple(tokens), tuple(placed))
+
+
+@lru_cache(maxsize=16)
+def _compiled(source: str, special_tokens: tuple[tuple[str, str], ...]) -> ChatTemplate:
+    """Compile the template of a request. Requests with the same template are often many."""
+    try:
+        return ChatTemplate(source, dict(special_tokens))
+    except ModelCorrupt as error:
+        raise UsageError(error.message.replace("the model's chat template", "the chat template")) from error
 
 
 def _without_places(text: str) -> str:

@@ -11,6 +11,7 @@ from olpipe.decoding.preparing import SLACK
 from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.families.rendering import ImageSpan
+from olpipe.generation import GenerateRequest
 from olpipe.image import DecodedImage, ShownImage
 from olpipe.interfaces.vision import Fitted, Layout
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 SPARE_PIXELS = 4
 """Photos come with up to so many times the pixels that the encoder takes, so that they are resized well here."""
+
+LEAST_SHARE = 4
+"""Images are not shown with less than one of so many parts of their usual tokens where messages may be left out."""
 
 _LARGE_SIDE = 1 << 14  # of a photo that is larger than what any encoder takes
 
@@ -92,21 +96,26 @@ def span_of(
     )
 
 
-def prompt_with_room(render: Callable[[int], Prompt], tokens: int, *, context_length: int, max_tokens: int) -> Prompt:
+def prompt_with_room(
+    render: Callable[[int], Prompt], tokens: int, request: GenerateRequest, *, context_length: int
+) -> Prompt:
     """Return a prompt that leaves room for the answer.
 
     Its images get half as many tokens, and half again, until there is room. Where no number of tokens is small enough,
-    the prompt with the smallest images is returned.
+    the prompt with the smallest images is returned. Where messages may be left out, images get no less than
+    one `LEAST_SHARE`th of their usual tokens.
 
     Args:
         render: Returns the prompt where an image has at most so many tokens.
         tokens: Most tokens of an image where there is room.
-        context_length: Most tokens of prompt plus answer.
-        max_tokens: Most tokens of the answer. Half of the context is room enough for any answer.
+        request: The request. Half of the context is room enough for any answer.
+        context_length: Most tokens of prompt plus answer of the loaded model.
     """
-    room = context_length - min(max_tokens + SLACK, context_length // 2)
+    most = request.context_within(context_length)
+    room = most - min(request.sampling.max_tokens + SLACK, most // 2)
+    least = max(1, tokens // LEAST_SHARE) if request.truncate else 1
     prompt = render(tokens)
-    while prompt.images and len(prompt) > room and tokens > 1:
+    while prompt.images and len(prompt) > room and tokens // 2 >= least:
         tokens //= 2
         prompt = render(tokens)
     return prompt

@@ -1,9 +1,15 @@
-"""What one schema, expression or grammar may cost. A schema beyond a limit is refused: it cannot slow the process."""
+"""What one schema, expression or grammar may cost. A schema beyond a limit is refused: it cannot slow the process.
+
+The settings decide two of them. A process takes these over once, at its start, with `configure`.
+"""
 
 from __future__ import annotations
 
 LARGEST_SOURCE = 2**20
-"""Most characters of a schema's text."""
+"""Most characters of a schema's text. OLPIPE_MAX_SCHEMA changes it."""
+
+LONGEST_STRING = 2**20
+"""Most characters of a string of a finished document that an expression is looked for in."""
 
 LONGEST_TEXT = {"regex": 20_000, "lark": 100_000}
 """Most characters of guidance of other kinds."""
@@ -33,7 +39,7 @@ MOST_DEFINITIONS = 5_000
 """Most definitions of one schema, which are the different combinations of schemas that apply to a place."""
 
 MOST_EFFORT = 100_000
-"""Most schemas that are looked at while alternatives are combined."""
+"""Most schemas that are looked at while alternatives are combined. OLPIPE_GRAMMAR_EFFORT changes it."""
 
 MOST_WIRE_NODES = 8_000
 """Most schemas within one wire schema."""
@@ -80,11 +86,30 @@ Beyond it the grammar engine takes seconds.
 MOST_ARRANGEMENTS = 100
 """Most ways to begin an array of different values. Where there are more, they are not written out."""
 
-PARSER = {
+PARSER: dict[str, int] = {
     "initial_lexer_fuel": 1_000_000,
     "step_lexer_fuel": 200_000,
     "step_max_items": 50_000,
     "max_grammar_size": 200_000,
     "verbose_errors": False,
 }
-"""Limits of the grammar engine: about 20 ms for the beginning, 15 ms and 2.5 ms for a token, and bounded memory."""
+"""Limits of the grammar engine: about 20 ms for the beginning, 15 ms and 2.5 ms for a token, and bounded memory.
+
+OLPIPE_GRAMMAR_EFFORT changes them.
+"""
+
+_USUAL_EFFORT = MOST_EFFORT
+_USUAL_PARSER = {name: most for name, most in PARSER.items() if name != "verbose_errors"}
+
+
+def configure(*, largest_schema: int, effort: int) -> None:
+    """Take over what the settings say. What was compiled before stays as it is.
+
+    Args:
+        largest_schema: Most characters of a schema's text.
+        effort: How much one grammar may cost, in per cent of what is usual.
+    """
+    global LARGEST_SOURCE, MOST_EFFORT
+    LARGEST_SOURCE = largest_schema
+    MOST_EFFORT = max(1, _USUAL_EFFORT * effort // 100)
+    PARSER.update({name: max(1, usual * effort // 100) for name, usual in _USUAL_PARSER.items()})

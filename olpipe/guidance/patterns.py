@@ -98,7 +98,7 @@ def explosive(pattern: str) -> bool:
 @lru_cache(maxsize=256)
 def _searcher(pattern: str) -> Any:
     """Return a matcher of the JSON strings that contain an expression."""
-    return _compiled(string_schema(translate(pattern, "pattern"), 0, limits.LARGEST_SOURCE))
+    return _compiled(string_schema(translate(pattern, "pattern"), 0, limits.LONGEST_STRING))
 
 
 def _ahead(pattern: str) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from olpipe.convert.package import convert_gguf
 from olpipe.decoding.answer import Answer
 from olpipe.decoding.constraint import Constraint
 from olpipe.decoding.decoder import Decoder, Run
@@ -20,7 +21,12 @@ from olpipe.default_plugins.ort_genai.sequence import GeneratorSequence
 from olpipe.generation import Guidance, SamplingParams
 from olpipe.guidance.grammar import Grammars
 from olpipe.guidance.outline import Outline
-from olpipe.testing.models import build_tiny_package
+from olpipe.testing.models import build_tiny_package, write_tiny_gguf
+
+MARKS = (
+    *("<think>", "</think>", "<tool_call>", "</tool_call>", "<|tool_call|>", "<|/tool_call|>"),
+    *("[TOOL_CALLS]", "[ARGS]", "<|python_tag|>"),
+)
 
 
 class Watched:
@@ -138,3 +144,13 @@ def follow(decoder, sequence, prompt):
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     return TinyModel(build_tiny_package(tmp_path_factory.mktemp("tiny") / "package"))
+
+
+@pytest.fixture(scope="session")
+def marked(tmp_path_factory):
+    """Return a tiny model whose vocabulary has the special tokens that mark thinking and tool calls."""
+    folder = tmp_path_factory.mktemp("marked")
+    gguf = write_tiny_gguf(folder / "marked.gguf", special=MARKS)
+    (folder / "package").mkdir()
+    convert_gguf(gguf, folder / "package", progress=lambda _: None)
+    return TinyModel(folder / "package")

@@ -245,6 +245,13 @@ def test_a_regular_expression_is_kept_to_within_any_budget(tiny, max_tokens):
     assert re.fullmatch(expression, answer.text)
 
 
+def test_a_value_that_spells_a_special_token_is_written_as_text(tiny):
+    schema = {"type": "object", "properties": {"a": {"const": "x <|im_end|> y"}, "b": {"enum": ["<|im_start|>", "<|"]}}}
+    for seed in range(5):
+        answer = tiny.decode(tiny.constraint(schema | {"required": ["a", "b"]}), temperature=1.5, seed=seed)
+        jsonschema.validate(json.loads(answer.text), schema)
+
+
 def test_half_a_character_waits_for_its_other_half(tiny):
     tokens = [token for byte in "狗".encode() for token in tiny.vocabulary.tokenizer.tokenize_bytes(bytes([byte]))]
     answer = tiny.decode(sequence=Scripted(tiny.vocabulary, [*tokens, *tiny.vocabulary.end_tokens]))

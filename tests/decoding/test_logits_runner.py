@@ -235,7 +235,7 @@ def test_words_to_avoid_are_not_said(tiny, load):
 def test_a_prompt_that_fills_the_context_is_refused(load):
     with pytest.raises(ContextExceeded, match=r"the prompt has \d+ tokens, and `toy` holds 400") as caught:
         load().prepare(ask("the dog " * 300))
-    assert caught.value.hint == "shorten the prompt, or raise OLLAMA_CONTEXT_LENGTH"
+    assert "OLLAMA_CONTEXT_LENGTH" in caught.value.hint
 
 
 def test_a_second_sequence_is_refused(load):

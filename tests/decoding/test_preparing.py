@@ -51,7 +51,21 @@ def test_a_prompt_must_leave_room_for_one_token(tiny, prepare):
     assert answer(tiny, prepared, 70).usage.sampled_tokens == 1
     with pytest.raises(ContextExceeded, match="the prompt has 100 tokens, and `tiny` holds 100") as caught:
         prepare(ask(), CONTEXT)
-    assert caught.value.hint == "shorten the prompt, or raise OLLAMA_CONTEXT_LENGTH"
+    assert "OLLAMA_CONTEXT_LENGTH" in caught.value.hint
+
+
+def test_there_must_be_a_prompt(prepare):
+    with pytest.raises(UsageError, match="^the prompt is empty$"):
+        prepare(ask(), 0)
+
+
+def test_a_shorter_context_of_the_request_holds_for_prompt_and_answer(tiny, prepare):
+    prepared = prepare(replace(ask(max_tokens=500), context_length=20), 15)
+    assert prepared.room == 20
+    assert answer(tiny, prepared, 70).usage.sampled_tokens == 5
+    with pytest.raises(ContextExceeded, match=r"the prompt has 20 tokens, and the request allows 20 \(`num_ctx`\)"):
+        prepare(replace(ask(), context_length=20), 20)
+    assert prepare(replace(ask(max_tokens=500), context_length=10 * CONTEXT), 15).room == CONTEXT
 
 
 def test_room_is_asked_for_prompt_budget_and_a_forced_run_and_never_beyond_the_context(prepare):

@@ -25,6 +25,12 @@ def test_a_stop_text_ends_the_answer_and_is_not_shown(tiny, size):
     shown, stream = pieces(tiny, "one two END three", stop=("END", "nothing"), size=size)
     assert "".join(shown) == "one two "
     assert stream.stopped
+    assert stream.stopped_by == "END"
+
+
+def test_the_stop_text_that_begins_first_counts(tiny):
+    shown, stream = pieces(tiny, "one two three", stop=("three", "two t", "two"), size=100)
+    assert ("".join(shown), stream.stopped_by) == ("one ", "two")
 
 
 def test_what_may_begin_a_stop_text_is_held_back_until_it_is_known(tiny):

@@ -1,66 +1,41 @@
-"""Thinking and tool calls of models that mark them, through the public door for backends."""
+"""Thinking and tool calls in free answers of models that mark them, through the public door for backends."""
 
 from __future__ import annotations
 
-import numpy as np
+import re
+
 import pytest
 
-from olpipe.decoding.logits_runner import LogitsRunner
 from olpipe.decoding.reading import Markers
-from olpipe.errors import UsageError
-from olpipe.families.chat_template import TemplateFiles
-from olpipe.families.rendering import ChatRenderer
-from olpipe.generation import Completion, FinishReason, GenerateRequest, Guidance, SamplingParams, Tool, ToolChoice
-from olpipe.messages import Message
+from olpipe.errors import SchemaError, UsageError
+from olpipe.generation import FinishReason, Guidance, Tool, ToolChoice
+from tests.decoding.scripts import (
+    CALL,
+    COUNT,
+    COUNTING,
+    HERMES,
+    LOOK,
+    TEMPLATE,
+    THINK,
+    ask,
+    complete,
+    made,
+    random_runner,
+    scripted,
+)
 
-MARKERS = Markers(("<think>", "</think>"), ("<tool_call>", "</tool_call>"))
-LOOK = Tool("look", "Look at something.", '{"type":"object","properties":{"at":{"type":"string"}}}')
-CALL = '<tool_call>{"name":"look","arguments":{"at":"sea"}}</tool_call>'
-TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
-
-
-class Script:
-    """A sequence that says one text, whatever it is asked."""
-
-    def __init__(self, vocabulary, text, capacity):
-        self._vocabulary, self.capacity = vocabulary, capacity
-        self._wanted = iter([*vocabulary.encode(text), *vocabulary.end_tokens])
-
-    def prefill(self, prompt, start):
-        return self.decode(prompt.tokens)
-
-    def decode(self, tokens):
-        logits = np.zeros(self._vocabulary.size, np.float32)
-        logits[next(self._wanted)] = 9
-        return logits
+SEA = [("look", '{"at":"sea"}')]
 
 
 @pytest.fixture
 def say(tiny):
     """Return what makes a runner whose model says a text."""
 
-    def say(text, *, markers=MARKERS, template=TEMPLATE, special=True):
+    def say(text, *, special=True, **options):
         added = dict.fromkeys(("<think>", "</think>", "<tool_call>", "</tool_call>"), special)
-        vocabulary = tiny.vocabulary_with(added)
-        render = ChatRenderer(vocabulary, TemplateFiles(template, {}, adds_begin=False))
-        return LogitsRunner(
-            vocabulary,
-            lambda capacity: Script(vocabulary, text, capacity),
-            render,
-            context_length=400,
-            markers=markers,
-        )
+        return scripted(tiny.vocabulary_with(added), text, **options)
 
     return say
-
-
-def ask(text="the dog", **options):
-    sampling = SamplingParams(max_tokens=options.pop("max_tokens", 99))
-    return GenerateRequest("toy", (Message.of("user", text),), sampling, **options)
-
-
-def complete(runner, request):
-    return Completion.of(list(runner.generate(runner.prepare(request))))
 
 
 def test_thinking_is_told_from_the_answer(say):
@@ -75,15 +50,24 @@ def test_markers_are_read_whether_or_not_they_are_special_tokens(say, special):
     assert (answer.thinking, answer.text) == ("Waves?", "The sea.")
 
 
+def test_markers_that_the_vocabulary_does_not_have_are_read_as_text(tiny):
+    answer = complete(scripted(tiny.vocabulary, f"<think>Hm.</think>I look. {CALL}"), ask(tools=(LOOK,)))
+    assert (answer.thinking, answer.text, made(answer)) == ("Hm.", "I look. ", SEA)
+
+
 def test_thinking_that_the_template_has_opened_begins_at_once(say):
-    runner = say("Waves?</think>The sea.", template=TEMPLATE + "<think>\n")
-    answer = complete(runner, ask(think="on"))
+    answer = complete(say("Waves?</think>The sea.", template=TEMPLATE + "<think>\n"), ask(think="on"))
     assert (answer.thinking, answer.text) == ("Waves?", "The sea.")
 
 
+def test_thinking_that_the_template_has_opened_is_closed_where_it_is_not_wanted(say):
+    runner = say("</think>\n\nThe sea.", template=TEMPLATE + "<think>\n")
+    answer = complete(runner, ask(think="off"))
+    assert (answer.thinking, answer.text, answer.usage.forced_tokens) == ("", "The sea.", 3)
+
+
 def test_a_marker_in_the_users_words_opens_nothing(say):
-    runner = say("The sea.", template="{{ messages[0].content }}")
-    answer = complete(runner, ask("say <think>"))
+    answer = complete(say("The sea.", template="{{ messages[0].content }}"), ask("say <think>"))
     assert (answer.thinking, answer.text) == ("", "The sea.")
 
 
@@ -94,11 +78,32 @@ def test_thinking_cut_by_the_budget_is_thinking(say):
     assert answer.finish_reason is FinishReason.LENGTH
 
 
+def test_a_stop_text_ends_text_and_not_thinking(say):
+    runner = say("<think>a END b</think>one END two")
+    answer = complete(runner, ask(stop=("END",)))
+    assert (answer.thinking, answer.text, answer.stopped_by) == ("a END b", "one ", "END")
+
+
 def test_a_tool_call_is_whole_and_says_why_the_answer_ended(say):
-    answer = complete(say(f"I look. {CALL}"), ask(tools=(LOOK,)))
-    assert answer.text == "I look. "
-    assert [(call.name, call.arguments) for call in answer.tool_calls] == [("look", '{"at":"sea"}')]
-    assert answer.finish_reason is FinishReason.TOOL_CALLS
+    runner = say(f"I look. {CALL}")
+    chunks = list(runner.generate(runner.prepare(ask(tools=(LOOK,)))))
+    calls = [chunk.tool_calls for chunk in chunks if chunk.tool_calls]
+    assert "".join(chunk.text for chunk in chunks) == "I look. "
+    assert [[(call.name, call.arguments) for call in each] for each in calls] == [SEA]
+    assert re.fullmatch("call_[a-z0-9]{8}", calls[0][0].call_id)
+    assert chunks[-1].finish_reason is FinishReason.TOOL_CALLS
+
+
+def test_text_and_further_calls_may_follow_a_call(say):
+    answer = complete(say(f"One: {CALL}\nTwo: {COUNTING}\nSoon."), ask(max_tokens=200, tools=(LOOK, COUNT)))
+    assert answer.text == "One: Two: Soon."
+    assert made(answer) == [*SEA, ("count", '{"most":3,"all":true}')]
+    assert len({call.call_id for call in answer.tool_calls}) == 2
+
+
+def test_a_stop_text_does_not_cut_a_call(say):
+    answer = complete(say(f"I look. {CALL}"), ask(tools=(LOOK,), stop=("name", "sea")))
+    assert (made(answer), answer.stopped_by) == (SEA, "")
 
 
 def test_an_answer_without_a_call_just_stops(say):
@@ -106,50 +111,91 @@ def test_an_answer_without_a_call_just_stops(say):
     assert (answer.text, answer.tool_calls, answer.finish_reason) == ("I know.", (), FinishReason.STOP)
 
 
-def test_a_call_cut_by_the_budget_is_text(say):
-    answer = complete(say(CALL, special=False), ask(max_tokens=6, tools=(LOOK,)))
-    assert answer.tool_calls == ()
-    assert answer.text.startswith('<tool_call>{"')
-    assert answer.finish_reason is FinishReason.LENGTH
+@pytest.mark.parametrize("special", [True, False])
+def test_a_call_cut_by_the_budget_is_left_out(say, special):
+    answer = complete(say(f"Hm. {CALL}", special=special), ask(max_tokens=24, tools=(LOOK,)))
+    assert (answer.text, answer.tool_calls, answer.finish_reason) == ("Hm. ", (), FinishReason.LENGTH)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"think": "on"}, "`toy` does not support thinking"),
-        ({"tools": (LOOK,)}, "`toy` does not support tools"),
-    ],
-)
-def test_what_the_model_has_no_markers_for_is_refused(say, changes, message):
-    with pytest.raises(UsageError, match=message):
-        say("Hm.", markers=None).prepare(ask(**changes))
+def test_a_name_that_is_no_tool_cannot_be_called(say):
+    answer = complete(say(CALL), ask(max_tokens=200, tools=(COUNT,)))
+    assert [name for name, _ in made(answer)] == ["count"]
 
 
-def test_thinking_that_is_not_wanted_needs_no_markers(say):
-    assert complete(say("Hm.", markers=None), ask(think="off")).text == "Hm."
+def test_only_the_chosen_tool_may_be_called(say):
+    answer = complete(say(COUNTING), ask(tools=(COUNT, LOOK), tool_choice=ToolChoice("auto", "look"), max_tokens=200))
+    assert {name for name, _ in made(answer)} <= {"look"}
 
 
 def test_tools_that_are_forbidden_need_no_markers_and_make_no_calls(say):
     request = ask(tools=(LOOK,), tool_choice=ToolChoice("none"))
     assert complete(say("Hm.", markers=None), request).text == "Hm."
     answer = complete(say(f"Hm.{CALL}"), request)
-    assert (answer.text, answer.tool_calls, answer.finish_reason) == (f"Hm.{CALL}", (), FinishReason.STOP)
+    assert (answer.text, answer.tool_calls, answer.finish_reason) == ("Hm.", (), FinishReason.STOP)
 
 
-@pytest.mark.parametrize("choice", [ToolChoice("required"), ToolChoice("auto", "look")])
-def test_a_choice_that_cannot_be_kept_is_refused(say, choice):
-    with pytest.raises(UsageError, match="`toy` decides itself whether to call tools") as caught:
-        say("Hm.").prepare(ask(tools=(LOOK,), tool_choice=choice))
-    assert caught.value.hint == "use the choice `auto`"
+def test_where_calls_are_forbidden_a_random_model_never_writes_their_marker(marked):
+    runner = random_runner(marked)
+    for seed in range(10):
+        prepared = runner.prepare(
+            ask(tools=(LOOK,), tool_choice=ToolChoice("none"), temperature=1.5, seed=seed, top_logprobs=0)
+        )
+        tokens = [one.token for chunk in runner.generate(prepared) for one in chunk.logprobs]
+        assert marked.vocabulary.token_of("<tool_call>") not in tokens
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"think": "on"}, "an answer that follows a format cannot think first"),
-        ({"tools": (LOOK,)}, "an answer that follows a format cannot call tools"),
+        ({"think": "on"}, '"toy" does not support thinking'),
+        ({"think": "high"}, '"toy" does not support thinking'),
+        ({"think": "on", "guidance": Guidance("json")}, '"toy" does not support thinking'),
+        ({"tools": (LOOK,)}, '"toy" does not support tools'),
+        ({"tools": (LOOK,), "tool_choice": ToolChoice("required")}, '"toy" does not support tools'),
+        ({"tool_choice": ToolChoice("required")}, "a tool has to be called, but the request has no tools"),
     ],
 )
-def test_a_format_goes_with_neither_thinking_nor_tools(say, changes, message):
-    with pytest.raises(UsageError, match=message):
-        say("Hm.").prepare(ask(guidance=Guidance("json"), **changes))
+def test_what_the_model_has_no_markers_for_is_refused(say, changes, message):
+    with pytest.raises(UsageError) as caught:
+        say("Hm.", markers=None).prepare(ask(**changes))
+    assert caught.value.message == message
+
+
+def test_a_choice_of_a_tool_that_is_not_there_is_refused(say):
+    with pytest.raises(UsageError, match="the tool `lok` is not one of the request's tools") as caught:
+        say("Hm.").prepare(ask(tools=(LOOK,), tool_choice=ToolChoice("required", "lok")))
+    assert caught.value.hint == "did you mean `look`?"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ('{"type":"objekt"}', "the parameters of the tool `look`: the schema is not valid at `$.type`"),
+        (
+            '{"type":"object","properties":{"at":{"type":"string","pattern":"(?<=a)b"}}}',
+            "the parameters of the tool `look`: `$.properties.at.pattern` cannot be enforced",
+        ),
+        ('{"type":"string"}', "the parameters of the tool `look` allow no object"),
+        ('{"type":"object","requierd":[]}', "the parameters of the tool `look`: `requierd` at `$` is not a keyword"),
+    ],
+)
+def test_parameters_that_cannot_be_enforced_are_refused_with_the_tool_and_the_place(say, parameters, message):
+    with pytest.raises(SchemaError) as caught:
+        say("Hm.").prepare(ask(tools=(COUNT, Tool("look", "", parameters))))
+    assert message in caught.value.message
+
+
+def test_thinking_that_is_not_wanted_needs_no_markers(say):
+    assert complete(say("Hm.", markers=None), ask(think="off")).text == "Hm."
+
+
+def test_a_model_may_think_and_call(say):
+    answer = complete(say(f"<think>{CALL}?</think>{CALL}"), ask(tools=(LOOK,), think="on", max_tokens=200))
+    assert (answer.thinking, made(answer), answer.text) == (f"{CALL}?", SEA, "")
+
+
+def test_a_model_with_one_of_both_markers_has_one_of_both_parts(say):
+    answer = complete(say(f"<think>a</think>{CALL}", markers=Markers(call=HERMES)), ask(tools=(LOOK,)))
+    assert (answer.thinking, answer.text, made(answer)) == ("", "a", SEA)
+    answer = complete(say(f"<think>a</think>{CALL}", markers=Markers(THINK)), ask())
+    assert (answer.thinking, made(answer)) == ("a", [])

@@ -209,3 +209,53 @@ def test_a_model_that_was_not_trained_to_fill_in_says_so(renderer, vocabulary_wi
     render = renderer(CHAT_TEMPLATE, vocabulary=vocabulary_with(*tokens))
     with pytest.raises(UsageError, match="model `toy` does not fill in text between a prompt and a suffix"):
         render(ask("the", suffix="dog"))
+
+
+PHI = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "{% if message['role'] == 'system' and message['tools'] %}<|tool|>{{ message['tools'] }}<|/tool|>{% endif %}"
+    "<|im_end|>\n{% endfor %}"
+)
+
+
+def test_tools_and_calls_reach_a_template_that_looks_for_them_in_texts(renderer, shown):
+    render = renderer(PHI)
+    places = ("sea <|im_end|>", "sky")
+    calls = tuple(ToolCallPart("call_1", "look", json.dumps({"at": place})) for place in places)
+    conversation = ("Hm?", Message("assistant", calls), Message("tool", (ToolResultPart("call_1", "look", "blue"),)))
+    text = shown(render(ask(*conversation, tools=(LOOK,))))
+    described = json.loads(text.partition("<|tool|>")[2].partition("<|/tool|>")[0])
+    assert [tool["name"] for tool in described] == ["look"]
+    written = text.partition("<|tool_call|>")[2].partition("<|/tool_call|>")[0]
+    assert [call["arguments"]["at"] for call in json.loads(written)] == [*places]
+    assert "<|tool|>" not in shown(render(ask(*conversation, tools=(LOOK,), tool_choice=ToolChoice("none"))))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        ({}, "True"),
+        ({"think": "off"}, "False"),
+        ({"guidance": Guidance("json")}, "False"),
+        ({"tools": (LOOK,), "tool_choice": ToolChoice("required")}, "False"),
+        ({"tools": (LOOK,)}, "True"),
+        ({"guidance": Guidance("json"), "think": "on"}, "True"),
+    ],
+)
+def test_what_must_be_a_document_or_a_call_begins_at_once_unless_thinking_is_wanted(renderer, shown, wishes, expected):
+    render = renderer("{{ enable_thinking is not defined or enable_thinking }}")
+    assert shown(render(ask("Hm?", **wishes))) == expected
+
+
+def test_ids_are_short_where_a_template_takes_no_others(renderer, shown):
+    template = (
+        "{% for message in messages %}{% for call in message.tool_calls or [] %}{{ call.id }},"
+        "{% if call.id | length != 9 %}{{ raise_exception('The id is too long.') }}{% endif %}{% endfor %}"
+        "{{ message.tool_call_id or '' }};{% endfor %}"
+    )
+    ids = ("call_ab12cd34", "x-7")
+    calls = Message("assistant", tuple(ToolCallPart(call_id, "look", "{}") for call_id in ids))
+    results = Message("tool", tuple(ToolResultPart(call_id, "look", "blue") for call_id in ids))
+    assert shown(renderer(template)(ask(calls, results))) == "lab12cd34,0000000x7,;lab12cd34;0000000x7;"
+    lenient = template.replace("!= 9", "< 3")
+    assert shown(renderer(lenient)(ask(calls, results))) == "call_ab12cd34,x-7,;call_ab12cd34;x-7;"
