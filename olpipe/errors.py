@@ -12,18 +12,23 @@
     │   └── ModelCorrupt                                a malformed weights file
     ├── StoreError                   exit 1, HTTP 500
     │   ├── DigestMismatch                              bytes are not what their digest says
-    │   └── PullFailed                                  a source could not deliver
+    │   ├── PullFailed                                  a source could not deliver
+    │   │   └── NotAtSource                             a source has no such model
+    │   ├── PushFailed                                  a source did not take a model
+    │   └── SourceUnreachable    exit 1, HTTP 502       nobody answers at the address of a source
     ├── ImageError                   exit 1, HTTP 400   one image; a batch goes on
     │   ├── ImageUnreadable
     │   ├── ImageTooLarge
     │   └── ImageUnsupported
     ├── GenerationError              exit 1, HTTP 500   one request; the engine goes on
-    │   ├── ContextExceeded          exit 1, HTTP 400   the prompt does not fit the model
+    │   ├── ContextExceeded          exit 1, HTTP 400   the prompt or the answer does not fit the model
+    │   ├── GrammarExceeded          exit 1, HTTP 400   a grammar that takes too much work, or leads nowhere
     │   └── InvalidOutput                               the document is not what the schema asks for
     ├── PluginError                  exit 1, HTTP 500
     └── MachineError                 exit 4, HTTP 503   the machine, not the request: a batch stops
         ├── BackendMissing                              a runtime is not installed
         ├── BackendCrashed                              the runner's process died
+        ├── LoadStalled                                 loading a model makes no progress
         ├── Busy                                        too many requests wait already
         ├── OutputUnavailable                           the output folder cannot be written
         ├── OutputBusy                                  another run writes to the same output
@@ -106,6 +111,20 @@ class PullFailed(StoreError):
     """A source that could not deliver a model."""
 
 
+class NotAtSource(PullFailed):
+    """A model that a source does not have."""
+
+
+class PushFailed(StoreError):
+    """A source that did not take a model."""
+
+
+class SourceUnreachable(StoreError):
+    """A source at whose address nobody answers."""
+
+    http_status = 502
+
+
 class ImageError(OlpipeError):
     """One image that cannot be used; a batch writes a failure row and goes on."""
 
@@ -129,7 +148,13 @@ class GenerationError(OlpipeError):
 
 
 class ContextExceeded(GenerationError):
-    """A prompt that does not fit the model's context."""
+    """A prompt, or a document that has to be complete, that does not fit the model's context."""
+
+    http_status = 400
+
+
+class GrammarExceeded(GenerationError):
+    """A grammar that cannot be followed any further: it takes too much work, or it leads nowhere."""
 
     http_status = 400
 
@@ -155,6 +180,10 @@ class BackendMissing(MachineError):
 
 class BackendCrashed(MachineError):
     """The process that runs a model ended unexpectedly."""
+
+
+class LoadStalled(MachineError):
+    """A model whose loading made no progress for as long as the settings allow."""
 
 
 class Busy(MachineError):

@@ -133,6 +133,7 @@ class GenerateRequest:
         context_length: Most tokens of prompt plus answer; 0 takes what the model was loaded with.
         truncate: Whether the oldest messages are left out where the prompt is too long. If not, such a prompt is an
             error.
+        template: A chat template in Jinja that takes the place of the model's own; empty where the model's own is used.
     """
 
     model: str
@@ -150,6 +151,11 @@ class GenerateRequest:
     top_logprobs: int | None = None
     context_length: int = 0
     truncate: bool = False
+    template: str = ""
+
+    def context_within(self, most: int) -> int:
+        """Return most tokens of prompt plus answer, given how many the loaded model holds."""
+        return min(self.context_length or most, most)
 
 
 class FinishReason(StrEnum):
@@ -177,6 +183,7 @@ class Usage:
         sampled_tokens: Tokens that were picked from the model's logits; each cost a forward.
         forced_tokens: Tokens that the grammar left no choice about.
         spliced_tokens: Tokens of constants that were put into the document; the model never saw them.
+        thinking_tokens: How many of the sampled and forced tokens were thinking.
         cut_messages: Messages that were left out because the prompt was too long.
         cut_tokens: Tokens that were left out because the prompt was too long.
     """
@@ -185,6 +192,7 @@ class Usage:
     sampled_tokens: int = 0
     forced_tokens: int = 0
     spliced_tokens: int = 0
+    thinking_tokens: int = 0
     cut_messages: int = 0
     cut_tokens: int = 0
 
@@ -194,6 +202,7 @@ class Usage:
             self.sampled_tokens + other.sampled_tokens,
             self.forced_tokens + other.forced_tokens,
             self.spliced_tokens + other.spliced_tokens,
+            self.thinking_tokens + other.thinking_tokens,
             self.cut_messages + other.cut_messages,
             self.cut_tokens + other.cut_tokens,
         )
@@ -291,6 +300,7 @@ class Chunk:
         logprobs: Those of the tokens since the last chunk, where they were asked for. The text of these tokens may
             come in a later chunk.
         shown: The images of the prompt in their order, as the model saw them. Set on the last chunk only.
+        stopped_by: The stop text that ended the answer; empty where none did. Set on the last chunk only.
     """
 
     text: str = ""
@@ -301,6 +311,7 @@ class Chunk:
     timings: Timings | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
     shown: tuple[ShownImage, ...] = ()
+    stopped_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +327,7 @@ class Completion:
         thinking: What the model thought before it answered.
         tool_calls: Calls that the model asks for, in order.
         shown: The images of the prompt in their order, as the model saw them.
+        stopped_by: The stop text that ended the answer; empty where none did.
     """
 
     text: str
@@ -326,6 +338,7 @@ class Completion:
     thinking: str = ""
     tool_calls: tuple[ToolCallPart, ...] = ()
     shown: tuple[ShownImage, ...] = ()
+    stopped_by: str = ""
 
     @classmethod
     def of(cls, chunks: Sequence[Chunk]) -> Completion:
@@ -342,6 +355,7 @@ class Completion:
             "".join(chunk.thinking for chunk in chunks),
             tuple(call for chunk in chunks for call in chunk.tool_calls),
             last.shown,
+            last.stopped_by,
         )
 
     @property

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from olpipe.asking.context import wanted_context
 from olpipe.asking.wishes import Wishes
 from olpipe.generation import Completion, GenerateRequest
 from olpipe.guidance.interpreter import Interpreter
 from olpipe.image import USUAL_PIXELS, DecodedImage
-from olpipe.imaging.decode import decode, load
+from olpipe.imaging.decode import REFUSE_PIXELS, decode, load
 from olpipe.messages import Message
 from olpipe.model import ModelBundle
 from olpipe.perception.evidence_cache import EvidenceCache
@@ -30,6 +31,7 @@ class Asker:
         model_pixels: int = USUAL_PIXELS,
         evidence: EvidenceCache | None = None,
         interpreter: Interpreter | None = None,
+        refuse_pixels: int = REFUSE_PIXELS,
     ) -> None:
         """Find the perceivers that are wished for.
 
@@ -40,6 +42,7 @@ class Asker:
             model_pixels: How many pixels of a photo the model can use.
             evidence: Where evidence is kept. None means that every photo is looked at again.
             interpreter: Speaks of boxes with a model that sees; None for a model that does not.
+            refuse_pixels: A photo with more pixels is refused.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -49,6 +52,7 @@ class Asker:
         self._loaders = plugins.image_loaders
         self._model_pixels = model_pixels
         self._interpreter = interpreter
+        self._refuse_pixels = refuse_pixels
         self._grounder = Grounder(bundle, plugins.perceivers, names=wishes.perceivers, cache=evidence)
 
     def image(self, source: Path | bytes) -> DecodedImage:
@@ -59,15 +63,15 @@ class Asker:
         """
         sizes = self._grounder.sizes(self._model_pixels)
         if isinstance(source, bytes):
-            return decode(source, "", self._loaders, sizes=sizes)
-        return load(source, self._loaders, sizes=sizes)
+            return decode(source, "", self._loaders, refuse_pixels=self._refuse_pixels, sizes=sizes)
+        return load(source, self._loaders, refuse_pixels=self._refuse_pixels, sizes=sizes)
 
     def request(self, model: str, messages: Sequence[Message]) -> GenerateRequest:
         """Return a request with the evidence of its photos in it. `spoken` says how to send it.
 
         Args:
             model: The model's name, as it was given.
-            messages: The conversation, oldest message first.
+            messages: The conversation, oldest message first. It gets those of the model in front of it.
 
         Raises:
             SchemaError: The schema is not valid.
@@ -77,7 +81,7 @@ class Asker:
         wishes = self._wishes
         request = GenerateRequest(
             model,
-            tuple(messages),
+            tuple(self._opened(messages)),
             wishes.sampling_for(self._bundle),
             wishes.held_to,
             tools=wishes.tools,
@@ -88,11 +92,24 @@ class Asker:
             perceivers=wishes.perceivers,
             language=wishes.language,
             top_logprobs=wishes.top_logprobs,
-            context_length=wishes.context_length,
+            context_length=wanted_context(wishes.context_length, self._bundle),
             truncate=wishes.truncate,
+            template=wishes.template,
         )
         grounded = self._grounder.ground(request, model_pixels=self._model_pixels).request
         return grounded if self._interpreter is None else self._interpreter.asked(grounded)
+
+    def _opened(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return a conversation that begins with the turns that the model brings. A raw prompt and a gap have none.
+
+        A system message that opens the conversation stays in front, and takes the place of one that the model brings.
+        """
+        opening = self._bundle.messages
+        if not opening or self._wishes.raw or self._wishes.suffix is not None:
+            return messages
+        if not messages or messages[0].role != "system":
+            return [*opening, *messages]
+        return [messages[0], *(message for message in opening if message.role != "system"), *messages[1:]]
 
     def spoken(self, request: GenerateRequest) -> GenerateRequest:
         """Return a request as the model gets it. It is the same request where the answer can be shown as it comes."""

@@ -16,6 +16,9 @@ from olpipe.store import parameters
 USUAL = SamplingParams(temperature=0.8, top_k=40, top_p=0.9, max_tokens=1024)
 """How tokens are picked unless the model or the request says otherwise: as Ollama does it."""
 
+SERVED = replace(USUAL, max_tokens=8192)
+"""The usual values of a server. Its clients expect that a model writes until it has ended its answer."""
+
 _SAMPLING = frozenset(parameter.name for parameter in fields(SamplingParams))
 
 
@@ -36,6 +39,8 @@ class Wishes:
         top_logprobs: How many of the likeliest tokens to report beside each token.
         context_length: Most tokens of prompt plus answer; 0 takes what the model was loaded with.
         truncate: Whether the oldest messages are left out where the prompt is too long.
+        template: A chat template in Jinja in place of the model's own; empty takes that.
+        usual: How tokens are picked where neither the request nor the model says so.
     """
 
     held_to: Guidance | None = None
@@ -50,6 +55,8 @@ class Wishes:
     top_logprobs: int | None = None
     context_length: int = 0
     truncate: bool = False
+    template: str = ""
+    usual: SamplingParams = USUAL
 
     def sampling_for(self, bundle: ModelBundle) -> SamplingParams:
         """Return how tokens are picked. The wishes come first, then the model's own parameters, then the usual values.
@@ -63,7 +70,7 @@ class Wishes:
             close = nearest(unknown[0], _SAMPLING, limit=1)
             hint = f"did you mean `{close[0]}`?" if close else None
             raise UsageError(f"there is no sampling parameter `{unknown[0]}`", hint=hint)
-        return replace(parameters.sampling(bundle.parameters, USUAL), **self.sampling)
+        return replace(parameters.sampling(bundle.parameters, self.usual), **self.sampling)
 
 
 @lru_cache(maxsize=64)

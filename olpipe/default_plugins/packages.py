@@ -62,7 +62,7 @@ class TextPackage:
                 model["context_length"],
                 model["vocab_size"],
                 tuple(ends) if isinstance(ends, list) else (ends,),
-                TemplateFiles.read(folder),
+                TemplateFiles.read(folder).instead(bundle.template),
                 _window(model["decoder"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,9 +17,22 @@ from typing import BinaryIO
 
 from olpipe import logs
 from olpipe.engine import codec, frames
-from olpipe.engine.protocol import LOADING, Answer, Cancel, Embed, ErrorValue, Load, Loaded, Packet, Refused, Submit
+from olpipe.engine.protocol import (
+    LOADING,
+    Answer,
+    Cancel,
+    Embed,
+    ErrorValue,
+    Load,
+    Loaded,
+    Packet,
+    Refused,
+    Submit,
+    Tokenize,
+)
 from olpipe.engine.worker import Close, Worker
 from olpipe.errors import OlpipeError
+from olpipe.guidance import limits
 from olpipe.interfaces import Runner
 
 GRACE_S = 2.0
@@ -31,11 +44,12 @@ logger = logging.getLogger(__name__)
 def main() -> None:
     """Serve one model until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, which the terminal sends to both
-    commands, answers = _take_pipes()
-    load = _receive(commands)
+    commands, answers = take_pipes()
+    load = receive(commands)
     if not isinstance(load, Load):
         return
-    logs.configure(debug=load.settings.debug)
+    logs.configure(debug=load.settings.debug, verbosity=load.settings.verbosity)
+    limits.configure(largest_schema=load.settings.max_schema, effort=load.settings.grammar_effort)
 
     def send(answer: Answer) -> None:
         frames.write(answers, codec.encode(answer))
@@ -79,7 +93,7 @@ def _load(load: Load) -> Runner:
         return runner
 
 
-def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+def take_pipes() -> tuple[BinaryIO, BinaryIO]:
     """Return stdin and stdout for frames only. What anything prints from now on goes to stderr."""
     commands, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -89,7 +103,8 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     return commands, answers
 
 
-def _receive(commands: BinaryIO) -> Packet | None:
+def receive(commands: BinaryIO) -> Packet | None:
+    """Wait for the next packet; None when the pipe was closed."""
     frame = frames.read(commands)
     return None if frame is None else codec.decode(frame)
 
@@ -97,8 +112,8 @@ def _receive(commands: BinaryIO) -> Packet | None:
 def _listen(commands: BinaryIO, worker: Worker) -> None:
     """Post the packets that come in. When the pipe closes, end this process, whatever it is doing."""
     try:
-        while (packet := _receive(commands)) is not None:
-            if isinstance(packet, Submit | Embed | Cancel):
+        while (packet := receive(commands)) is not None:
+            if isinstance(packet, Submit | Embed | Tokenize | Cancel):
                 worker.post(packet)
     except frames.FrameError as error:
         logger.error("the parent sent something that cannot be read: %s", error)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from olpipe import machine
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.engine.arrival import Arrival
+from olpipe.engine.limits import Limits
+from olpipe.engine.loaded import LoadedModel, describe
 from olpipe.engine.places import Places
 from olpipe.engine.protocol import Load
-from olpipe.engine.resident import CLOSING_S, Limits, Resident
+from olpipe.engine.resident import CLOSING_S, Resident
 from olpipe.engine.stream import Delivery, Reply, Stream
 from olpipe.engine.ticket import Ticket
 from olpipe.errors import ModelNotFound, StoreError
@@ -26,6 +27,7 @@ from olpipe.model import LoadOptions, ModelBundle, ModelName, RunnerInfo
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
 from olpipe.store.build import backend_for, build
+from olpipe.tokens import TokenRequest, Tokens
 
 if TYPE_CHECKING:
     from olpipe.store.library import Library
@@ -33,34 +35,8 @@ if TYPE_CHECKING:
 LONGEST_NAP_S = 3600.0
 """The engine checks at least this often which models have to be unloaded."""
 
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model in memory, or on its way there.
-
-    Attributes:
-        name: Its name.
-        digest: `sha256:…` of its manifest.
-        options: How it was asked to be loaded.
-        info: What it can do; None while it is loaded for the first time.
-        pid: Its process's id; None while there is no process.
-        size_bytes: Memory that its process takes.
-        is_loading: Whether its process is being started.
-        active: How many requests are not answered.
-        waiting: How many of these have not begun.
-        expires_in_s: How long it stays if nobody asks anything; infinity while it is at work, or if it stays for ever.
-    """
-
-    name: ModelName
-    digest: str
-    options: LoadOptions
-    info: RunnerInfo | None
-    pid: int | None
-    size_bytes: int
-    is_loading: bool
-    active: int
-    waiting: int
-    expires_in_s: float
+MOST_AT_REST = 64
+"""So many models that are not loaded are remembered, each way of loading one counted. Then they are forgotten."""
 
 
 class Engine:
@@ -115,8 +91,8 @@ class Engine:
             request: What is asked.
             client: Who asks. Clients whose requests wait for the same model are served in turns, so that one client
                 with many requests does not shut out another.
-            keep_alive_s: How long the model stays loaded afterwards. None takes the settings' value; below 0 means for
-                ever.
+            keep_alive_s: How long the model stays loaded afterwards; below 0 means for ever. None changes nothing: the
+                last value that a request gave holds as long as the model is loaded, and at first the settings' one.
             options: How the model is loaded, where that differs from the settings.
             delivery: Where the chunks go, where the caller does not want to wait for them in a thread.
         """
@@ -134,6 +110,14 @@ class Engine:
     ) -> Reply[Embeddings]:
         """Send texts to a model that turns them into vectors, and return at once, as `submit` does."""
         ticket = Ticket(request, client)
+        self._send(request.model, ticket, keep_alive_s, options)
+        return ticket.reply()
+
+    def tokens(
+        self, request: TokenRequest, *, keep_alive_s: float | None = None, options: LoadOptions | None = None
+    ) -> Reply[Tokens]:
+        """Send a request about tokens to its model, and return at once, as `submit` does. It waits for no slot."""
+        ticket = Ticket(request)
         self._send(request.model, ticket, keep_alive_s, options)
         return ticket.reply()
 
@@ -165,7 +149,7 @@ class Engine:
 
     def loaded(self) -> list[LoadedModel]:
         """Return the models that are in memory or on their way there, those that stay longest first."""
-        found = [_describe(resident) for resident in self._all_residents() if resident.occupied]
+        found = [describe(resident) for resident in self._all_residents() if resident.occupied]
         return sorted(found, key=lambda model: model.expires_in_s, reverse=True)
 
     def unload(self, model: str) -> bool:
@@ -216,8 +200,7 @@ class Engine:
         """
         if self._closed:
             raise ValueError("the engine is closed")
-        keep_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
-        keep_s = math.inf if keep_s < 0 else keep_s
+        keep_s = math.inf if keep_alive_s is not None and keep_alive_s < 0 else keep_alive_s
         wanted = self._with_settings(options or LoadOptions())
 
         def send_again(ticket: Ticket, digest: str) -> bool:
@@ -229,15 +212,15 @@ class Engine:
         ticket.send_again = send_again
         self._route(model, keep_s, wanted, ticket)
 
-    def _route(self, model: str, keep_s: float, options: LoadOptions, ticket: Ticket) -> None:
+    def _route(self, model: str, keep_s: float | None, options: LoadOptions, ticket: Ticket) -> None:
         """Send a ticket to its model, which may have to be found first."""
 
         def found(bundle: ModelBundle, ticket: Ticket) -> None:
-            resident = self._resident(bundle, options)
-            if resident is None:
-                ticket.cancel()
-            else:
-                resident.submit(ticket, keep_s)
+            while (resident := self._longer(bundle, options, ticket) or self._resident(bundle, options)) is not None:
+                if resident.submit(ticket, keep_s):
+                    self._let_shorter_go(bundle, options)
+                    return  # else it was dismissed a moment ago: take a new one
+            ticket.cancel()
 
         known = self._known(model)
         if known is not None:
@@ -300,13 +283,43 @@ class Engine:
                 return None
             key = (bundle.digest, options)
             if key not in self._residents:
+                if len(self._residents) >= MOST_AT_REST:  # requests may ask for any number of ways to load a model
+                    self._residents = {kept: one for kept, one in self._residents.items() if not one.dismiss()}
                 load = Load(options.backend, bundle, options, self._settings)
-                limits = Limits(self._settings.memory_limit << 20, self._settings.max_queue)
-                self._residents[key] = Resident(load, self, limits, self._progress)
+                self._residents[key] = Resident(load, self, Limits.of(self._settings), self._progress)
             if self._watch is None:
                 self._watch = threading.Thread(target=self._watch_over, name="expiry", daemon=True)
                 self._watch.start()
             return self._residents[key]
+
+    def _longer(self, bundle: ModelBundle, options: LoadOptions, ticket: Ticket) -> Resident | None:
+        """Return a model in memory that differs from what is asked for only in a longer context; None if there is none.
+
+        The request keeps its own limit, so its answer is the same. Vectors may depend on the context, so they are left
+        to a process with exactly the context that is asked for.
+        """
+        request, length = ticket.request, options.context_length
+        if not (length and (request is None or isinstance(request, GenerateRequest))):
+            return None
+        for resident in self._differing_in_context(bundle, options):
+            if resident.load.options.context_length > length:
+                if request is not None:
+                    ticket.request = replace(request, context_length=request.context_within(length))
+                return resident
+        return None
+
+    def _let_shorter_go(self, bundle: ModelBundle, options: LoadOptions) -> None:
+        """Unload processes of the same model with a shorter context as soon as they are idle: one is enough."""
+        for resident in self._differing_in_context(bundle, options):
+            if 0 < resident.load.options.context_length < options.context_length:
+                resident.keep_alive_s = 0.0
+                self.notice()
+
+    def _differing_in_context(self, bundle: ModelBundle, options: LoadOptions) -> list[Resident]:
+        """Return the same model in memory, where only the context length is another one."""
+        alike = [one for one in self._all_residents() if one.occupied and one.load.bundle.digest == bundle.digest]
+        length = options.context_length
+        return [one for one in alike if one.load.options != options == replace(one.load.options, context_length=length)]
 
     def _all_residents(self) -> list[Resident]:
         with self._lock:
@@ -350,22 +363,6 @@ class Engine:
             for resident in self._all_residents():
                 if resident.expires_in_s() <= 0:
                     resident.leave()
-
-
-def _describe(resident: Resident) -> LoadedModel:
-    pid = resident.pid
-    return LoadedModel(
-        name=resident.load.bundle.name,
-        digest=resident.load.bundle.digest,
-        options=resident.load.options,
-        info=resident.info,
-        pid=pid,
-        size_bytes=(machine.resident_bytes(pid) or 0) if pid is not None else 0,
-        is_loading=resident.is_loading,
-        active=resident.active,
-        waiting=resident.waiting,
-        expires_in_s=resident.expires_in_s(),
-    )
 
 
 def _silent(progress: Progress) -> None:

@@ -30,12 +30,15 @@ from olpipe.engine.protocol import (
     Loaded,
     Refused,
     Submit,
+    Tokenize,
+    Tokenized,
 )
 from olpipe.engine.stream import Stream
 from olpipe.engine.ticket import Ticket
 from olpipe.errors import BackendCrashed, OlpipeError, UsageError
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.model import RunnerInfo
+from olpipe.tokens import TokenRequest, Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -162,10 +165,7 @@ class RunnerProcess:
         request, sequence_id = ticket.request, next(self._ids)
         assert request is not None
         try:
-            if isinstance(request, EmbedRequest):
-                frame = codec.encode(Embed(sequence_id, request, ticket.client))
-            else:
-                frame = codec.encode(Submit(sequence_id, request, ticket.client))
+            frame = codec.encode(_command(sequence_id, request, ticket.client))
             codec.decode(frame)  # checked here: a frame that it cannot read ends the process and all its answers
         except frames.FrameError as error:
             raise UsageError(f"the request cannot be sent: {error}", hint="send less text or smaller images") from error
@@ -253,10 +253,12 @@ class RunnerProcess:
             self._deliver(answer.sequence_id, answer.error.to_error())
         elif isinstance(answer, Embedded):
             self._deliver(answer.sequence_id, answer.embeddings)
+        elif isinstance(answer, Tokenized):
+            self._deliver(answer.sequence_id, answer.tokens)
         else:
             self._deliver(answer.sequence_id, answer.chunk)
 
-    def _deliver(self, sequence_id: int, item: Chunk | Embeddings | OlpipeError) -> None:
+    def _deliver(self, sequence_id: int, item: Chunk | Embeddings | Tokens | OlpipeError) -> None:
         """Hand an item to whoever reads the answer. What comes after a cancel is dropped."""
         last = not isinstance(item, Chunk) or item.finish_reason is not None
         self.used_at_s = time.monotonic()  # set before the request is gone and the process looks idle
@@ -264,7 +266,7 @@ class RunnerProcess:
         self.served = self.served or last
         if ticket is None:
             return
-        if last and ticket.load_ns and not isinstance(item, OlpipeError) and item.timings is not None:
+        if last and ticket.load_ns and isinstance(item, Chunk | Embeddings) and item.timings is not None:
             item = replace(item, timings=replace(item.timings, load_ns=ticket.load_ns))
         if last:
             ticket.end(item)
@@ -313,6 +315,15 @@ class RunnerProcess:
         memory = "the machine may have run out of memory; " if code == -9 else ""
         hint = f"{said}{memory}run again with OLPIPE_DEBUG=1 to see everything it says"
         return BackendCrashed(f"the process that runs `{self._model}` {how}", hint=hint)
+
+
+def _command(
+    sequence_id: int, request: GenerateRequest | EmbedRequest | TokenRequest, client: str
+) -> Submit | Embed | Tokenize:
+    """Return the command that has a request answered."""
+    if isinstance(request, GenerateRequest):
+        return Submit(sequence_id, request, client)
+    return Embed(sequence_id, request, client) if isinstance(request, EmbedRequest) else Tokenize(sequence_id, request)
 
 
 def _signal_name(number: int) -> str:

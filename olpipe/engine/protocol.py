@@ -1,8 +1,11 @@
 """What the engine and a runner's process say to each other.
 
-The parent sends `Load` once, then any number of `Submit`, `Embed` and `Cancel`. It closes the pipe to end the process.
-The child answers the load with `Loaded` or `Refused`. It answers each request with `Begun`, then with any number of
-`Answered` or one `Embedded`, or with `Refused`.
+The parent sends `Load` once, then any number of `Submit`, `Embed`, `Tokenize` and `Cancel`. It closes the pipe to end
+the process. The child answers the load with `Loaded` or `Refused`. It answers each request with `Begun`, then with any
+number of `Answered`, one `Embedded` or one `Tokenized`, or with `Refused`.
+
+A process that only builds a model gets `Build` first. It says `Reached` at every step and waits for `GoOn`. At its end
+it says `Built` or `Refused`.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from typing import Self
 from olpipe import errors
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.generation import Chunk, GenerateRequest
+from olpipe.interfaces import Progress
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.settings import Settings
+from olpipe.tokens import TokenRequest, Tokens
 
 LOADING = 0
 """The sequence id of the load itself; requests count from 1."""
@@ -28,6 +33,20 @@ class Load:
     bundle: ModelBundle
     options: LoadOptions
     settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Build a model. This is the first packet, in place of `Load`, to a process that only builds."""
+
+    backend: str
+    bundle: ModelBundle
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Go on building. The process waits for this after each `Reached`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,19 @@ class Embed:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokenize:
+    """Answer a request about tokens. It waits for no slot.
+
+    Attributes:
+        sequence_id: The request's number from here on.
+        request: What is asked.
+    """
+
+    sequence_id: int
+    request: TokenRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Forget a request, whether it waits or runs. The child says nothing more about it."""
 
@@ -72,6 +104,18 @@ class Loaded:
     """The model is loaded."""
 
     info: RunnerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far building is."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The model is built. The process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +139,14 @@ class Embedded:
 
     sequence_id: int
     embeddings: Embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """The answer to a `Tokenize`."""
+
+    sequence_id: int
+    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +182,7 @@ class Refused:
     error: ErrorValue
 
 
-Command = Load | Submit | Embed | Cancel
-Answer = Loaded | Begun | Answered | Embedded | Refused
-Packet = Command | Answer
+Command = Load | Build | GoOn | Submit | Embed | Tokenize | Cancel
+Answer = Loaded | Begun | Answered | Embedded | Tokenized | Refused
+BuildAnswer = Reached | Built | Refused
+Packet = Command | Answer | BuildAnswer

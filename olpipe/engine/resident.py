@@ -12,14 +12,16 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from olpipe import machine
+from olpipe.engine.limits import Limits, stalled
 from olpipe.engine.process import RunnerProcess
 from olpipe.engine.protocol import ErrorValue, Load
 from olpipe.engine.ticket import Ticket, Waiters
 from olpipe.errors import BackendCrashed, Busy, UsageError
+from olpipe.generation import GenerateRequest
 from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import RunnerInfo
 
@@ -66,19 +68,6 @@ class Host(Protocol):
         """Check soon which models have to be unloaded. It may be called from anywhere, and takes no lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model may take.
-
-    Attributes:
-        memory_bytes: At this size its process is replaced; 0 allows twice its size once loaded, plus `GROWTH_BYTES`.
-        max_queue: Requests that may wait for it; 0 for any number.
-    """
-
-    memory_bytes: int = 0
-    max_queue: int = 0
-
-
 class Resident:
     """A model that is, or may be, in memory. Any thread may call it.
 
@@ -87,6 +76,8 @@ class Resident:
         occupied: Whether it takes a place among the loaded models.
         keep_alive_s: How long it stays when nobody asks it anything.
         info: What it can do, once it has been loaded.
+        progress: How far building and loading it is; None while nothing of that is going on.
+        asked_context: The context length that the last request asked for; 0 where it asked for none.
     """
 
     def __init__(self, load: Load, host: Host, limits: Limits, progress: ProgressCallback) -> None:
@@ -95,6 +86,8 @@ class Resident:
         self.occupied = False
         self.keep_alive_s = math.inf
         self.info: RunnerInfo | None = None
+        self.progress: Progress | None = None
+        self.asked_context = 0
         self._host = host
         self._limits = limits
         self._progress = progress
@@ -103,7 +96,7 @@ class Resident:
         self._process: RunnerProcess | None = None
         self._all: set[RunnerProcess] = set()  # those that are not closed yet
         self._bringer: threading.Thread | None = None
-        self._bringing = self._leaving = self._gives_way = self._retires = self._closed = False
+        self._bringing = self._leaving = self._gives_way = self._retires = self._closed = self._dismissed = False
         self._most_bytes = 0
         self._crash: ErrorValue | None = None
         self._crashes = 0
@@ -111,16 +104,30 @@ class Resident:
 
     # --- requests -------------------------------------------------------------------------------
 
-    def submit(self, ticket: Ticket, keep_alive_s: float) -> None:
-        """Answer a request, or tell its ticket why not."""
+    def submit(self, ticket: Ticket, keep_alive_s: float | None) -> bool:
+        """Answer a request, or tell its ticket why not. Return False, and do nothing, where this was dismissed.
+
+        Args:
+            ticket: The request.
+            keep_alive_s: How long the model stays from now on. None changes nothing, or takes the usual value where
+                the model has to be loaded.
+        """
         with self._lock:
+            if self._dismissed:
+                return False
             if ticket.request is not None and self._is_full():
                 message = f"`{self.load.bundle.name}` is busy: {self._limits.max_queue} requests wait for it"
                 ticket.end(Busy(message, hint="try again in a moment, or raise OLLAMA_MAX_QUEUE"))
-                return
-            self.keep_alive_s = keep_alive_s
+                return True
+            if keep_alive_s is not None:
+                self.keep_alive_s = keep_alive_s
+            elif self._process is None and not self._bringing:
+                self.keep_alive_s = self._limits.stay_s
+            if isinstance(ticket.request, GenerateRequest):
+                self.asked_context = ticket.request.context_length
             if self._gives_way or not self._hand(ticket):
                 self._wait(ticket)
+            return True
 
     def _is_full(self) -> bool:
         return 0 < self._limits.max_queue <= self.waiting
@@ -241,6 +248,13 @@ class Resident:
             bringer.join(CLOSING_S)
         self._process, self.occupied = None, False
 
+    def dismiss(self) -> bool:
+        """Take no further requests, if nothing is loaded and nothing waits. Return whether that is so."""
+        with self._lock:
+            at_rest = self._process is None and not (self._bringing or self._leaving or self.occupied or self._waiters)
+            self._dismissed = self._dismissed or at_rest
+            return self._dismissed
+
     # --- the process ----------------------------------------------------------------------------
 
     def _bring(self) -> None:
@@ -259,7 +273,7 @@ class Resident:
     def _serve(self, process: RunnerProcess, info: RunnerInfo) -> None:
         """Hand over what waits, even where the model is asked to give way: these requests are why it was loaded."""
         with self._lock:
-            self._process, self.info = process, info
+            self._process, self.info, self.progress = process, info, None
             self._bringing = False
             process.used_at_s = time.monotonic()
             self._hand_over(loaded=True)
@@ -275,13 +289,13 @@ class Resident:
     def _settle(self) -> None:
         """End an attempt that nobody wants any more. If a ticket came since, a new attempt begins."""
         with self._lock:
-            self._bringing = self.occupied = False
+            self._bringing, self.occupied, self.progress = False, False, None
             self._attend()
 
     def _fail(self, failure: ErrorValue) -> None:
         """End an attempt that failed. Requests whose name stands for another model by now are sent to that one."""
         with self._lock:
-            self._bringing = self.occupied = False
+            self._bringing, self.occupied, self.progress = False, False, None
             waiting = self._waiters.take_all()
         for ticket in waiting:
             if ticket.send_again is None or not ticket.send_again(ticket, self.load.bundle.digest):
@@ -312,9 +326,12 @@ class Resident:
         # 3. Start the process, and wait until it has loaded the model
         process = RunnerProcess(load, orphaned=self._take_over, answered=self._host.notice)
         self._all.add(process)
+        self.progress, begun_s = Progress("loading", total=load.bundle.size_bytes), time.monotonic()
         try:
             while (info := process.wait_loaded(POLL_S)) is None:
                 self._check_wanted()
+                if time.monotonic() - begun_s > self._limits.load_s:
+                    raise stalled(load.bundle, self._limits.load_s)
             self._check_wanted()
         except BackendCrashed:
             self._bury(process)
@@ -336,6 +353,7 @@ class Resident:
 
     def _report(self, progress: Progress) -> None:
         self._check_wanted()
+        self.progress = progress
         self._progress(progress)
 
     def _take_over(self, tickets: list[Ticket]) -> None:

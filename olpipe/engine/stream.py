@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from olpipe.errors import GenerationError, OlpipeError
@@ -29,6 +30,31 @@ class Mailbox(Protocol):
 
 
 CANCELLED = Chunk(finish_reason=FinishReason.CANCELLED, usage=Usage(), timings=Timings())
+
+
+class Visit:
+    """What one client waits for in one thread. It is cancelled when the client leaves. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._reply: Reply[Any] | None = None
+        self._left = False
+
+    def waits_for(self, reply: Reply[Any]) -> None:
+        """Note what the client waits for next. It is cancelled at once where the client has left already."""
+        self._reply = reply
+        if self._left:  # looked at after the reply is noted, and set before the reply is read: so one call cancels it
+            reply.cancel()
+
+    def leave(self) -> None:
+        """Cancel what the client waits for."""
+        self._left = True
+        reply = self._reply
+        if reply is not None:
+            reply.cancel()
+
+
+VISIT: ContextVar[Visit | None] = ContextVar("visit", default=None)
+"""The visit of the thread that runs; None in threads that no client can leave."""
 
 
 class Stream:
@@ -111,13 +137,16 @@ class Reply(Generic[T]):
         self._result: T | OlpipeError | None = None
 
     def result(self) -> T:
-        """Wait for the reply and return it.
+        """Wait for the reply and return it. In the thread of a `Visit`, the wait ends when the client leaves.
 
         Raises:
             OlpipeError: What went wrong while the model was fetched, built and loaded, or with this request.
             GenerationError: It was cancelled.
         """
         if self._result is None:
+            visit = VISIT.get()
+            if visit is not None:
+                visit.waits_for(self)
             item = self._delivery.get()
             self._result = GenerationError("the request was cancelled") if item is CANCELLED else item
         if isinstance(self._result, OlpipeError):

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from olpipe.embedding import EmbedRequest
 from olpipe.engine.stream import CANCELLED, Delivery, Reply, Stream
 from olpipe.generation import GenerateRequest
+from olpipe.tokens import TokenRequest
 
 _numbers = count()
 
@@ -32,7 +33,10 @@ class Ticket:
     """
 
     def __init__(
-        self, request: GenerateRequest | EmbedRequest | None, client: str = "", delivery: Delivery | None = None
+        self,
+        request: GenerateRequest | EmbedRequest | TokenRequest | None,
+        client: str = "",
+        delivery: Delivery | None = None,
     ) -> None:
         """Make a ticket that nobody has yet. Without a delivery, it has a queue of its own."""
         self.number = next(_numbers)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Literal
 
 from olpipe.interfaces.batch import Executor, Job, RunInfo, Session, Sink, SinkFactory, Task, TaskContext
-from olpipe.interfaces.models import Backend, ModelSource, ModelStore, Prepared, Runner, SingleSequenceRunner
+from olpipe.interfaces.blobs import Outgoing, PartialBlob
+from olpipe.interfaces.models import Backend, Prepared, Runner, SingleSequenceRunner
 from olpipe.interfaces.photos import ImageLoader, Perceiver
 from olpipe.interfaces.progress import Progress, ProgressCallback
+from olpipe.interfaces.sources import ModelSource, ModelStore
 from olpipe.interfaces.vision import Family, Fitted, Layout, VisionConfig, VisionTensors
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "Layout",
     "ModelSource",
     "ModelStore",
+    "Outgoing",
+    "PartialBlob",
     "Perceiver",
     "PluginKind",
     "Prepared",

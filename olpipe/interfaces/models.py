@@ -1,20 +1,19 @@
-"""What runs models, and where models come from."""
+"""What runs models."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.errors import OlpipeError, UsageError
 from olpipe.generation import Chunk, GenerateRequest
 from olpipe.interfaces.progress import ProgressCallback
 from olpipe.interfaces.vision import Family
-from olpipe.model import Layer, LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
+from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.registry import Registry
+from olpipe.tokens import CountRequest, DetokenizeRequest, TokenizeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +22,21 @@ class Prepared:
 
     Attributes:
         prompt_tokens: Tokens of the prompt.
+        cut_messages: Messages that were left out because the prompt was too long.
+        cut_tokens: Tokens of these messages, and of texts that were cut. The answer's usage will say both numbers.
     """
 
     prompt_tokens: int
+    cut_messages: int = field(default=0, kw_only=True)
+    cut_tokens: int = field(default=0, kw_only=True)
 
 
 class Runner(ABC):
     """A loaded model. It lives in a process of its own.
 
-    One thread calls `start`, `step`, `stop`, `embed` and `close`. Another thread calls `prepare`, even while the first
-    is inside `step`: so a long prompt is prepared while others are answered.
+    One thread calls `start`, `step`, `stop`, `embed` and `close`. Another thread calls `prepare`, `tokenize`,
+    `detokenize` and `count_tokens`, even while the first is inside `step`: so a long prompt is prepared while others
+    are answered.
     """
 
     info: RunnerInfo
@@ -43,7 +47,10 @@ class Runner(ABC):
         """Turn a request into token ids and tensors.
 
         Do not change the request. Do what it asks for or refuse it, and never ignore it: that holds for photos,
-        guidance, tools, thinking, a raw prompt, a suffix and probabilities.
+        guidance, tools, thinking, a raw prompt, a suffix, a chat template and probabilities.
+
+        Prompt and answer have at most `request.context_within(self.info.context_length)` tokens. A runner may refuse a
+        prompt that is too long even where the request allows it to be cut. `olpipe.decoding.cutting` cuts prompts.
 
         Raises:
             ContextExceeded: The prompt does not fit.
@@ -90,6 +97,35 @@ class Runner(ABC):
             UsageError: The request asks for more dimensions than there are.
         """
         raise UsageError(f"`{request.model}` makes no embeddings")
+
+    def tokenize(self, request: TokenizeRequest) -> tuple[int, ...]:
+        """Cut a text into tokens. `olpipe.decoding.tokens` does this for a `Vocabulary`.
+
+        Nothing is added before or behind the text. `detokenize` makes the same text of the tokens.
+
+        Raises:
+            UsageError: This runner does not show its tokens.
+        """
+        raise UsageError(f"`{request.model}` does not show its tokens")
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        """Join tokens to a text. Bytes that are not a whole character become U+FFFD.
+
+        Raises:
+            UsageError: A token does not exist, or this runner does not show its tokens.
+        """
+        raise UsageError(f"`{request.model}` does not show its tokens")
+
+    def count_tokens(self, request: CountRequest) -> int:
+        """Count the tokens of a prompt, with its images, before anything is cut.
+
+        This prepares the whole request. A runner may count with less work, and may count prompts that do not fit.
+
+        Raises:
+            ContextExceeded: The prompt does not fit, and was not counted.
+            UsageError: The request asks for something that this runner does not do.
+        """
+        return self.prepare(replace(request.prompt, truncate=False)).prompt_tokens
 
     def close(self) -> None:
         """Free the model."""
@@ -144,6 +180,11 @@ class Backend(ABC):
     version: str
     """Changes only when the same model may give other answers than before: it is part of every recipe's key."""
 
+    architectures: frozenset[str] | None = None
+    """The architectures of GGUF files that it runs, as `general.architecture` names them; None where it does not say.
+
+    Where all backends say, a model of another architecture is refused before its file is downloaded."""
+
     families: Registry[Family] | None = None
     """The families of vision models that plugins bring.
 
@@ -192,109 +233,4 @@ class Backend(ABC):
         Raises:
             BackendMissing: The runtime is not installed.
             ModelCorrupt: The files are damaged.
-        """
-
-
-class ModelStore(Protocol):
-    """The model store as a source sees it: put blobs in, then name them with a manifest."""
-
-    def has(self, digest: str) -> bool:
-        """Say whether a blob is already stored."""
-
-    def partial(self, key: str) -> Path:
-        """Return a folder that survives an interrupted pull, the same for the same key."""
-
-    def add_file(
-        self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
-    ) -> Layer:
-        """Put a file in and return a layer for it (set its media type and name with `dataclasses.replace`).
-
-        Args:
-            path: The file.
-            digest: What its bytes must be, `sha256:…`, or None.
-            move: Whether the store may move the file instead of copying it. Set this only for files that you made
-                yourself in a folder of `partial`.
-            progress: Called with the number of bytes so far.
-
-        Raises:
-            DigestMismatch: The bytes do not have the digest `digest`.
-            DiskFull: There was no space for a copy.
-        """
-
-    def add_bytes(self, data: bytes) -> Layer:
-        """Put bytes in and return a layer for them."""
-
-    def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
-        """Write a manifest of these layers, atomically. From then on the model exists.
-
-        Raises:
-            ModelCorrupt: The model cannot be built, so it is not kept.
-            ModelUnsupported: No backend can run the model, so it is not kept.
-        """
-
-    def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
-        """Keep a manifest byte for byte as a registry sent it, so that the model's digest is the registry's.
-
-        A manifest is a JSON object. Its `config` is a layer, and its `layers` are a list of layers. A layer is an
-        object with `mediaType`, `digest` (`sha256:…`) and `size` in bytes, and with `name` where it is a file. The
-        blob of `config` is a JSON object with the attributes of `ModelConfig`. The page on models shows an example.
-
-        Raises:
-            ModelCorrupt: It is not a manifest, or the model cannot be built.
-            ModelUnsupported: No backend can run the model.
-            StoreError: A blob that it names is not in the store.
-        """
-
-
-class ModelSource(ABC):
-    """A place that models come from.
-
-    A source is found by the scheme before the colon (`pip:…`), by a name that it announces, or by a host that it
-    claims.
-
-    `@sha256:…` behind a name pins the model's digest. It is taken off before the source gets the name, and the store
-    refuses a model with another digest. What follows a scheme is handed over as it was written: whether it may have a
-    digest, and of what, the source decides, and the source checks it.
-    """
-
-    scheme: str
-    """What stands before the colon: lower case, without the colon."""
-
-    hosts: tuple[str, ...] = ()
-    """Hosts whose models it pulls, in lower case. A name on a host needs a namespace: `hf.co` claims the names
-    `hf.co/NAMESPACE/MODEL` and `hf.co/NAMESPACE/MODEL:TAG`, and `hf.co/MODEL` is no name."""
-
-    def names(self) -> Iterable[str]:
-        """Announce plain names that this source can pull, like `photo-mini`. Do not use the network for that.
-
-        `olpipe plugins` lists them. They come before the hosts that other sources claim.
-        """
-        return ()
-
-    @abstractmethod
-    def default_name(self, reference: str) -> ModelName:
-        """Return the name that a model from here gets when the user gives none.
-
-        Args:
-            reference: What follows the scheme, an announced name as it was announced, or a whole name on a claimed
-                host: the host in lower case, as it is in `hosts`, then the namespace and the model, then the tag if
-                the user wrote one.
-        """
-
-    @abstractmethod
-    def pull(self, reference: str, name: ModelName, store: ModelStore, progress: ProgressCallback) -> None:
-        """Bring the model into the store under `name`: first the blobs, then the manifest, once.
-
-        The same model has the same digest, whenever it is pulled and under whatever name. Call `progress` at least once
-        before the manifest is written. Let through what `progress` and the store raise; no model is left behind then.
-
-        Args:
-            reference: What to bring, as `default_name` gets it.
-            name: What the model is called here. The user may have chosen it.
-            store: Where it goes.
-            progress: Told about every step.
-
-        Raises:
-            PullFailed: The model could not be fetched. What was fetched so far is kept where that helps.
-            DigestMismatch: What was fetched does not have the digest in the reference.
         """

@@ -15,12 +15,14 @@ class Progress:
         completed: Units done.
         total: Units in all; None when not known.
         unit: `B` for bytes, else a plural noun: `tensors`.
+        digest: `sha256:…` of the file that is fetched or stored, where it is known by now.
     """
 
     status: str
     completed: int = 0
     total: int | None = None
     unit: str = "B"
+    digest: str = ""
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -136,25 +136,29 @@ class EchoRunner(Runner):
             raise UsageError("echo has no probabilities to report")
         if request.suffix is not None:
             raise UsageError("echo fills in no text before a suffix")
+        if request.template:
+            raise UsageError("echo uses no chat template")
         question = _spoken(request.messages[-1])
         if _holds(question, self._options.slow_on):
             time.sleep(self._options.prepare_s)
         heard = [_spoken(message) for message in request.messages]
         if all(message.role != "system" for message in request.messages):
             heard.append(self._system)
-        prompt_tokens = sum(len(_words(text)) for text in heard)
-        if prompt_tokens > self.info.context_length:
-            message = f"the prompt takes {prompt_tokens} tokens, the model {self.info.context_length}"
+        prompt_tokens, most = sum(len(_words(text)) for text in heard), request.context_within(self.info.context_length)
+        if prompt_tokens > most:
+            message = f"the prompt takes {prompt_tokens} tokens, the model {most}"
             raise ContextExceeded(message, hint="send a shorter prompt")
         if _holds(question, self._options.threads_on):
             question = f"{self._threads} threads"
-        words, reason, spliced = _answer(request, question, self._options.document)
         calls = _calls(request, question)
+        words, reason, spliced, stop = _answer(request, question, self._options.document)
+        if calls and (request.guidance is not None or request.tool_choice.mode == "required"):
+            words, spliced = (), 0  # a call comes in place of a document
         usage = Usage(prompt_tokens, sampled_tokens=len(words), spliced_tokens=spliced)
         reason = FinishReason.TOOL_CALLS if calls else reason
         width, height = self._options.fitted
         shown = tuple(ShownImage(width, height, 1) for message in request.messages for _ in message.images)
-        last = Chunk(tool_calls=calls, finish_reason=reason, usage=usage, timings=Timings(), shown=shown)
+        last = Chunk("", "", calls, reason, usage, Timings(), shown=shown, stopped_by=stop)
         thinking = "Hm." if request.think not in (None, "off") else ""
         return EchoPrepared(prompt_tokens, question, words, thinking, last)
 
@@ -273,15 +277,24 @@ def _options(bundle: ModelBundle) -> EchoOptions:
 
 
 def _calls(request: GenerateRequest, question: str) -> tuple[ToolCallPart, ...]:
-    """Call every tool whose name is in the question, unless that is forbidden."""
-    if request.tool_choice.mode == "none":
+    """Call every tool whose name is in the question, unless that is forbidden; at least one where that is required."""
+    choice = request.tool_choice
+    if choice.mode == "none":
         return ()
-    called = [tool.name for tool in request.tools if tool.name in question]
-    return tuple(ToolCallPart(f"call_{place}", name, "{}") for place, name in enumerate(called))
+    offered = [tool for tool in request.tools if choice.name in (None, tool.name)]
+    called = [tool for tool in offered if tool.name in question]
+    if choice.mode == "required":
+        if not offered:
+            raise UsageError("a tool has to be called, but there is none to call")
+        called = called or offered[:1]
+    return tuple(
+        ToolCallPart(f"call_{place}", tool.name, json.dumps(smallest(json.loads(tool.parameters or "{}"))))
+        for place, tool in enumerate(called)
+    )
 
 
-def _answer(request: GenerateRequest, question: str, document: Any) -> tuple[tuple[str, ...], FinishReason, int]:
-    """Return the words of the answer, why it ends, and how many spliced tokens it holds.
+def _answer(request: GenerateRequest, question: str, document: Any) -> tuple[tuple[str, ...], FinishReason, int, str]:
+    """Return the words of the answer, why it ends, how many spliced tokens it holds, and the stop text that ended it.
 
     Args:
         request: What is asked.
@@ -290,7 +303,8 @@ def _answer(request: GenerateRequest, question: str, document: Any) -> tuple[tup
     """
     guidance = request.guidance
     if guidance is None:
-        return *_free_answer(_avoiding(question, request.avoid), request.sampling), 0
+        words, reason, stop = _free_answer(_avoiding(question, request.avoid), request.sampling)
+        return words, reason, 0, stop
     if guidance.kind not in ("json", "json_schema"):
         raise UsageError(f"echo does not follow guidance of the kind `{guidance.kind}`")
     constants = {name: json.loads(text) for name, text in guidance.constants}
@@ -302,15 +316,15 @@ def _answer(request: GenerateRequest, question: str, document: Any) -> tuple[tup
         document = {**document, **constants}
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     spliced = sum(len(_words(value)) for _, value in guidance.constants)
-    return tuple(_words(text)), FinishReason.STOP, spliced
+    return tuple(_words(text)), FinishReason.STOP, spliced, ""
 
 
-def _free_answer(question: str, sampling: SamplingParams) -> tuple[tuple[str, ...], FinishReason]:
-    ends = [at for at in (question.find(stop) for stop in sampling.stop) if at >= 0]
-    words = _words(question[: min(ends)] if ends else question)
+def _free_answer(question: str, sampling: SamplingParams) -> tuple[tuple[str, ...], FinishReason, str]:
+    at, stop = min([(question.index(stop), stop) for stop in sampling.stop if stop in question], default=(None, ""))
+    words = _words(question[:at])
     if len(words) > sampling.max_tokens:
-        return tuple(words[: sampling.max_tokens]), FinishReason.LENGTH
-    return tuple(words), FinishReason.STOP
+        return tuple(words[: sampling.max_tokens]), FinishReason.LENGTH, ""
+    return tuple(words), FinishReason.STOP, stop
 
 
 def _avoiding(question: str, avoid: Sequence[str]) -> str:

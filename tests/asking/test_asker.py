@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from olpipe.asking.asker import Asker, judge
-from olpipe.asking.wishes import USUAL, Wishes
+from olpipe.asking.wishes import USUAL, Wishes, holding_to
 from olpipe.errors import ImageUnreadable, InvalidOutput, PluginError, UnknownName, UsageError
 from olpipe.generation import (
     Completion,
@@ -93,11 +93,12 @@ def test_every_wish_stands_in_the_request(plugins):
         top_logprobs=2,
         context_length=512,
         truncate=True,
+        template="{{ messages }}",
     )
     request = Asker(bundle(temperature=0.5), wishes, plugins).request("m:x", [QUESTION])
     assert (request.model, request.messages, request.guidance) == ("m:x", (QUESTION,), Guidance("json"))
     assert (request.sampling.seed, request.sampling.temperature, request.sampling.top_k) == (3, 0.5, 40)
-    handed_on = {field.name for field in fields(Wishes)} - {"held_to", "sampling"}
+    handed_on = {field.name for field in fields(Wishes)} - {"held_to", "sampling", "usual"}
     assert {name: getattr(request, name) for name in handed_on} == {name: getattr(wishes, name) for name in handed_on}
 
 

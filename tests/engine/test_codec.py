@@ -17,15 +17,21 @@ from olpipe.engine.frames import Frame, FrameError
 from olpipe.engine.protocol import (
     Answered,
     Begun,
+    Build,
+    Built,
     Cancel,
     Embed,
     Embedded,
     ErrorValue,
+    GoOn,
     Load,
     Loaded,
     Packet,
+    Reached,
     Refused,
     Submit,
+    Tokenize,
+    Tokenized,
 )
 from olpipe.generation import (
     Candidate,
@@ -41,9 +47,11 @@ from olpipe.generation import (
     Usage,
 )
 from olpipe.image import BoxDialect, DecodedImage, ShownImage
+from olpipe.interfaces import Progress
 from olpipe.messages import ImagePart, Message, Part, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from olpipe.model import LoadOptions, ModelBundle, ModelConfig, ModelName, RunnerInfo
 from olpipe.settings import Settings
+from olpipe.tokens import CountRequest, DetokenizeRequest, TokenizeRequest, Tokens
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 counts = st.integers(0, 2**63 - 1)
@@ -112,6 +120,8 @@ requests = st.builds(
     language=texts,
     avoid=st.lists(texts, max_size=3).map(tuple),
     top_logprobs=st.none() | counts,
+    context_length=counts,
+    truncate=st.booleans(),
 )
 configs = st.builds(
     ModelConfig,
@@ -138,10 +148,11 @@ settings = st.builds(
     keep_alive_s=numbers,
     max_loaded=counts,
     max_queue=counts,
+    load_timeout_s=numbers,
     slots=counts,
     memory_limit=counts,
 )
-usages = st.builds(Usage, counts, counts, counts, counts)
+usages = st.builds(Usage, *[counts] * 6)
 timings = st.builds(Timings, counts, counts, counts, counts, counts)
 reasons = st.none() | st.sampled_from(FinishReason)
 octets = st.lists(st.integers(0, 255), max_size=3).map(tuple)
@@ -162,11 +173,23 @@ orders, units = st.sampled_from(["xyxy", "yxyx"]), st.sampled_from(["thousandths
 dialects = st.builds(BoxDialect, texts, orders, units, texts)
 failures = st.builds(ErrorValue, texts, texts, st.none() | texts)
 switches = st.booleans()
+ids = st.lists(counts, max_size=3).map(tuple)
+about_tokens = st.one_of(
+    st.builds(TokenizeRequest, texts, texts, switches),
+    st.builds(DetokenizeRequest, texts, ids, switches),
+    st.builds(CountRequest, requests),
+)
 options = st.builds(LoadOptions, counts, counts, counts, texts, counts, texts)
 everything = st.one_of(
     st.builds(Load, texts, bundles, options, settings),
+    st.builds(Build, texts, bundles, settings),
+    st.just(GoOn()),
+    st.builds(Reached, st.builds(Progress, texts, counts, st.none() | counts, texts, texts)),
+    st.just(Built()),
     st.builds(Submit, counts, requests, texts),
     st.builds(Embed, counts, st.builds(EmbedRequest, texts, tuples, st.none() | counts, switches), texts),
+    st.builds(Tokenize, counts, about_tokens),
+    st.builds(Tokenized, counts, st.builds(Tokens, counts, ids, texts)),
     st.builds(Cancel, counts),
     st.builds(
         Loaded, st.builds(RunnerInfo, counts, counts, counts, switches, switches, switches, st.none() | dialects)
@@ -195,7 +218,8 @@ def test_a_packet_comes_out_as_it_went_in(packet):
 
 
 def test_every_packet_of_the_protocol_is_tried():
-    tried = {Load, Submit, Embed, Cancel, Loaded, Begun, Answered, Embedded, Refused}
+    commands = {Load, Build, GoOn, Submit, Embed, Tokenize, Cancel}
+    tried = commands | {Loaded, Reached, Built, Begun, Answered, Embedded, Tokenized, Refused}
     assert set(get_args(Packet)) == tried
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from olpipe.engine.stream import Stream
-from olpipe.errors import ModelNotFound, OlpipeError
+from olpipe.errors import LoadStalled, ModelNotFound, OlpipeError
 from olpipe.generation import FinishReason, GenerateRequest
 from olpipe.interfaces import ModelSource, Progress
 from olpipe.messages import Message
@@ -84,11 +84,12 @@ def test_what_is_loaded_says_how_far_it_is(start, library, add_echo, gate):
     gate.wait_for_report()
     (model,) = engine.loaded()
     assert (str(model.name), model.is_loading, model.info, model.pid) == ("echo:latest", True, None, None)
+    assert model.progress == Progress("building", 0, 1, "hundredths")
     assert (model.size_bytes, model.active, model.waiting) == (0, 1, 1)
     gate.open()
     info = loading.result()
     (model,) = engine.loaded()
-    assert (model.is_loading, model.info, model.active) == (False, info, 0)
+    assert (model.is_loading, model.progress, model.info, model.active) == (False, None, info, 0)
     assert [model.pid] == [child.pid for child in children()]
     assert model.digest == library.digest(ModelName.parse("echo"))
 
@@ -285,3 +286,20 @@ def test_another_name_keeps_its_model_when_one_name_means_another(engine, librar
     renew()
     assert engine.submit(ask("b", "echo")).completion().text == "b"
     assert [one.expires_in_s for one in engine.loaded() if one.pid == model.pid] == [float("inf")]
+
+
+def test_a_load_without_progress_is_ended_with_its_process(start, add_echo):
+    add_echo(options='{"load_s": 60}')
+    engine = start(load_timeout_s=0.3)
+    streams = [engine.submit(ask(text)) for text in "ab"]
+    for stream in streams:
+        with pytest.raises(LoadStalled, match=r"^loading `echo:latest` made no progress for 0.3 s, so it was ended$"):
+            stream.completion()
+    assert engine.loaded() == []
+    assert children() == []
+
+
+@pytest.mark.parametrize("load_timeout_s", [0.0, -1.0])
+def test_a_load_may_take_for_ever_where_the_settings_say_so(start, add_echo, load_timeout_s):
+    add_echo(options='{"load_s": 0.5}')
+    assert start(load_timeout_s=load_timeout_s).submit(ask("a")).completion().text == "a"

@@ -62,12 +62,12 @@ def test_many_threads_may_submit_at_once(engine, add_echo):
 
 
 def test_two_ways_to_load_one_model_are_two_processes(engine, add_echo):
-    add_echo()
-    short, long = LoadOptions(context_length=2), LoadOptions(context_length=3)
-    assert engine.submit(ask("a b"), options=short).completion().text == "a b"
-    assert engine.submit(ask("a b c"), options=long).completion().text == "a b c"
+    add_echo(options='{"threads_on": "how"}')
+    for threads in (1, 2):
+        stream = engine.submit(ask("how many"), options=LoadOptions(threads=threads))
+        assert stream.completion().text == f"{threads} threads"
     models = engine.loaded()
-    assert {model.options.context_length for model in models} == {2, 3}
+    assert {model.options.threads for model in models} == {1, 2}
     assert len({model.pid for model in models}) == 2
 
 

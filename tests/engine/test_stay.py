@@ -1,5 +1,6 @@
 """How long models stay: keep-alive, expiry, and being unloaded."""
 
+import gc
 import math
 import random
 import time
@@ -7,11 +8,12 @@ import time
 import psutil
 import pytest
 
-from olpipe.engine.manager import Engine, LoadedModel
-from olpipe.errors import InvalidName
+from olpipe.engine.manager import MOST_AT_REST, Engine, LoadedModel
+from olpipe.engine.resident import Resident
+from olpipe.errors import InvalidName, UnknownName
 from olpipe.generation import GenerateRequest
 from olpipe.messages import Message
-from olpipe.model import ModelName
+from olpipe.model import LoadOptions, ModelName
 
 
 def ask(text: str, model: str = "echo") -> GenerateRequest:
@@ -35,6 +37,17 @@ def test_a_model_stays_as_long_as_the_last_request_says(start, add_echo, until):
         assert least <= only(engine).expires_in_s <= most
     engine.submit(ask("a"), keep_alive_s=0).completion()
     until(lambda: engine.loaded() == [] and children() == [])
+
+
+def test_a_request_that_says_nothing_changes_nothing_until_the_model_is_loaded_again(start, add_echo, until):
+    add_echo()
+    engine = start(keep_alive_s=500.0)
+    engine.load("echo", keep_alive_s=-1).result()
+    engine.submit(ask("a")).completion()
+    assert only(engine).expires_in_s == math.inf
+    engine.unload("echo")
+    engine.submit(ask("a")).completion()
+    assert 400 <= only(engine).expires_in_s <= 500
 
 
 def test_a_negative_setting_keeps_models_for_ever(start, add_echo):
@@ -143,3 +156,15 @@ def test_what_is_not_loaded_cannot_be_unloaded(engine, add_echo):
     assert only(engine).name == ModelName.parse("one")
     with pytest.raises(InvalidName):
         engine.unload("no/such/model/name")
+
+
+def test_ways_to_load_a_model_that_nobody_uses_are_forgotten(start, add_echo):
+    add_echo()
+    engine = start()
+    for number in range(3 * MOST_AT_REST):
+        with pytest.raises(UnknownName):
+            engine.submit(ask("a"), options=LoadOptions(backend=f"nobody-{number}")).completion()
+    gc.collect()
+    mine = [one for one in gc.get_objects() if isinstance(one, Resident) and one.load.options.backend[:6] == "nobody"]
+    assert 0 < len(mine) <= MOST_AT_REST
+    assert engine.submit(ask("a")).completion().text == "a"

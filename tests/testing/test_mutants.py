@@ -15,8 +15,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 KINDS = (
-    *("answers", "backends", "conversations", "documents", "embedders", "executors", "families", "loaders"),
-    *("perceivers", "plugin_modules", "sequences", "side_by_side", "sinks", "sources", "tasks"),
+    *("answers", "backends", "contexts", "conversations", "documents", "embedders", "executors", "families", "loaders"),
+    *("perceivers", "phases", "plugin_modules", "sequences", "side_by_side", "sinks", "sources", "tasks"),
 )
 FOLDER = Path(__file__).parent / "mutants"
 

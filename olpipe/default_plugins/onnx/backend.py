@@ -8,7 +8,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olpipe.convert.architectures import ADAPTER_FILE, EMBEDDING_CONFIG, FORMAT_VERSION, PROJECTOR_FILE
+from olpipe.convert.architectures import (
+    ADAPTER_FILE,
+    ARCHITECTURES,
+    EMBEDDING_CONFIG,
+    ENCODERS,
+    FORMAT_VERSION,
+    GGUF_ADAPTER_FILE,
+    PROJECTOR_FILE,
+)
 from olpipe.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 from olpipe.families.packaged import PackagedVision
 from olpipe.families.table import Families, family_named
@@ -33,12 +41,15 @@ class OnnxBackend(Backend):
 
     name = "onnx"
     version = "1"
+    architectures = frozenset((*ARCHITECTURES, *ENCODERS))
 
     def refuses(self, bundle: ModelBundle) -> str | None:
         """Say why this backend cannot run a model, by its header or configuration. A converted model is not read."""
         source = source_of(bundle)
         if source is None:
             return "it has neither a .gguf file nor a `model.safetensors` with its `config.json`"
+        if (bundle.path / GGUF_ADAPTER_FILE).is_file():
+            return "its adapter is a GGUF file, and only adapters in safetensors are applied"
         try:
             if not _is_current(package_folder(bundle), self.families):
                 _check(source, self.families)

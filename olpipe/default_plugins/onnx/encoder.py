@@ -18,6 +18,7 @@ from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.sessions import open_session, session_errors
+from olpipe.tokens import DetokenizeRequest, TokenizeRequest
 
 BATCH_TOKENS = 1024
 """Most tokens of one forward, padding included. A longer text has a forward of its own."""
@@ -48,6 +49,7 @@ class EncoderRunner(Runner):
         self._width = config.size("dimensions")
         self._prompt = config.text("prompt")
         self._tokenizer = _tokenizer(package / "tokenizer.json")
+        self._spelling = _tokenizer(package / "tokenizer.json")  # for another thread: it cuts texts of any length
         self._longest = longest
         self._special = self._tokenizer.num_special_tokens_to_add(False)
         if self._special >= self.info.context_length:
@@ -70,6 +72,20 @@ class EncoderRunner(Runner):
             vectors[batch] = self._forward([texts[index] for index in batch])
         spent_ns = time.perf_counter_ns() - started_ns
         return Embeddings(normalised(vectors, request), sum(map(len, texts)), Timings(prompt_ns=spent_ns))
+
+    def tokenize(self, request: TokenizeRequest) -> tuple[int, ...]:
+        """Cut a text into tokens, without those that stand around each text for its vector."""
+        self._spelling.encode_special_tokens = not request.special
+        return tuple(self._spelling.encode(request.text, add_special_tokens=False).ids)
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        """Join tokens to a text. Many embedding models keep no capitals, so these do not come back."""
+        size = self._spelling.get_vocab_size()
+        unknown = [token for token in request.tokens if not 0 <= token < size]
+        if unknown:
+            raise UsageError(f"`{request.model}` has the tokens 0 to {size - 1}, and no token {unknown[0]}")
+        text: str = self._spelling.decode(list(request.tokens), skip_special_tokens=not request.special)
+        return text
 
     def prepare(self, request: GenerateRequest) -> Prepared:
         """Refuse the request, because the model does not write answers."""

@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 
 from olpipe.convert.architectures import VISION_CONFIG
+from olpipe.decoding.cutting import fitting_prompt
 from olpipe.decoding.decoder import Decoder, Run
 from olpipe.decoding.model_sequence import Logits
 from olpipe.decoding.preparing import PreparedPrompt, Preparer
 from olpipe.decoding.prompt import Prompt
+from olpipe.decoding.tokens import detokenize, tokenize
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.onnx.cache import Cache
 from olpipe.default_plugins.onnx.eyes import Eyes
@@ -34,6 +36,7 @@ from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
 from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.sessions import open_session, session_errors
+from olpipe.tokens import CountRequest, DetokenizeRequest, TokenizeRequest
 
 SLOTS = 8
 """How many sequences run side by side. On few cores, more bring little, and each takes a row of the cache."""
@@ -108,11 +111,11 @@ class BatchedRunner(Runner):
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
         """Render the prompt, look at its images, and compile the grammar."""
         started_ns = time.perf_counter_ns()
-        prompt = self._prompt(request)
-        prepared = self._preparer.prepare(request, prompt, started_ns=started_ns)
-        if self._eyes is None or not prompt.images:
+        cut = fitting_prompt(request, self._prompt, self.vocabulary, context_length=self.info.context_length)
+        prepared = cut.told(self._preparer.prepare(request, cut.prompt, started_ns=started_ns))
+        if self._eyes is None or not prepared.prompt.images:
             return prepared
-        prompt, looking = self._eyes.look(prompt)
+        prompt, looking = self._eyes.look(prepared.prompt)
         timings = prepared.timings + Timings(fit_ns=looking.fit_ns, encode_ns=looking.encode_ns)
         return replace(prepared, prompt=prompt, timings=timings)
 
@@ -124,9 +127,21 @@ class BatchedRunner(Runner):
         return prompt_with_room(
             lambda tokens: self._render(request, show_image=partial(eyes.span, tokens=tokens)),
             eyes.tokens,
+            request,
             context_length=self.info.context_length,
-            max_tokens=request.sampling.max_tokens,
         )
+
+    def tokenize(self, request: TokenizeRequest) -> tuple[int, ...]:
+        """Cut a text into tokens."""
+        return tokenize(self.vocabulary, request)
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        """Join tokens to a text."""
+        return detokenize(self.vocabulary, request)
+
+    def count_tokens(self, request: CountRequest) -> int:
+        """Count the tokens of a prompt. Nobody looks at its images, and the grammar is not compiled."""
+        return len(self._prompt(request.prompt))
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Register a sequence. It may have to wait until other sequences have ended and there is room for it."""

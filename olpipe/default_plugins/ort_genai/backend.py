@@ -23,6 +23,7 @@ class OrtGenaiBackend(Backend):
 
     name = "ort-genai"
     version = "1"
+    architectures: frozenset[str] = frozenset()  # it runs no GGUF files
 
     def __init__(self) -> None:
         self._told: set[str] = set()  # the digests of models whose shortcoming was told

@@ -72,8 +72,8 @@ class SeeingRunner(LogitsRunner):
         prompt = prompt_with_room(
             lambda tokens: self._chat(request, show_image=partial(self._eyes.span, tokens=tokens)),
             self._tokens,
+            request,
             context_length=self.info.context_length,
-            max_tokens=request.sampling.max_tokens,
         )
         self._eyes.check(prompt)
         return prompt

@@ -16,8 +16,19 @@ from __future__ import annotations
 import pytest
 
 _MODULES = (
-    *("answers", "asking", "conversations", "encoders", "executors", "families", "guided", "loaders", "loading"),
-    *("perceivers", "plugin", "sequences", "side_by_side", "sinks", "sources", "tasks", "vectors"),
+    *(
+        "answers",
+        "asking",
+        "contexts",
+        "conversations",
+        "encoders",
+        "executors",
+        "families",
+        "guided",
+        "loaders",
+        "loading",
+    ),
+    *("perceivers", "phases", "plugin", "sequences", "side_by_side", "sinks", "sources", "tasks", "vectors"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 

@@ -130,14 +130,14 @@ class AnswerContract(ModelFixtures):
             assert completion(writer, self.request(sampling=sampling)).text == greedy.text
 
     def test_a_stop_text_ends_an_answer(self, writer: Runner) -> None:
-        """Neither the stop text nor what follows it is shown."""
+        """Neither the stop text nor what follows it is shown, and the answer says which stop text it was."""
         text = completion(writer, self.request()).text
         assert len(text) > 3, "the contract's prompt needs an answer of more than three characters"
         for at in sorted({1, len(text) // 2}):
             stop = text[at : at + 2]
             one = completion(writer, self.request(sampling=SamplingParams(stop=("never there", stop))))
             assert one.text == text[: text.index(stop)]
-            assert one.finish_reason is FinishReason.STOP
+            assert (one.finish_reason, one.stopped_by) == (FinishReason.STOP, stop)
 
     def test_words_to_avoid_are_not_said(self, writer: Runner) -> None:
         """Words of one token are ruled out, with a space before them or not."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from olpipe.errors import DigestMismatch, ModelUnsupported, PullFailed
-from olpipe.interfaces import ModelSource, ModelStore, Progress, ProgressCallback
-from olpipe.model import Layer, ModelConfig, ModelName
+from olpipe.errors import DigestMismatch, ModelUnsupported, PullFailed, PushFailed
+from olpipe.interfaces import ModelSource, ModelStore, Outgoing, PartialBlob, Progress, ProgressCallback
+from olpipe.model import MEDIA_TYPE, Layer, ModelConfig, ModelName
 from olpipe.store.library import Library
 from olpipe.testing.contracts.asking import Cancelled, ignore
 
 MINE = ModelName.parse("mine:1")
+WEIGHTS = bytes(range(256)) * 40
+SYSTEM = "Answer in one word."
 
 
 class ModelSourceContract:
@@ -22,6 +26,9 @@ class ModelSourceContract:
 
     Where references of the source may have a digest, give it the fixture `wrongly_pinned`, too: a reference to
     something that is there, with a digest that it does not have. Otherwise that check is skipped.
+
+    Where the source takes models, too, give it the fixture `push_reference`: a reference to what is not there yet, and
+    can be pulled once it was pushed. Otherwise it is checked that the source refuses models.
 
     Attributes:
         missing: A reference to what is not there.
@@ -42,6 +49,11 @@ class ModelSourceContract:
     @pytest.fixture
     def wrongly_pinned(self) -> str | None:
         """Return a reference to something that is there with a wrong digest; None where references have no digests."""
+        return None
+
+    @pytest.fixture
+    def push_reference(self) -> str | None:
+        """Return a reference to push to; None where the source takes no models."""
         return None
 
     @pytest.fixture
@@ -67,6 +79,14 @@ class ModelSourceContract:
         assert not isinstance(names, str)
         for name in names:
             assert source.default_name(name) == ModelName.parse(name)
+
+    def test_it_says_whether_it_is_worth_asking_for_a_name(self, source: ModelSource) -> None:
+        """It says yes or no, without the network. A name that it may have is its own default name, insecure or not."""
+        for text in ("registry.ollama.ai/library/some-model:some-tag", "some.example/somebody/some-model:some-tag"):
+            may_have = source.may_have(ModelName.parse(text))
+            assert isinstance(may_have, bool)
+            if may_have:
+                assert source.default_name(text) == source.default_name(f"http://{text}") == ModelName.parse(text)
 
     def test_it_names_what_it_brings(self, source: ModelSource, reference: str) -> None:
         """The name depends on the reference only."""
@@ -147,6 +167,62 @@ class ModelSourceContract:
             source.pull(wrongly_pinned, MINE, library, ignore)
         assert library.names() == []
 
+    def test_a_source_that_takes_no_models_says_so(
+        self, source: ModelSource, push_reference: str | None, library: Library
+    ) -> None:
+        """The error names the source by its scheme."""
+        if push_reference is not None:
+            pytest.skip("this source takes models")
+        with pytest.raises(PushFailed, match=re.escape(f"`{source.scheme}:`")):
+            source.push("mine", _outgoing(library), ignore)
+
+    def test_what_is_pushed_can_be_pulled(
+        self, source: ModelSource, push_reference: str | None, library: Library, tmp_path: Path
+    ) -> None:
+        """It has the same digest and the same files elsewhere. To push it again changes nothing."""
+        if push_reference is None:
+            pytest.skip("the fixture `push_reference` gives no reference: this source takes no models")
+        outgoing = _outgoing(library)
+        for _ in range(2):
+            source.push(push_reference, outgoing, ignore)
+        elsewhere = Library(tmp_path / "elsewhere", cache=tmp_path / "cache-elsewhere")
+        source.pull(push_reference, MINE, elsewhere, ignore)
+        found = elsewhere.get(MINE)
+        assert found.digest == library.digest(MINE)
+        assert (found.path / "weights.bin").read_bytes() == WEIGHTS
+        assert found.system == SYSTEM
+
+    def test_a_push_that_is_cancelled_leaves_no_model(
+        self, source: ModelSource, push_reference: str | None, library: Library, tmp_path: Path
+    ) -> None:
+        """What `progress` raises comes out, and the next push sends the whole model."""
+        if push_reference is None:
+            pytest.skip("the fixture `push_reference` gives no reference: this source takes no models")
+        outgoing, calls = _outgoing(library), list[Progress]()
+
+        def cancel(progress: Progress) -> None:
+            calls.append(progress)
+            raise Cancelled
+
+        with pytest.raises(Cancelled):
+            source.push(push_reference, outgoing, cancel)
+        assert len(calls) == 1
+        elsewhere = Library(tmp_path / "elsewhere", cache=tmp_path / "cache-elsewhere")
+        with pytest.raises(PullFailed):
+            source.pull(push_reference, MINE, elsewhere, ignore)
+        source.push(push_reference, outgoing, ignore)
+        source.pull(push_reference, MINE, elsewhere, ignore)
+        assert elsewhere.digest(MINE) == library.digest(MINE)
+
+
+def _outgoing(library: Library) -> Outgoing:
+    """Put a small model into a library, and return it as it is pushed."""
+    weights = replace(library.add_bytes(WEIGHTS), name="weights.bin")
+    system = replace(library.add_bytes(SYSTEM.encode()), media_type=f"{MEDIA_TYPE}system")
+    library.commit(MINE, ModelConfig(model_format="contract"), [weights, system])
+    stored = library.describe(MINE)
+    return Outgoing(MINE, stored.data, stored.manifest.config, stored.manifest.layers, library.blob_path)
+
 
 class _WatchedStore(ModelStore):
     """A library that notes what a source does to it.
@@ -182,6 +258,18 @@ class _WatchedStore(ModelStore):
         if move:
             self.moved.append(path.resolve())
         return self._library.add_file(path, digest=digest, move=move, progress=progress)
+
+    def receiving(
+        self, digest: str, size: int, progress: ProgressCallback
+    ) -> AbstractContextManager[PartialBlob | None]:
+        """Note a blob that comes in part by part."""
+        self.done.append("add")
+        return self._library.receiving(digest, size, progress)
+
+    def check_manifest(self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path] | None = None) -> None:
+        """Take any model of the name that was asked for."""
+        assert name == MINE
+        self._library.check_manifest(name, manifest, beginnings)
 
     def add_bytes(self, data: bytes) -> Layer:
         """Note bytes."""

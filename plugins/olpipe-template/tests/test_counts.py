@@ -139,7 +139,7 @@ def test_texts_with_the_same_words_have_vectors_that_are_near(backend, bundle):
 def test_what_needs_a_chat_template_is_refused(backend, bundle):
     backend.build(bundle, lambda progress: None)
     runner = backend.load(bundle, LoadOptions())
-    with pytest.raises(UsageError, match="`counts` does not support thinking"):
+    with pytest.raises(UsageError, match='"counts" does not support thinking'):
         runner.prepare(GenerateRequest("counts", (Message.of("user", "Hm?"),), think="on"))
 
 

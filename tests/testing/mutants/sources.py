@@ -1,5 +1,6 @@
 """A good source of models, and sources with one fault each."""
 
+import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ class Shelf(ModelSource):
 
     scheme, hosts = "shelf", ("shelf.example",)
     folder = Path("never set")
+    takes_models = True
 
     def names(self):
         return ("announced",)
@@ -34,6 +36,11 @@ class Shelf(ModelSource):
         wanted, _, digest = reference.partition("@")
         path = self.folder / wanted
         progress(Progress("looking"))
+        if (path / "manifest").is_file():
+            for blob in path.glob("[0-9a-f]*[0-9a-f]"):
+                store.add_file(blob)
+            store.commit_manifest(name, (path / "manifest").read_bytes())
+            return
         if not path.is_file():
             raise PullFailed(f"`{wanted}` is not on the shelf")
         own = store.partial(f"shelf:{reference}") / "weights"
@@ -48,6 +55,17 @@ class Shelf(ModelSource):
 
     def config(self):
         return ModelConfig("shelf", "none")
+
+    def push(self, reference, model, progress):
+        progress(Progress("pushing"))
+        folder = self.folder / reference
+        folder.mkdir(exist_ok=True)
+        for layer in (model.config, *model.layers):
+            shutil.copy(model.path_of(layer.digest), folder / layer.digest.removeprefix("sha256:"))
+        (folder / "manifest").write_bytes(self.written(model.manifest))
+
+    def written(self, manifest):
+        return manifest
 
 
 PLUGINS = Mutants(Shelf)
@@ -96,6 +114,25 @@ class AnnouncesWhatIsNoName(Shelf):
 
     def names(self):
         return ("some model!",)
+
+
+@PLUGINS.broken("test_it_says_whether_it_is_worth_asking_for_a_name")
+class SaysWhatItThinks(Shelf):
+    """It answers with a text where yes or no is expected."""
+
+    def may_have(self, name):
+        return "perhaps"
+
+
+@PLUGINS.broken("test_it_says_whether_it_is_worth_asking_for_a_name")
+class CallsEverythingTheSame(Shelf):
+    """It may have any name, and brings each of them under one name."""
+
+    def may_have(self, name):
+        return True
+
+    def default_name(self, reference):
+        return ModelName.parse("shelf.example/somebody/some-model:some-tag")
 
 
 @PLUGINS.broken("test_it_names_what_it_brings", "test_it_claims_hosts_by_name")
@@ -274,6 +311,43 @@ class IgnoresDigests(Shelf):
         super().put(path, None, name, store)
 
 
+@PLUGINS.broken("test_a_source_that_takes_no_models_says_so")
+class TakesModelsAndDropsThem(Shelf):
+    """It takes no models, and whoever pushes one never learns of that."""
+
+    takes_models = False
+
+    def push(self, reference, model, progress):
+        pass
+
+
+@PLUGINS.broken("test_what_is_pushed_can_be_pulled")
+class WritesManifestsAnew(Shelf):
+    """A manifest is understood and written again, so that its digest is another one."""
+
+    def written(self, manifest):
+        return json.dumps(json.loads(manifest), indent=1).encode()
+
+
+@PLUGINS.broken("test_a_push_that_is_cancelled_leaves_no_model")
+class TellsTooLate(Shelf):
+    """A push can be cancelled when the model is there already."""
+
+    def push(self, reference, model, progress):
+        super().push(reference, model, lambda one: None)
+        progress(Progress("pushed"))
+
+
+@PLUGINS.broken("test_a_push_that_is_cancelled_leaves_no_model")
+class CannotBeStopped(Shelf):
+    """A push goes on when it is cancelled."""
+
+    def push(self, reference, model, progress):
+        with suppress(Exception):
+            progress(Progress("pushing"))
+        super().push(reference, model, lambda one: None)
+
+
 class TestSource(ModelSourceContract):
     @pytest.fixture(params=PLUGINS, ids=str)
     def plugin(self, request):
@@ -294,3 +368,7 @@ class TestSource(ModelSourceContract):
     @pytest.fixture
     def wrongly_pinned(self):
         return f"small@sha256:{'0' * 64}"
+
+    @pytest.fixture
+    def push_reference(self, source):
+        return "sent" if source.takes_models else None

@@ -56,11 +56,12 @@ class TinyRunner(LogitsRunner):
     """Two answers side by side, each with its own sequence."""
 
     sequence = TinySequence
+    markers = None
 
     def __init__(self, weights, vocabulary, options, system):
         self.weights, self.vocabulary, self.system = weights, vocabulary, system
         context = min(options.context_length or CONTEXT, CONTEXT)
-        super().__init__(vocabulary, self.open, self.render, context_length=context)
+        super().__init__(vocabulary, self.open, self.render, context_length=context, markers=self.markers)
         slots = min(options.slots or 2, 2)
         self.info = RunnerInfo(context, slots, fit_pixels=10_000, embeds=True)
         self.answers = {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from olpipe.decoding.cutting import fitting_prompt
 from olpipe.decoding.decoder import Decoder, Run
 from olpipe.decoding.model_sequence import Logits, ModelSequence
 from olpipe.decoding.preparing import PreparedPrompt, Preparer
@@ -69,13 +70,15 @@ class SideBySideRunner(Runner):
         """
         self.info = RunnerInfo(context_length, slots=slots)
         self._open, self._forward, self._render = open_sequence, forward, render
+        self._vocabulary = vocabulary
         self._preparer = Preparer(vocabulary, context_length=context_length, markers=markers)
         self._answers: dict[int, Answer] = {}
 
     def prepare(self, request: GenerateRequest) -> PreparedPrompt:
-        """Render the prompt and compile the grammar. Another thread calls this, while `step` runs."""
+        """Render the prompt, cut it where needed, and compile the grammar. Another thread calls this."""
         started_ns = time.perf_counter_ns()
-        return self._preparer.prepare(request, self._render(request), started_ns=started_ns)
+        cut = fitting_prompt(request, self._render, self._vocabulary, context_length=self.info.context_length)
+        return cut.told(self._preparer.prepare(request, cut.prompt, started_ns=started_ns))
 
     def start(self, sequence_id: int, prepared: Prepared) -> None:
         """Open a sequence with room for the prompt and the answer."""
