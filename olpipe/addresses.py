@@ -1,4 +1,7 @@
-"""Where a server listens, and where clients find it, as OLLAMA_HOST says it."""
+"""Where a server listens, and where clients find it, as OLLAMA_HOST says it.
+
+`unix:///run/olpipe.sock` is ours: a socket in the file system, which only this machine can reach.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Self
 DEFAULT_NAME = "127.0.0.1"
 DEFAULT_PORT = 11434
 MOST_PORT = 65535
+UNIX = "unix"
 _SCHEME_PORTS = {"http": 80, "https": 443}
 
 
@@ -16,10 +20,10 @@ class Address:
     """An address of a server.
 
     Attributes:
-        scheme: `http` or `https`.
+        scheme: `http`, `https` or `unix`.
         name: A host name or an IP address; empty for all addresses of the machine.
         port: The port; 0 lets the system choose one.
-        path: What stands before every route, without a slash at its end.
+        path: What stands before every route, without a slash at its end. For `unix`, the path of the socket.
     """
 
     scheme: str = "http"
@@ -36,6 +40,8 @@ class Address:
         scheme, found, rest = text.strip().strip("\"'").strip().partition("://")
         if not found:
             scheme, rest = "http", scheme
+        if found and scheme.lower() == UNIX:
+            return cls(UNIX, "", 0, rest)
         usual_port = _SCHEME_PORTS.get(scheme, DEFAULT_PORT) if found else DEFAULT_PORT
         host, slash, path = rest.partition("/")
         if rest == "ollama.com" and not found:
@@ -43,7 +49,14 @@ class Address:
         name, port = _split(host, usual_port)
         return cls(scheme, DEFAULT_NAME if not host else name, port, slash + path.rstrip("/") if path else "")
 
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a socket in the file system."""
+        return self.scheme == UNIX
+
     def __str__(self) -> str:
+        if self.is_unix:
+            return f"{UNIX}://{self.path}"
         name = f"[{self.name}]" if ":" in self.name else self.name
         return f"{self.scheme}://{name}:{self.port}{self.path}"
 

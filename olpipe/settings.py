@@ -1,120 +1,233 @@
-"""The only reader of the environment and of the config file.
+"""The only reader of the environment.
 
 Each setting is looked up in the environment first, then in `config.toml` in olpipe's home. A setting that is in
 neither has its default. In the config file, names are lower case and have no prefix: `OLPIPE_THREADS` is `threads`.
-A path that is empty counts as not set.
+A path that is empty counts as not set. A variable `OLLAMA_…` with a value that it cannot have counts as not set, as in
+Ollama; any other setting with such a value is an error.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from olpipe import setting_values as values
 from olpipe.addresses import Address
-from olpipe.durations import keep_alive
-from olpipe.errors import UsageError, nearest
+from olpipe.config_file import CONFIG_NAME, as_text, home_in, key_of, read_config
+from olpipe.errors import UsageError
+from olpipe.reachable import Reachable
+from olpipe.setting_values import KEEP_ALIVE_S, LOAD_TIMEOUT_S
 
-KEEP_ALIVE_S = 300.0
-CONFIG_NAME = "config.toml"
-
-
-def _text(value: str) -> str:
-    """Trim spaces and one layer of quotes, as Ollama does."""
-    value = value.strip()
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        value = value[1:-1]
-    return value
+MANAGEMENT = ("any", "local", "off")
 
 
-def _path(value: str) -> Path | None:
-    """Read a path. An empty text is no place: it counts as if nothing were set."""
-    text = _text(value).strip()
-    return Path(text).expanduser() if text else None
+def _setting(
+    env: str, parse: Callable[[str], Any], default: Any, help_text: str, *, key: str = "", secret: bool = False
+) -> Any:
+    """Describe a setting.
 
-
-def _switch(value: str) -> bool:
-    return _text(value).lower() not in ("", "0", "f", "false", "no", "off")
-
-
-def _count(value: str) -> int:
-    number = int(_text(value))
-    if number < 0:
-        raise ValueError("must not be negative")
-    return number
-
-
-def _keep_alive(value: str) -> float:
-    """Read a duration as Ollama does: an empty text, or one that is not a duration, gives the default."""
-    try:
-        return keep_alive(_text(value))
-    except ValueError:
-        return KEEP_ALIVE_S
-
-
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(name for name in (_text(part) for part in value.split(",")) if name)
-
-
-def _setting(env: str, parse: Callable[[str], Any], default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"env": env, "parse": parse, "help": help_text})
+    Args:
+        env: The variable of the environment.
+        parse: Reads its text. It raises `ValueError` where the text cannot be a value.
+        default: The value where none is set.
+        help_text: What it does.
+        key: What it is called in the config file, where that is not the variable without its prefix.
+        secret: Whether its value is hidden.
+    """
+    about = {"env": env, "key": key or key_of(env), "parse": parse, "help": help_text, "secret": secret}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that the environment decides. A process reads it once, at its start, and passes it on."""
 
-    home: Path = _setting("OLPIPE_HOME", _path, Path("~/.olpipe"), "The folder of models, caches and config.toml")
+    home: Path = _setting("OLPIPE_HOME", values.path, Path("~/.olpipe"), "The folder of models, caches and config.toml")
     models: Path | None = _setting(
-        "OLLAMA_MODELS", _path, None, "The folder of the models; the default is `models` in OLPIPE_HOME"
+        "OLLAMA_MODELS", values.path, None, "The folder of the models; the default is `models` in OLPIPE_HOME"
     )
-    debug: bool = _setting("OLPIPE_DEBUG", _switch, False, "Show tracebacks and debug logs")
+    debug: bool = _setting("OLPIPE_DEBUG", values.switch, False, "Show tracebacks and debug logs")
     plugins_allow: tuple[str, ...] | None = _setting(
         "OLPIPE_PLUGINS",
-        _names,
+        values.names,
         None,
         "Load only installed plugins of these names, comma separated; empty loads none",
     )
     plugins_deny: tuple[str, ...] = _setting(
-        "OLPIPE_DISABLE_PLUGINS", _names, (), "Do not load installed plugins of these names, comma separated"
+        "OLPIPE_DISABLE_PLUGINS", values.names, (), "Do not load installed plugins of these names, comma separated"
     )
     threads: int = _setting(
-        "OLPIPE_THREADS", _count, 0, "CPU threads for a model; 0 chooses by the cores that it may use"
+        "OLPIPE_THREADS", values.count, 0, "CPU threads for a model; 0 chooses by the cores that it may use"
     )
     context_length: int = _setting(
-        "OLLAMA_CONTEXT_LENGTH", _count, 0, "Most tokens of prompt plus answer; 0 takes the model's own limit"
+        "OLLAMA_CONTEXT_LENGTH", values.count, 0, "Most tokens of prompt plus answer; 0 takes the model's own limit"
     )
     keep_alive_s: float = _setting(
         "OLLAMA_KEEP_ALIVE",
-        _keep_alive,
+        values.keep_alive,
         KEEP_ALIVE_S,
         "How long an idle model stays loaded, in seconds or like `10m`; a negative value means for ever",
     )
     max_loaded: int = _setting(
-        "OLLAMA_MAX_LOADED_MODELS", _count, 0, "Most models that are loaded at the same time; 0 allows three"
+        "OLLAMA_MAX_LOADED_MODELS", values.count, 0, "Most models that are loaded at the same time; 0 allows three"
     )
     max_queue: int = _setting(
-        "OLLAMA_MAX_QUEUE", _count, 512, "Most requests that may wait for one model; 0 allows any number"
+        "OLLAMA_MAX_QUEUE", values.count, 512, "Most requests that may wait for one model; 0 allows any number"
+    )
+    load_timeout_s: float = _setting(
+        "OLLAMA_LOAD_TIMEOUT",
+        values.keep_alive,
+        LOAD_TIMEOUT_S,
+        "How long loading a model may go on without any progress, in seconds or like `10m`; 0 or less means for ever",
     )
     slots: int = _setting(
         "OLLAMA_NUM_PARALLEL",
-        _count,
+        values.count,
         0,
         "Most requests that one model answers at the same time; 0 lets its backend choose",
     )
     host: Address = _setting(
-        "OLLAMA_HOST", Address.parse, Address(), "Where `olpipe serve` listens, and where clients look for it"
+        "OLLAMA_HOST",
+        Address.parse,
+        Address(),
+        "Where `olpipe serve` listens, and where clients look for it; `unix:///path` is a socket in the file system",
     )
     max_body: int = _setting(
-        "OLPIPE_MAX_BODY", _count, 256 << 20, "Most bytes of the body of a request to the server; 0 allows any number"
+        "OLPIPE_MAX_BODY",
+        values.count,
+        256 << 20,
+        "Most bytes of the body of a request to the server; 0 allows any number",
+    )
+    max_blob: int = _setting(
+        "OLPIPE_MAX_BLOB",
+        values.count,
+        1 << 40,
+        "Most bytes of a file that a client sends to the server to make a model of; 0 allows any number",
+    )
+    image_urls: Reachable = _setting(
+        "OLPIPE_IMAGE_URLS",
+        Reachable.parse,
+        Reachable(),
+        "Hosts from which the server fetches images whose URL is in a request: `off`, `on` for all with a public"
+        " address, or a list of names, addresses and networks, comma separated; private addresses only where listed",
+    )
+    registry: str = _setting(
+        "OLPIPE_REGISTRY",
+        values.registry,
+        "https://registry.ollama.ai",
+        "The URL of the registry that has the models whose names have no host, or `off`, so that no registry is asked",
+    )
+    transfer_streams: int = _setting(
+        "OLLAMA_MAX_TRANSFER_STREAMS",
+        values.between(1, 64),
+        4,
+        "Most connections over which one file of a model is pulled from a registry",
+    )
+    token_hosts: tuple[str, ...] = _setting(
+        "OLPIPE_TOKEN_HOSTS",
+        values.names,
+        (),
+        "Hosts other than a registry's own from which it may have olpipe fetch its token, comma separated",
+    )
+    docker_config: Path | None = _setting(
+        "DOCKER_CONFIG",
+        values.path,
+        Path("~/.docker"),
+        "The folder of Docker's `config.json`, whose user names and passwords olpipe sends to registries",
+        key="docker_config",
+    )
+    recipes: Path | None = _setting(
+        "OLPIPE_RECIPES",
+        values.path,
+        None,
+        "A folder of recipes that have names, as those that ship; files `NAME.toml`",
     )
     memory_limit: int = _setting(
         "OLPIPE_MEMORY_LIMIT",
-        _count,
+        values.count,
         0,
         "MiB at which a model's process is replaced between requests; 0 allows twice its size after loading, plus 1024",
+    )
+    verbosity: int = _setting(
+        "OLLAMA_DEBUG",
+        values.verbosity,
+        0,
+        "1 logs each request to the server, with its status, time and tokens; 2 also logs what OLPIPE_DEBUG does",
+        key="verbosity",
+    )
+    log_bodies: bool = _setting(
+        "OLLAMA_DEBUG_LOG_REQUESTS",
+        values.switch,
+        False,
+        "Write the body of each request for an answer into a temporary folder, with a command that repeats it",
+    )
+    origins: tuple[str, ...] = _setting(
+        "OLLAMA_ORIGINS",
+        values.names,
+        (),
+        "Further origins of web pages that may use the server, comma separated; each may have one `*`",
+    )
+    keeps_blobs: bool = _setting(
+        "OLLAMA_NOPRUNE", values.switch, False, "Never remove files of models that no model on this machine needs"
+    )
+    api_keys: tuple[str, ...] = _setting(
+        "OLPIPE_API_KEY",
+        values.names,
+        (),
+        "Keys, comma separated: a request to the server has to bring one of them; none lets everybody in",
+        secret=True,
+    )
+    management: str = _setting(
+        "OLPIPE_MANAGEMENT",
+        values.one_of(*MANAGEMENT),
+        "any",
+        "Who may change the models through the server: `any` client, `local` ones on this machine, or `off` for none",
+    )
+    tls_cert: Path | None = _setting(
+        "OLPIPE_TLS_CERT", values.path, None, "A certificate with its chain, as PEM: the server then speaks HTTPS"
+    )
+    tls_key: Path | None = _setting(
+        "OLPIPE_TLS_KEY", values.path, None, "The private key of OLPIPE_TLS_CERT, where it is not in the same file"
+    )
+    max_header: int = _setting(
+        "OLPIPE_MAX_HEADER",
+        values.between(1024, 1 << 24),
+        64 << 10,
+        "Most bytes of the request line and the headers of a request to the server",
+    )
+    max_connections: int = _setting(
+        "OLPIPE_MAX_CONNECTIONS", values.between(1, 1 << 20), 1000, "Most connections to the server at the same time"
+    )
+    client_timeout_s: float = _setting(
+        "OLPIPE_CLIENT_TIMEOUT",
+        values.seconds,
+        30.0,
+        "How long a client may take to send the headers of a request, be silent in its body, or take none of an answer",
+    )
+    idle_timeout_s: float = _setting(
+        "OLPIPE_IDLE_TIMEOUT", values.seconds, 120.0, "How long a connection to the server may be idle"
+    )
+    max_pixels: int = _setting(
+        "OLPIPE_MAX_PIXELS", values.count, 200_000_000, "Most pixels of an image in a request to the server"
+    )
+    max_images: int = _setting("OLPIPE_MAX_IMAGES", values.count, 64, "Most images in one request to the server")
+    max_prompt: int = _setting(
+        "OLPIPE_MAX_PROMPT", values.count, 4_000_000, "Most characters of all texts in one request to the server"
+    )
+    max_texts: int = _setting(
+        "OLPIPE_MAX_TEXTS", values.count, 10_000, "Most texts that one request to the server turns into vectors"
+    )
+    max_schema: int = _setting(
+        "OLPIPE_MAX_SCHEMA", values.between(2, 1 << 24), 1 << 20, "Most characters of a schema for an answer"
+    )
+    grammar_effort: int = _setting(
+        "OLPIPE_GRAMMAR_EFFORT",
+        values.between(1, 10_000),
+        100,
+        "How much work one schema, expression or grammar may cause, in per cent of what is usual",
     )
 
     @classmethod
@@ -124,24 +237,7 @@ class Settings:
         Raises:
             UsageError: A value that its setting cannot take, or a config file that is not TOML.
         """
-        environment = os.environ if environment is None else environment
-        home = _home(environment)
-        config = home / CONFIG_NAME
-        found = {key: _as_text(value) for key, value in _config_table(config).items()}
-        values: dict[str, Any] = {"home": home}
-        for setting in fields(cls)[1:]:
-            name, key = setting.metadata["env"], _key(setting.metadata["env"])
-            for where, text in ((name, environment.get(name)), (f"`{key}` in {config}", found.get(key))):
-                if text is None:
-                    continue
-                try:
-                    value = setting.metadata["parse"](text)
-                except ValueError as error:
-                    raise UsageError(f"{where} cannot be `{text}`", hint=setting.metadata["help"]) from error
-                if value is not None:
-                    values[setting.name] = value
-                    break
-        return cls(**values)
+        return cls(**{found.setting.name: found.value for found in look_up(environment)})
 
     def lets_in(self, plugin: str) -> bool:
         """Say whether an installed plugin is loaded."""
@@ -153,85 +249,69 @@ class Settings:
         return self.models or self.home / "models"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A setting as it was found.
+
+    Attributes:
+        setting: The field of `Settings`.
+        value: Its value.
+        source: `environment`, `config file` or `default`.
+    """
+
+    setting: Field[Any]
+    value: Any
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The variable of the environment."""
+        return str(self.setting.metadata["env"])
+
+
+def look_up(environment: Mapping[str, str] | None = None) -> Iterator[Found]:
+    """Yield each setting with its value, and where that comes from.
+
+    Args:
+        environment: The environment; this process's by default.
+
+    Raises:
+        UsageError: A value that its setting cannot take, or a config file that is not TOML.
+    """
+    environment = os.environ if environment is None else environment
+    home = home_in(environment)
+    config = home / CONFIG_NAME
+    table = {key: as_text(value) for key, value in read_config(config).items()}
+    first, *others = fields(Settings)
+    yield Found(first, home, "environment" if values.path(environment.get("OLPIPE_HOME", "")) else "default")
+    for setting in others:
+        yield _find(setting, environment, table, config)
+
+
+def _find(setting: Field[Any], environment: Mapping[str, str], table: Mapping[str, str], config: Path) -> Found:
+    name, key = setting.metadata["env"], setting.metadata["key"]
+    places = (
+        ("environment", name, environment.get(name)),
+        ("config file", f"`{key}` in {config}", table.get(key)),
+    )
+    for source, where, text in places:
+        if text is None:
+            continue
+        try:
+            value = setting.metadata["parse"](text)
+        except ValueError as error:
+            if where.startswith("OLLAMA_"):
+                continue  # as in Ollama; a warning says so
+            shown = "that" if setting.metadata["secret"] else f"`{text}`"
+            raise UsageError(f"{where} cannot be {shown}", hint=setting.metadata["help"]) from error
+        if value is not None:
+            return Found(setting, value, source)
+    return Found(setting, setting.default, "default")
+
+
 def debugging() -> bool:
     """Say whether tracebacks are wanted, even where the other settings cannot be read."""
     try:
         return Settings.read().debug
     except UsageError:
-        return _switch(os.environ.get("OLPIPE_DEBUG", ""))
-
-
-def unknown_settings(plugins: Callable[[], Collection[str]], environment: Mapping[str, str] | None = None) -> list[str]:
-    """Return a warning for each variable `OLPIPE_…` and each entry of the config file that is no setting.
-
-    Args:
-        plugins: Returns the names of the installed plugins. The config file may have a section for each. It is called
-            only where the file has sections.
-        environment: The environment; this process's by default.
-
-    Raises:
-        UsageError: The config file cannot be read.
-    """
-    environment = os.environ if environment is None else environment
-    names = {_key(setting.metadata["env"]): setting.metadata["env"] for setting in fields(Settings)}
-    warnings = []
-    for name in sorted(environment):
-        if name.startswith("OLPIPE_") and name not in names.values():
-            close = [names[key] for key in nearest(_key(name), names)]  # `OLPIPE_NUM_PARALLEL` has the wrong prefix
-            warnings.append(f"{name} is set, and there is no such setting{_offer(close)}")
-    path = _home(environment) / CONFIG_NAME
-    table = _config_table(path)
-    warnings += [_no_section(key, table[key], path, names, plugins()) for key in table if isinstance(table[key], dict)]
-    for key in table:
-        if key == "home":
-            warnings.append(f"`home` in {path} has no effect, because the file lies in that folder; set OLPIPE_HOME")
-        elif key not in names and not isinstance(table[key], dict):
-            close = nearest(_key(key) if key.lower().startswith(("olpipe_", "ollama_")) else key, names)
-            warnings.append(f"`{key}` in {path} is not a setting{_offer(close)}")
-    return [warning for warning in warnings if warning]
-
-
-def _no_section(
-    key: str, section: Mapping[str, Any], path: Path, names: Collection[str], plugins: Collection[str]
-) -> str:
-    """Return a warning for a section of the config file; empty where it is a plugin's."""
-    if key in plugins:
-        return ""
-    if any(inside in names for inside in section):
-        return f"the settings in `[{key}]` of {path} have no effect: write them above all sections"
-    return f"`[{key}]` in {path} is the section of no installed plugin{_offer(nearest(key, plugins))}"
-
-
-def _offer(names: Iterable[str]) -> str:
-    meant = " or ".join(f"`{name}`" for name in names)
-    return f"; did you mean {meant}?" if meant else ""
-
-
-def _key(name: str) -> str:
-    """Return what a variable is called in the config file."""
-    return name.split("_", 1)[-1].lower()
-
-
-def _home(environment: Mapping[str, str]) -> Path:
-    return _path(environment.get("OLPIPE_HOME", "")) or Path("~/.olpipe").expanduser()
-
-
-def _config_table(path: Path) -> dict[str, Any]:
-    """Return what the config file holds; nothing where there is none."""
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    import tomllib  # imported here, because most machines have no config file
-
-    try:
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-
-
-def _as_text(value: object) -> str:
-    """Return a value of the config file as the environment would hold it."""
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        return values.switch(os.environ.get("OLPIPE_DEBUG", ""))

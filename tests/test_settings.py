@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from olpipe import setting_values
 from olpipe.errors import UsageError
-from olpipe.settings import Settings, debugging, unknown_settings
+from olpipe.settings import Settings, debugging, look_up
 
 
 @pytest.fixture
@@ -53,10 +54,81 @@ def test_without_anything_set_every_setting_takes_its_default(tmp_path):
         ("OLLAMA_MAX_QUEUE", "0", "max_queue", 0),
         ("OLLAMA_NUM_PARALLEL", "4", "slots", 4),
         ("OLPIPE_MEMORY_LIMIT", "2048", "memory_limit", 2048),
+        ("OLLAMA_DEBUG", "1", "verbosity", 1),
+        ("OLLAMA_DEBUG", "true", "verbosity", 1),
+        ("OLLAMA_DEBUG", "2", "verbosity", 2),
+        ("OLLAMA_DEBUG", "0", "verbosity", 0),
+        ("OLLAMA_DEBUG", "false", "verbosity", 0),
+        ("OLLAMA_DEBUG", "some", "verbosity", 0),
+        ("OLLAMA_DEBUG_LOG_REQUESTS", "1", "log_bodies", True),
+        ("OLLAMA_ORIGINS", "http://10.0.0.1, 'app://mine'", "origins", ("http://10.0.0.1", "app://mine")),
+        ("OLLAMA_NOPRUNE", "1", "keeps_blobs", True),
+        ("OLPIPE_API_KEY", "one,two", "api_keys", ("one", "two")),
+        ("OLPIPE_MANAGEMENT", "Local", "management", "local"),
+        ("OLPIPE_TLS_CERT", "~/cert.pem", "tls_cert", Path.home() / "cert.pem"),
+        ("OLPIPE_CLIENT_TIMEOUT", "5", "client_timeout_s", 5.0),
+        ("OLPIPE_IDLE_TIMEOUT", "2m", "idle_timeout_s", 120.0),
     ],
 )
 def test_the_environment_is_read_by_type(tmp_path, name, text, setting, value):
     assert getattr(read(tmp_path, **{name: text}), setting) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        # Source: https://github.com/ollama/ollama/blob/main/envconfig/config_test.go, TestBool and TestUint
+        ("", False),
+        ("true", True),
+        ("false", False),
+        ("1", True),
+        ("0", False),
+        ("random", True),
+        ("something", True),
+    ],
+)
+def test_a_truth_value_is_read_as_ollama_reads_it(tmp_path, text, value):
+    assert read(tmp_path, OLLAMA_NOPRUNE=text).keeps_blobs is value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("1", 1),
+        ("1337", 1337),
+        ("", 512),
+        ("-1", 512),
+        ("0o10", 512),
+        ("0x10", 512),
+        ("string", 512),
+        # ours
+        ("1_000", 512),
+        ("\u0661", 512),
+        ("1.5", 512),
+        (" '64' ", 64),
+    ],
+)
+def test_a_number_is_read_as_ollama_reads_it(tmp_path, text, value):
+    assert read(tmp_path, OLLAMA_MAX_QUEUE=text).max_queue == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        # Source: https://github.com/ollama/ollama/blob/main/envconfig/config_test.go, TestVar
+        ("value", "value"),
+        (" value ", "value"),
+        (" 'value' ", "value"),
+        (' "value" ', "value"),
+        (" ' value ' ", " value "),
+        (' " value " ', " value "),
+        # ours
+        ("''value\"", "value"),
+    ],
+)
+def test_spaces_and_then_quotes_around_a_value_are_left_out(text, value):
+    assert setting_values.text(text) == value
 
 
 FOR_EVER = -1.0
@@ -93,6 +165,23 @@ FOR_EVER = -1.0
 def test_keep_alive_is_read_as_ollama_reads_it(tmp_path, text, seconds):
     found = read(tmp_path, OLLAMA_KEEP_ALIVE=text).keep_alive_s
     assert found < 0 if seconds == FOR_EVER else found == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        # Source: https://github.com/ollama/ollama/blob/main/envconfig/config.go, LoadTimeout
+        ("", 300),
+        ("10s", 10),
+        ("2m", 120),
+        ("90", 90),
+        ("0", 0),  # no limit
+        ("-1", -1),
+        ("soon", 300),
+    ],
+)
+def test_how_long_a_load_may_stall_is_read_in_the_same_way(tmp_path, text, seconds):
+    assert read(tmp_path, OLLAMA_LOAD_TIMEOUT=text).load_timeout_s == seconds
 
 
 def test_keep_alive_may_stand_in_the_config_file(config):
@@ -133,10 +222,11 @@ def test_the_config_file_may_hold_what_plugins_read(config):
         ("OLPIPE_THREADS", "many", "OLPIPE_THREADS cannot be `many`"),
         ("OLPIPE_THREADS", "-1", "OLPIPE_THREADS cannot be `-1`"),
         ("OLPIPE_THREADS", "", "OLPIPE_THREADS cannot be ``"),
-        ("OLLAMA_CONTEXT_LENGTH", "4k", "OLLAMA_CONTEXT_LENGTH cannot be `4k`"),
-        ("OLLAMA_MAX_LOADED_MODELS", "-1", "OLLAMA_MAX_LOADED_MODELS cannot be `-1`"),
-        ("OLLAMA_MAX_QUEUE", "all", "OLLAMA_MAX_QUEUE cannot be `all`"),
-        ("OLLAMA_NUM_PARALLEL", "1.5", "OLLAMA_NUM_PARALLEL cannot be `1.5`"),
+        ("OLPIPE_MANAGEMENT", "admin", "OLPIPE_MANAGEMENT cannot be `admin`"),
+        ("OLPIPE_CLIENT_TIMEOUT", "0", "OLPIPE_CLIENT_TIMEOUT cannot be `0`"),
+        ("OLPIPE_CLIENT_TIMEOUT", "-1m", "OLPIPE_CLIENT_TIMEOUT cannot be `-1m`"),
+        ("OLPIPE_MAX_HEADER", "10", "OLPIPE_MAX_HEADER cannot be `10`"),
+        ("OLPIPE_MAX_CONNECTIONS", "0", "OLPIPE_MAX_CONNECTIONS cannot be `0`"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(tmp_path, name, text, message):
@@ -177,63 +267,6 @@ def test_an_empty_text_is_no_place(config, text):
     assert read(home).models_folder == home / "models"
 
 
-@pytest.mark.parametrize(
-    ("name", "warning"),
-    [
-        ("OLPIPE_THREAD", "OLPIPE_THREAD is set, and there is no such setting; did you mean `OLPIPE_THREADS`?"),
-        ("OLPIPE_HOEM", "OLPIPE_HOEM is set, and there is no such setting; did you mean `OLPIPE_HOME`?"),
-        (
-            "OLPIPE_CONTEXT_LENGTH",
-            "OLPIPE_CONTEXT_LENGTH is set, and there is no such setting; did you mean `OLLAMA_CONTEXT_LENGTH`?",
-        ),
-        ("OLPIPE_", "OLPIPE_ is set, and there is no such setting"),
-        ("OLPIPE_COLOUR", "OLPIPE_COLOUR is set, and there is no such setting"),
-    ],
-)
-def test_a_variable_that_is_no_setting_is_told_with_the_nearest_name(tmp_path, name, warning):
-    assert unknown_settings(set, {"OLPIPE_HOME": str(tmp_path), name: "1"}) == [warning]
-
-
-def test_variables_of_others_are_not_looked_at(tmp_path):
-    environment = {"OLPIPE_HOME": str(tmp_path), "OLPIPE_DEBUG": "", "OLLAMA_HOST": "1", "THREADS": "1", "HOME": "x"}
-    assert unknown_settings(set, environment) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "warning"),
-    [
-        ("thread = 3", "`thread` in {path} is not a setting; did you mean `threads`?"),
-        ("OLPIPE_THREADS = 3", "`OLPIPE_THREADS` in {path} is not a setting; did you mean `threads`?"),
-        ("Threads = 3", "`Threads` in {path} is not a setting; did you mean `threads`?"),
-        ("ollama_modles = 3", "`ollama_modles` in {path} is not a setting; did you mean `models`?"),
-        ("colour = 3", "`colour` in {path} is not a setting"),
-        ('home = "/x"', "`home` in {path} has no effect, because the file lies in that folder; set OLPIPE_HOME"),
-        (
-            "[olpipe]\nthreads = 3",
-            "the settings in `[olpipe]` of {path} have no effect: write them above all sections",
-        ),
-        ("[sky]\nblue = 1", "`[sky]` in {path} is the section of no installed plugin"),
-        (
-            "[my-plugni]\nblue = 1",
-            "`[my-plugni]` in {path} is the section of no installed plugin; did you mean `my-plugin`?",
-        ),
-    ],
-)
-def test_an_entry_of_the_config_file_that_is_no_setting_is_told_with_the_nearest_name(config, text, warning):
-    home = config(text)
-    found = unknown_settings(lambda: {"my-plugin", "other"}, {"OLPIPE_HOME": str(home)})
-    assert found == [warning.format(path=home / "config.toml")]
-
-
-def test_settings_and_the_sections_of_plugins_cause_no_warning(config):
-    home = config('threads = 3\nplugins = ["echo"]\n[my-plugin]\nthreads = 3')
-    assert unknown_settings(lambda: {"my-plugin"}, {"OLPIPE_HOME": str(home)}) == []
-
-
-def test_installed_plugins_are_asked_for_only_where_the_file_has_sections(config):
-    assert unknown_settings(pytest.fail, {"OLPIPE_HOME": str(config("threads = 3"))}) == []
-
-
 @pytest.mark.parametrize("text", ["threads = ", "threads", b"threads = '\xff'"])
 def test_a_config_file_that_is_not_toml_is_refused_with_its_path(config, text):
     home = config(text)
@@ -263,3 +296,24 @@ def test_debugging_needs_no_sound_settings(monkeypatch, isolated_home):
     assert not debugging()
     monkeypatch.setenv("OLPIPE_DEBUG", "1")
     assert debugging()
+
+
+def test_every_setting_tells_where_it_comes_from(config):
+    home = config('threads = 3\nmax_queue = 7\nmodels = ""')
+    environment = {
+        "OLPIPE_HOME": str(home),
+        "OLLAMA_MAX_QUEUE": "9",
+        "OLLAMA_NUM_PARALLEL": "many",
+        "OLLAMA_MODELS": "",
+    }
+    found = {one.name: (one.value, one.source) for one in look_up(environment)}
+    assert set(found) == {setting.metadata["env"] for setting in fields(Settings)}
+    assert found["OLPIPE_HOME"] == (home, "environment")
+    assert found["OLPIPE_THREADS"] == (3, "config file")
+    assert found["OLLAMA_MAX_QUEUE"] == (9, "environment")
+    assert found["OLLAMA_NUM_PARALLEL"] == (0, "default")
+    assert found["OLLAMA_MODELS"] == (None, "default")
+
+
+def test_only_keys_are_secrets():
+    assert [found.metadata["env"] for found in fields(Settings) if found.metadata["secret"]] == ["OLPIPE_API_KEY"]
