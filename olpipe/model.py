@@ -11,6 +11,7 @@ from typing import Any, Self
 from olpipe.errors import InvalidName
 from olpipe.image import BoxDialect
 from olpipe.languages import choose
+from olpipe.messages import Message
 
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
@@ -69,6 +70,11 @@ class ModelName:
         return f"{prefix}{self.model}:{self.tag}"
 
 
+CAPABILITIES = ("completion", "vision", "tools", "thinking", "insert", "embedding")
+"""What a model may be able to do: write answers, see photos, call tools, think before it answers, fill in text between
+a prompt and a suffix, turn texts into vectors."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """The config layer of a manifest: what kind of package the layers are.
@@ -80,8 +86,8 @@ class ModelConfig:
         file_type: The quantisation: `Q4_1`, `int4`, …
         context_length: Tokens of prompt plus answer; 0 when not known.
         embedding_length: Width of the model; 0 when not known.
-        capabilities: What the model does: `completion` (it writes answers), `vision` (it sees photos), `embedding` (it
-            turns texts into vectors).
+        capabilities: What the model does, by the names in `CAPABILITIES`. What its chat template and its tokens show is
+            added when a model is read from the store, so manifests need not say it.
         perceivers: Names of the perceivers whose evidence joins every request to this model.
         languages: Languages that it writes, as BCP 47 tags; empty when not known.
         prompts: The only prompts about photos that it was trained to answer; empty when it follows any.
@@ -118,12 +124,14 @@ class Layer:
         size: Bytes.
         media_type: `MEDIA_TYPE` plus `model`, `adapter`, `license`, `card`, `system`, `params`, `projector`, …
         name: The file's path inside the model's folder, with forward slashes; empty for texts.
+        origin: The name of the model that it was taken from, where a model was made from another one.
     """
 
     digest: str
     size: int
     media_type: str = MEDIA_TYPE + "model"
     name: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,8 @@ class ModelBundle:
         licenses: Texts of the licences.
         card: The model card: what it was made from, how well it does, where it fails; Markdown, or empty.
         size_bytes: Size of all layers.
+        messages: Turns that open every conversation, such as examples of good answers.
+        template: A Jinja chat template that takes the place of the files' own; empty where there is none.
     """
 
     name: ModelName
@@ -153,6 +163,8 @@ class ModelBundle:
     licenses: tuple[str, ...] = ()
     card: str = ""
     size_bytes: int = 0
+    messages: tuple[Message, ...] = ()
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

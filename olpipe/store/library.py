@@ -4,7 +4,8 @@
     <models>/manifests/<host>/<namespace>/<model>/<tag>         what a model is made of
     <models>/incoming/                                          what pulls have not finished
     <models>/findings/<digest>.json                             what `olpipe doctor` found out about a model
-    <cache>/views/<digest>/, <cache>/builds/<digest>/           can be made again at any time
+    <cache>/views/<digest>/, <cache>/builds/<digest>/,
+    <cache>/chat/<digest>.json                                  can be made again at any time
 
 Several processes share a store without a server. A rename gives a file its final name, and a manifest comes after its
 blobs. Files appear and disappear only under one lock, which is held for a short time. Manifests may come from
@@ -15,73 +16,69 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import os
-import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from olpipe.errors import ModelCorrupt, ModelNotFound, StoreError
-from olpipe.interfaces import Progress, ProgressCallback
-from olpipe.model import MEDIA_TYPE, Layer, ModelBundle, ModelConfig, ModelName
-from olpipe.store import digests, views
-from olpipe.store.blobs import Blobs
+from olpipe.errors import ModelNotFound, StoreError
+from olpipe.interfaces import Backend, Progress, ProgressCallback
+from olpipe.model import Layer, ModelBundle, ModelConfig, ModelName
+from olpipe.registry import Registry
+from olpipe.store import digests, early_checks, stored_model, views
+from olpipe.store.blobs import Blobs, Incoming
+from olpipe.store.chat_facts import ChatFacts, ChatFactsCache, with_template
 from olpipe.store.findings import Findings
-from olpipe.store.layer_names import check_layer_name
-from olpipe.store.manifest import MAX_BYTES, Manifest, config_from_bytes, config_to_bytes
+from olpipe.store.leftovers import clean
+from olpipe.store.locks import held
+from olpipe.store.manifest import MAX_BYTES, Manifest, config_from_bytes, config_to_bytes, read_manifest, unusable
 from olpipe.store.manifests import ManifestFile, Manifests, damaged
+from olpipe.store.partial_blob import PartialBlob, short
+from olpipe.store.stored_model import StoredModel
 from olpipe.store.writing import writing
 
 logger = logging.getLogger(__name__)
-
-HOUR_S = 3600
-TEMPORARY_KEPT_S = HOUR_S
-"""A temporary file that nobody has written to for so long belongs to a process that has ended."""
-UNNAMED_BLOB_KEPT_S = 24 * HOUR_S
-"""How long a blob may wait for its manifest."""
-PARTIAL_KEPT_S = 7 * 24 * HOUR_S
-"""How long an interrupted pull can be continued."""
-
-_UNNAMED_FILES = ("model", "projector")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredModel(ManifestFile):
-    """A model as its manifest and config layer describe it, before its files are laid out."""
-
-    config: ModelConfig
 
 
 class Library:
     """A model store and its cache. Implements `olpipe.interfaces.ModelStore`."""
 
-    def __init__(self, folder: Path, *, cache: Path) -> None:
+    def __init__(self, folder: Path, *, cache: Path, keeps_blobs: bool = False) -> None:
         """Use a store. Nothing is created before something is added.
 
         Args:
             folder: Blobs and manifests.
             cache: Views and builds.
+            keeps_blobs: Whether blobs stay when no model needs them any more.
         """
+        self._keeps_blobs = keeps_blobs
         self.folder = folder
         self.findings = Findings(folder)
         self._incoming = folder / "incoming"
         self._cache = cache
+        self._chat_facts = ChatFactsCache(cache)
         self._lock = FileLock(self._incoming / "store.lock")
         self._blobs = Blobs(folder / "blobs", incoming=self._incoming, lock=self._lock)
         self._manifests = Manifests(folder / "manifests", incoming=self._incoming)
 
     # --- putting models in --------------------------------------------------------------------
 
+    def receive(self) -> Incoming:
+        """Return a new blob, to which bytes can be written as they come in."""
+        return self._blobs.receive()
+
     def has(self, digest: str) -> bool:
         """Say whether a blob is stored, and keep it until a manifest names it."""
         return self._blobs.claim(digest)
+
+    def blob_path(self, digest: str) -> Path:
+        """Return where the blob with a digest is or would be. Nobody may change it."""
+        return self._blobs.path(digest)
 
     def partial(self, key: str) -> Path:
         """Return a folder that survives an interrupted pull, the same for the same key.
@@ -100,6 +97,33 @@ class Library:
             self._incoming.mkdir(parents=True, exist_ok=True)
         return FileLock(self._incoming / f"pull-{_short(key)}.lock")
 
+    @contextmanager
+    def receiving(self, digest: str, size: int, progress: ProgressCallback) -> Iterator[PartialBlob | None]:
+        """Hold the place of a blob that comes in part by part; None where it is here already."""
+        key = f"blob:{digests.normalised(digest)}"
+        with held(self.pull_lock(key), f"waiting for another pull of {short(digest)}", progress):
+            if self.has(digest):
+                yield None
+                return
+            with closing(PartialBlob(self.partial(key), digests.normalised(digest), size, self._blobs.settle)) as blob:
+                yield blob
+
+    def check_manifest(self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path] | None = None) -> None:
+        """Refuse what could not be stored. A library knows no backends, so it does not look at the beginnings."""
+        early_checks.check_sizes(name, read_manifest(name, manifest), self._blobs, self._incoming)
+
+    def check_runs(
+        self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path], backends: Registry[Backend]
+    ) -> None:
+        """Check that a backend runs a model of which only the config and the beginnings of GGUF files are here.
+
+        Raises:
+            ModelCorrupt: The config cannot be used.
+            ModelUnsupported: No backend runs it.
+        """
+        read = read_manifest(name, manifest)
+        early_checks.check_runs(name, read, beginnings, self._blobs, backends, folder=self._incoming)
+
     def add_file(
         self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
     ) -> Layer:
@@ -110,12 +134,15 @@ class Library:
             DiskFull: There was no space; nothing half-written is left under a final name.
         """
         total = path.stat().st_size
+        expected = "" if digest is None else digests.normalised(digest)
 
         def report(done: int) -> None:
             if progress is not None:
-                progress(Progress(f"storing {path.name}", done, total))
+                progress(Progress(f"storing {path.name}", done, total, digest=expected))
 
         found, size = self._blobs.add_file(path, digest=digest, move=move, report=report)
+        if progress is not None:
+            progress(Progress(f"storing {path.name}", size, size, digest=found))
         return Layer(found, size)
 
     def add_bytes(self, data: bytes) -> Layer:
@@ -138,7 +165,7 @@ class Library:
             ModelCorrupt: It is not a manifest, or one of its names could lead out of the model's folder.
             StoreError: A blob is missing: it was removed since it was added.
         """
-        read = _read_manifest(name, manifest)
+        read = read_manifest(name, manifest)
         with self._changing():
             for layer in (read.config, *read.layers):
                 if self._blobs.size(layer.digest) != layer.size:
@@ -147,34 +174,10 @@ class Library:
 
     def clean(self) -> None:
         """Remove what abandoned pulls left, once it is too old to belong to a pull in progress."""
-        if not self._incoming.is_dir():
-            return
-        now = time.time()
-        with self._changing():
-            for path in self._incoming.iterdir():
-                age_s = now - path.lstat().st_mtime
-                if path.is_dir() and age_s > PARTIAL_KEPT_S:
-                    shutil.rmtree(path, ignore_errors=True)
-                elif path.suffix != ".lock" and path.is_file() and age_s > TEMPORARY_KEPT_S:
-                    path.unlink(missing_ok=True)
-            try:
-                models, named = self._manifests.in_use()
-            except StoreError:
-                return  # `list` warns of it
-            self._clean_cache(models, now)
-            for digest, touched_at in list(self._blobs.entries()):
-                if digest not in named and now - touched_at > UNNAMED_BLOB_KEPT_S:
-                    self._blobs.discard(digest)
-
-    def _clean_cache(self, models: Collection[str], now: float) -> None:
-        """Remove the views and builds of models that were never committed: their pulls were cancelled or killed."""
-        for folder in (self._cache / "views", self._cache / "builds"):
-            for path in folder.iterdir() if folder.is_dir() else ():
-                age_s = now - path.lstat().st_mtime
-                if path.name.startswith((".new-", ".old-")) and age_s > TEMPORARY_KEPT_S:
-                    shutil.rmtree(path, ignore_errors=True)
-                elif path.is_dir() and age_s > UNNAMED_BLOB_KEPT_S and f"sha256:{path.name}" not in models:
-                    views.discard(path)
+        if self._incoming.is_dir():
+            with self._changing():
+                blobs = None if self._keeps_blobs else self._blobs
+                clean(self._incoming, self._cache, self._manifests, blobs, self._chat_facts)
 
     # --- taking models out --------------------------------------------------------------------
 
@@ -230,11 +233,19 @@ class Library:
         Raises:
             ModelCorrupt: The manifest cannot be used, or one of its blobs is not here.
         """
-        found = ManifestFile(name, manifest, time.time(), _read_manifest(name, manifest))
+        found = ManifestFile(name, manifest, time.time(), read_manifest(name, manifest))
         try:
             return self._lay_out(self._described(found))
         except (FileNotFoundError, ValueError) as error:
-            raise _unusable(name, error) from error
+            raise unusable(name, error) from error
+
+    def share_build(self, source: ModelBundle, staged: ModelBundle) -> None:
+        """Give a staged model what was built for a model with the same files, where it has nothing built yet.
+
+        The files of the build get a second name, so this takes no space. Where that cannot be done, nothing is shared.
+        """
+        with self._changing():
+            views.share(source.cache, staged.cache)
 
     def forget(self, staged: ModelBundle) -> None:
         """Remove the view and the build of a model that was staged and not committed."""
@@ -255,27 +266,37 @@ class Library:
         """
         return self._manifests.read(name).digest
 
+    def texts(self, model: StoredModel, kind: str) -> list[str]:
+        """Return the texts of the layers of a kind, such as `license`, in their order.
+
+        Raises:
+            StoreError: One of them is damaged.
+        """
+        try:
+            return stored_model.texts(model, kind, self._blobs)
+        except (OSError, ValueError) as error:
+            raise damaged(model.name, error) from error
+
+    def chat_facts(self, model: StoredModel) -> ChatFacts:
+        """Return what the files of a model say about how to talk with it. Weights are not read."""
+        try:
+            files = stored_model.files(model, self._blobs)
+            facts = self._chat_facts.about(model.digest, model.config, files)
+            return with_template(facts, stored_model.template(model, self._blobs))
+        except (OSError, ValueError):
+            return ChatFacts()  # `get` says what is wrong
+
     def _described(self, found: ManifestFile) -> StoredModel:
-        config = config_from_bytes(self._blobs.read(found.manifest.config.digest, limit=MAX_BYTES))
-        return StoredModel(found.name, found.data, found.modified_at, found.manifest, config)
+        written = self._blobs.read(found.manifest.config.digest, limit=MAX_BYTES)
+        config = config_from_bytes(written, found.manifest.layers)
+        model = StoredModel(found.name, found.data, found.modified_at, found.manifest, config, config)
+        capabilities = self.chat_facts(model).capabilities(config.capabilities)
+        return replace(model, config=replace(config, capabilities=capabilities))
 
     def _lay_out(self, model: StoredModel) -> ModelBundle:
         view, cache = self._made(model.digest)
-        views.materialise(view, self._files(model))
-        system, licenses, card = (self._texts(model, kind) for kind in ("system", "license", "card"))
-        parameters = _parameters(self._texts(model, "params"))
-        return ModelBundle(
-            name=model.name,
-            digest=model.digest,
-            path=view,
-            cache=cache,
-            config=model.config,
-            system="\n".join(system),
-            parameters=parameters,
-            licenses=tuple(licenses),
-            card="\n".join(card),
-            size_bytes=model.size_bytes,
-        )
+        views.materialise(view, stored_model.files(model, self._blobs))
+        return stored_model.bundle(model, self._blobs, view=view, cache=cache)
 
     def remove(self, name: ModelName) -> None:
         """Remove a model, and its files where no other model needs them.
@@ -330,7 +351,7 @@ class Library:
         if removed.digest not in models:
             self._discard_made(removed.digest)
             self.findings.discard(removed.digest)
-        for digest in removed.manifest.blob_digests - blobs:
+        for digest in () if self._keeps_blobs else removed.manifest.blob_digests - blobs:
             touched_at = self._blobs.touched_at(digest)
             if touched_at is not None and touched_at <= removed.modified_at:
                 self._blobs.discard(digest)
@@ -342,50 +363,12 @@ class Library:
 
     def _discard_made(self, digest: str) -> None:
         view, builds = self._made(digest)
+        self._chat_facts.discard(digest)
         views.discard(view)
         views.discard(builds)
         builds.with_name(f"{builds.name}.lock").unlink(missing_ok=True)
-
-    def _files(self, model: StoredModel) -> dict[str, tuple[Path, int]]:
-        files: dict[str, tuple[Path, int]] = {}
-        for layer in model.manifest.layers:
-            kind = layer.media_type.removeprefix(MEDIA_TYPE)
-            # Ollama's own weights carry no name.
-            name = layer.name or (f"{kind}.{model.config.model_format}" if kind in _UNNAMED_FILES else "")
-            if not name:
-                continue
-            if self._blobs.size(layer.digest) != layer.size:
-                raise ValueError(f"the file `{name}` is missing or cut short")
-            files[check_layer_name(name)] = (self._blobs.path(layer.digest), layer.size)
-        return files
-
-    def _texts(self, model: StoredModel, kind: str) -> list[str]:
-        layers = [layer for layer in model.manifest.layers if layer.media_type == MEDIA_TYPE + kind]
-        return [self._blobs.read(layer.digest, limit=MAX_BYTES).decode() for layer in layers]
-
-
-def _read_manifest(name: ModelName, data: bytes) -> Manifest:
-    try:
-        return Manifest.from_bytes(data)
-    except ValueError as error:
-        raise _unusable(name, error) from error
-
-
-def _unusable(name: ModelName, reason: object) -> ModelCorrupt:
-    """Return the error for a model that was pulled and cannot be kept."""
-    return ModelCorrupt(f"`{name}` cannot be used: {reason}", hint="it was not kept; pull it again, or from elsewhere")
 
 
 def _short(key: str) -> str:
     """Return a file name for any text; equal texts give equal names."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def _parameters(texts: Sequence[str]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for text in texts:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise ValueError("its parameters are not a JSON object")
-        merged |= value
-    return merged

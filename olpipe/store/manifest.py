@@ -10,13 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from olpipe.model import Layer, ModelConfig
+from olpipe.errors import InvalidName, ModelCorrupt
+from olpipe.model import Layer, ModelConfig, ModelName
 from olpipe.store import digests
 from olpipe.store.layer_names import check_layer_name, check_together
 
 MAX_BYTES = 4 << 20
+MAX_LAYERS = 4096
+"""Most layers of a model: some have one for each of their tensors."""
+
 _MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+_TITLE = "org.opencontainers.image.title"
+"""The annotation with a file's name. Source: https://github.com/opencontainers/image-spec/blob/main/annotations.md"""
+
+# What a model is where its config does not say, by a name that one of its files ends in.
+_FORMATS = {".gguf": "gguf", "genai_config.json": "onnx", "model.safetensors": "safetensors"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,8 @@ class Manifest:
         layers = value.get("layers") or []
         if not isinstance(layers, list):
             raise ValueError("`layers` is not a list")
+        if len(layers) > MAX_LAYERS:
+            raise ValueError(f"it has {len(layers)} layers, and at most {MAX_LAYERS} are allowed")
         read = tuple(_layer_from_json(layer) for layer in layers)
         check_together(layer.name for layer in read if layer.name)
         return cls(_layer_from_json(value.get("config")), read)
@@ -87,8 +98,12 @@ def config_to_bytes(config: ModelConfig, layers: Sequence[Layer]) -> bytes:
     return _compact(value)
 
 
-def config_from_bytes(data: bytes) -> ModelConfig:
+def config_from_bytes(data: bytes, layers: Sequence[Layer] = ()) -> ModelConfig:
     """Read a config layer.
+
+    Args:
+        data: Its bytes. Artifacts that were not made by Ollama or olpipe may have an empty object here.
+        layers: The model's layers. Their names tell the format where the config does not.
 
     Raises:
         ValueError: It is not a config layer.
@@ -98,7 +113,7 @@ def config_from_bytes(data: bytes) -> ModelConfig:
     if not isinstance(conversion, dict):
         raise ValueError("`conversion` is not an object")
     return ModelConfig(
-        model_format=_text(value, "model_format"),
+        model_format=_text(value, "model_format") or _format(layers),
         model_family=_text(value, "model_family"),
         model_type=_text(value, "model_type"),
         file_type=_text(value, "file_type"),
@@ -112,21 +127,40 @@ def config_from_bytes(data: bytes) -> ModelConfig:
     )
 
 
+def _format(layers: Sequence[Layer]) -> str:
+    names = [layer.name for layer in layers]
+    return next((kind for end, kind in _FORMATS.items() if any(name.endswith(end) for name in names)), "")
+
+
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
     value = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
-    return value | {"name": layer.name} if layer.name else value
+    return value | {key: text for key, text in (("from", layer.origin), ("name", layer.name)) if text}
 
 
 def _layer_from_json(value: object) -> Layer:
     if not isinstance(value, dict):
         raise ValueError("a layer is not an object")
-    digest, name = _text(value, "digest"), _text(value, "name")
+    digest, name = _text(value, "digest"), _text(value, "name") or _title(value.get("annotations"))
     return Layer(
         digest=digests.normalised(digest),
         size=_count(value, "size"),
         media_type=_text(value, "mediaType"),
         name=check_layer_name(name) if name else "",
+        origin=_model_name(_text(value, "from")),
     )
+
+
+def _title(annotations: object) -> str:
+    """Return the name of a file as OCI artifacts have it; empty where there is none."""
+    return _text(annotations, _TITLE) if isinstance(annotations, dict) else ""
+
+
+def _model_name(text: str) -> str:
+    """Return the text of a name, or an empty text: manifests of others may hold a path of their machine there."""
+    try:
+        return str(ModelName.parse(text))
+    except InvalidName:
+        return ""
 
 
 def _compact(value: Mapping[str, Any]) -> bytes:
@@ -164,3 +198,20 @@ def _count(table: Mapping[str, Any], key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"`{key}` is not a count")
     return value
+
+
+def read_manifest(name: ModelName, data: bytes) -> Manifest:
+    """Read the manifest of a model that is to be stored.
+
+    Raises:
+        ModelCorrupt: It is not a manifest, or the name of a layer could lead out of the store.
+    """
+    try:
+        return Manifest.from_bytes(data)
+    except ValueError as error:
+        raise unusable(name, error) from error
+
+
+def unusable(name: ModelName, reason: object) -> ModelCorrupt:
+    """Return the error for a model that was pulled and cannot be kept."""
+    return ModelCorrupt(f"`{name}` cannot be used: {reason}", hint="it was not kept; pull it again, or from elsewhere")

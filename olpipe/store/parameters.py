@@ -48,6 +48,18 @@ def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingPar
     return replace(base, **changes)
 
 
+def context_length(parameters: Mapping[str, Any]) -> int:
+    """Return the context length that a model's own parameters ask for; 0 where they ask for none.
+
+    Raises:
+        StoreError: It is not a whole number.
+    """
+    value = parameters.get("num_ctx") or 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+        raise StoreError(f"the model's parameter `num_ctx` cannot be `{value}`", hint="it must be a number of tokens")
+    return int(value)
+
+
 def _texts(value: object) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

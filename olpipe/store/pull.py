@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from olpipe.errors import DigestMismatch, ModelCorrupt, ModelUnsupported
@@ -101,11 +101,17 @@ class _CheckedStore:
         self.has = library.has
         self.partial = library.partial
         self.add_bytes = library.add_bytes
+        self.receiving = library.receiving
 
     def add_file(
         self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
     ) -> Layer:
         return self._library.add_file(path, digest=digest, move=move, progress=progress)
+
+    def check_manifest(self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path] | None = None) -> None:
+        self._check(name, digests.of_bytes(manifest))
+        self._library.check_manifest(name, manifest)
+        self._library.check_runs(name, manifest, beginnings or {}, self._plugins.backends)
 
     def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
         self.commit_manifest(name, self._library.compose(config, layers))

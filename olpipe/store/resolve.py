@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from olpipe.errors import InvalidName, ModelNotFound
+from olpipe.errors import InvalidName, ModelNotFound, NotAtSource, SourceUnreachable, UsageError
 from olpipe.interfaces import ProgressCallback
 from olpipe.model import ModelBundle, ModelName
 from olpipe.plugins import Plugins
 from olpipe.store import digests
 from olpipe.store.library import Library
 from olpipe.store.pull import pull
-from olpipe.store.sources import Offers, Origin, offers
+from olpipe.store.sources import INSECURE, Offers, Origin, last_resort, offers
 from olpipe.store.unknown import no_name, no_source, not_here, only_pulled
 
 
@@ -41,21 +41,25 @@ def resolve(text: str, library: Library, plugins: Plugins, progress: ProgressCal
     return pull(origin, usual_name, library, plugins, progress=progress, again=False)
 
 
-def find_source(text: str, plugins: Plugins) -> tuple[Origin, ModelName | None]:
+def find_source(text: str, plugins: Plugins, *, insecure: bool = False) -> tuple[Origin, ModelName | None]:
     """Return where `olpipe pull` gets a model from, and the model's name here.
 
     The name is None for `SCHEME:REFERENCE`: then the source has a default name for it.
 
     Args:
-        text: A name, a name with `@sha256:…` behind it, or `SCHEME:REFERENCE`.
+        text: A name, a name with `@sha256:…` behind it, or `SCHEME:REFERENCE`. A name may have `https://` before its
+            host, or `http://` where that is allowed.
         plugins: The plugins that bring sources.
+        insecure: Whether a registry may be asked over a connection that others can read.
 
     Raises:
         ModelNotFound: No source has it.
         InvalidName: Nothing follows the scheme, or what is behind the `@` is not a digest.
+        UsageError: It has `http://` before its host, and that is not allowed.
     """
     offered = offers(plugins)
-    found = _find(text, plugins, offered)
+    text = without_https(text, insecure=insecure)
+    found = _find(text, plugins, offered) or _last_resort(text, plugins, insecure=insecure)
     if found is None:
         plain, _ = _unpinned(text)
         raise no_source(text, plain, _name(plain), plugins, offered)
@@ -63,6 +67,57 @@ def find_source(text: str, plugins: Plugins) -> tuple[Origin, ModelName | None]:
     if not origin.reference:
         raise InvalidName(f"`{text}` names nothing to pull", hint=f"write something after `{text}`")
     return found
+
+
+def pull_missing(
+    text: str, missing: ModelNotFound, library: Library, plugins: Plugins, progress: ProgressCallback
+) -> None:
+    """Pull a model that is not here from the source of last resort, which is a registry.
+
+    Args:
+        text: The model's name.
+        missing: The error that says that it is not here, and that no other source has it.
+        library: Where it goes.
+        plugins: The plugins that bring sources.
+        progress: Told about every step.
+
+    Raises:
+        ModelNotFound: It is not there either, or nobody answers there.
+    """
+    found = _last_resort(text, plugins) if _find(text, plugins, offers(plugins)) is None else None
+    if found is None:
+        raise missing
+    origin, name = found
+    try:
+        pull(origin, name, library, plugins, progress=progress, again=False)
+    except (NotAtSource, SourceUnreachable) as error:
+        hint = "; ".join(part for part in (missing.hint, error.message) if part)
+        raise ModelNotFound(missing.message, hint=hint) from error
+
+
+def without_https(text: str, *, insecure: bool) -> str:
+    """Return a name without the scheme of a connection.
+
+    Raises:
+        UsageError: It is `http://`, and that is not allowed.
+    """
+    if text.startswith(INSECURE) and not insecure:
+        message = f"`{text}` asks for plain HTTP, which others can read and change on the way"
+        raise UsageError(message, hint="write `https://`, or allow it with `--insecure`")
+    return text.removeprefix(INSECURE).removeprefix("https://")
+
+
+def _last_resort(text: str, plugins: Plugins, *, insecure: bool = False) -> tuple[Origin, ModelName] | None:
+    """Return the first source that may have a model which no source announces, on a host that none claims."""
+    plain, pin = _unpinned(text)
+    name = _name(plain)
+    if name is None:
+        return None
+    name = replace(name, host=name.host.lower())
+    origin = last_resort(name, plugins, insecure=insecure)
+    if origin is None:
+        return None
+    return (origin if pin is None else replace(origin, digest=_digest(pin, text))), name
 
 
 def _find(text: str, plugins: Plugins, offered: Offers) -> tuple[Origin, ModelName | None] | None:
@@ -79,13 +134,16 @@ def _find(text: str, plugins: Plugins, offered: Offers) -> tuple[Origin, ModelNa
         return Origin(plugins.model_sources.get(scheme), reference), None
     if offer is None or pin is None:
         return offer
+    origin, usual_name = offer
+    return replace(origin, digest=_digest(pin, text)), usual_name
+
+
+def _digest(pin: str, text: str) -> str:
     try:
-        digest = digests.normalised(pin)
+        return digests.normalised(pin)
     except ValueError as error:
         hint = "a digest is `sha256:` and 64 hex digits"
         raise InvalidName(f"`{pin}` in `{text}` is not a digest", hint=hint) from error
-    origin, usual_name = offer
-    return replace(origin, digest=digest), usual_name
 
 
 def _has_other_tag(name: ModelName, names: Iterable[ModelName]) -> bool:

@@ -14,6 +14,9 @@ from olpipe.registry import Registry
 
 logger = logging.getLogger(__name__)
 
+INSECURE = "http://"
+"""Stands before the reference of a source of last resort where a connection that others can read is allowed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -113,6 +116,32 @@ def claimed_by(source: ModelSource, sources: Registry[ModelSource]) -> tuple[str
     except OlpipeError as error:
         logger.warning("%s; the hosts that it claims are left out", error.message)
         return ()
+
+
+def last_resort(name: ModelName, plugins: Plugins, *, insecure: bool = False) -> Origin | None:
+    """Return the first source that may have a name that no source announces, on a host that none claims.
+
+    A source that fails has none, and causes a warning.
+
+    Args:
+        name: The name, with its host in lower case.
+        plugins: The plugins that bring sources.
+        insecure: Whether a connection that others can read is allowed.
+    """
+    sources = plugins.model_sources
+    for source in sources:
+        try:
+            with sources.blaming(source.scheme):
+                may_have = source.may_have(name)
+            if not isinstance(may_have, bool):
+                raise sources.fault(source.scheme, f"`may_have` gave {may_have!r} where a truth value is expected")
+        except OlpipeError as error:
+            logger.warning("%s; it is not asked for `%s`", error.message, name)
+            continue
+        if may_have:
+            whole = f"{name.host}/{name.namespace}/{name.model}:{name.tag}"
+            return Origin(source, f"{INSECURE}{whole}" if insecure else whole)
+    return None
 
 
 def default_name(origin: Origin, plugins: Plugins) -> ModelName:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from olpipe.errors import InvalidName, ModelNotFound, OlpipeError
 from olpipe.model import ModelName
 from olpipe.plugins import Plugins
 from olpipe.store.library import Library
 from olpipe.store.manifests import nearest_models
-from olpipe.store.sources import Offers, Origin, default_name
+from olpipe.store.sources import Offers, Origin, default_name, last_resort
 
 _HOST = re.compile(r"[\w-][\w.-]*(:\d+)?")
 _OWN_WEIGHTS = "`olpipe pull file:PATH` for your own weights"
@@ -83,9 +84,20 @@ def _way_on(text: str, host: str, plugins: Plugins, offered: Offers) -> str:
     """Return a hint for a text that is like no name that there is; empty where nothing but a file can be pulled."""
     if host in offered.hosts:
         return _with_namespace(text, host)
+    if _in_registry(text, plugins):
+        return f"run `olpipe pull {text}`" + ("" if host else f" if the registry has it, or {_OWN_WEIGHTS}")
     if host:
         return f"no plugin claims the host `{host}`{_claimed(offered)}"
     return f"run `olpipe pull {next(iter(offered.names))}`, or {_OWN_WEIGHTS}" if offered.names else ""
+
+
+def _in_registry(text: str, plugins: Plugins) -> bool:
+    """Say whether a source may have a model of which it cannot say so without being asked."""
+    try:
+        name = ModelName.parse(text)
+    except InvalidName:
+        return False
+    return last_resort(replace(name, host=name.host.lower()), plugins) is not None
 
 
 def _host(text: str, offered: Offers) -> str:

@@ -44,6 +44,25 @@ def materialise(view: Path, files: Mapping[str, tuple[Path, int]]) -> None:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
+def share(source: Path, target: Path) -> None:
+    """Give the files of a folder a second name in another folder, which must not exist yet; all of them or none.
+
+    Do nothing where there is nothing to share, or on a file system without hard links.
+    """
+    if not source.is_dir() or target.exists():
+        return
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = new_folder(target.parent, ".new-")
+        try:
+            linked = fresh / target.name
+            with suppress(OSError):
+                shutil.copytree(source, linked, copy_function=os.link, ignore=_unfinished)
+                os.rename(linked, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
 def discard(folder: Path) -> None:
     """Remove a view or a build. It is first renamed, so that nobody takes a half-removed one for complete."""
     if folder.is_dir():
@@ -51,6 +70,11 @@ def discard(folder: Path) -> None:
         with suppress(OSError):
             os.replace(folder, doomed / folder.name)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _unfinished(folder: str, names: list[str]) -> list[str]:
+    """Return what is left out of a shared build: what a conversion that goes on, or was killed, has written so far."""
+    return [name for name in names if name.endswith(".unfinished")]
 
 
 def _whole(view: Path, files: Mapping[str, tuple[Path, int]]) -> bool:

@@ -15,7 +15,8 @@ from olpipe.default_plugins.onnx.backend import OnnxBackend
 from olpipe.errors import DigestMismatch, ModelCorrupt, PluginError, StoreError
 from olpipe.model import ModelConfig, ModelName
 from olpipe.store.build import build
-from olpipe.store.library import UNNAMED_BLOB_KEPT_S, Library
+from olpipe.store.leftovers import UNNAMED_BLOB_KEPT_S
+from olpipe.store.library import Library
 from olpipe.store.packages import add_package
 from olpipe.testing.models import write_tiny_gguf
 

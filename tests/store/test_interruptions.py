@@ -12,7 +12,8 @@ import time
 import pytest
 
 from olpipe.model import ModelName
-from olpipe.store.library import TEMPORARY_KEPT_S, Library
+from olpipe.store.leftovers import TEMPORARY_KEPT_S
+from olpipe.store.library import Library
 from olpipe.testing.models import write_tiny_gguf
 from olpipe.testing.wheels import write_wheel
 

@@ -8,7 +8,8 @@ import pytest
 
 from olpipe.errors import DigestMismatch, ModelCorrupt, ModelNotFound, StoreError
 from olpipe.model import MEDIA_TYPE, ModelConfig, ModelName
-from olpipe.store.library import PARTIAL_KEPT_S, TEMPORARY_KEPT_S, UNNAMED_BLOB_KEPT_S, Library
+from olpipe.store.leftovers import PARTIAL_KEPT_S, TEMPORARY_KEPT_S, UNNAMED_BLOB_KEPT_S
+from olpipe.store.library import Library
 from olpipe.store.views import LINK_FROM_BYTES
 
 ONE, TWO = ModelName.parse("one"), ModelName.parse("me/two:small")

@@ -111,3 +111,10 @@ def test_a_config_layer_has_ollamas_keys():
 def test_a_config_of_wrong_types_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         config_from_bytes(json.dumps(wrong).encode())
+
+
+def test_a_layer_may_say_from_which_model_it_was_taken():
+    value = manifest_json(**{"from": "me/base"})
+    read = Manifest.from_bytes(json.dumps(value).encode())
+    assert [layer.origin for layer in read.layers] == ["me/base:latest"]
+    assert Manifest.from_bytes(read.to_bytes()) == read

@@ -116,7 +116,7 @@ def test_what_is_no_name_is_said_to_be_none_with_the_part_that_is_missing(librar
         ("other.example/poems/nix", f"no plugin claims the host `other.example`; {HOSTS}"),
         ("kept.example/poems/errors:v2", f"no plugin claims the host `kept.example`; {HOSTS}"),
         ("other.example/nix:x", f"no plugin claims the host `other.example`; {HOSTS}"),
-        ("toyz:x:y", f"sources are `toys:`, `file:`, `pip:`; {HOSTS}"),
+        ("toyz:x:y", f"sources are `toys:`, `file:`, `pip:`, `oci:`; {HOSTS}"),
     ],
 )
 def test_a_model_that_no_source_has_is_one_line_and_the_way_on(library, plugins, text, hint):
@@ -137,7 +137,7 @@ def test_without_a_plugin_the_way_on_is_a_file(library, bare):
     assert asked(resolve, "qqqqqq", library, bare, pytest.fail)[1] == f"{said}; `olpipe list` shows what is here"
     assert asked(find_source, "qqqqqq", bare)[1] == said
     assert asked(find_source, "a.example/b/c", bare)[1] == "no plugin claims the host `a.example`"
-    assert asked(find_source, "a/b/c/d", bare)[1] == "sources are `file:`, `pip:`"
+    assert asked(find_source, "a/b/c/d", bare)[1] == "sources are `file:`, `pip:`, `oci:`"
 
 
 @pytest.mark.parametrize("text", ["qqqqqq", "other.example/poems/nix"])
