@@ -29,7 +29,9 @@ def main() -> int:
 def _parameters(xllamacpp: Any, wanted: dict[str, Any]) -> Any:
     """Return llama.cpp's parameters. What is not named here has its default value."""
     found = xllamacpp.CommonParams()
-    found.model.path, found.mmproj.path = wanted["model"], wanted["projector"]
+    found.model.path = wanted["model"]
+    if wanted["projector"]:
+        found.mmproj.path = wanted["projector"]
     found.mmproj_use_gpu, found.n_gpu_layers = False, 0
     found.cpuparams.n_threads = found.cpuparams_batch.n_threads = wanted["threads"]
     found.n_parallel, found.n_ctx = wanted["slots"], wanted["slots"] * wanted["context"]

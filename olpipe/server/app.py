@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 
-from olpipe.errors import OlpipeError, first_line
-from olpipe.server.refusal import Refusal, status_of
-from olpipe.server.request_ids import RequestIds, request_id
-from olpipe.server.responses import json_response
-from olpipe.server.routes import answers, vectors, versions
+from olpipe.errors import OlpipeError
+from olpipe.server.bridge import in_thread
+from olpipe.server.connections import Heads
+from olpipe.server.failing import Faults, refused
+from olpipe.server.guard import Hosts, Origins
+from olpipe.server.keys import Keys, Management
+from olpipe.server.request_ids import RequestIds
+from olpipe.server.request_log import RequestLog
+from olpipe.server.responses import CLOSED
+from olpipe.server.routes import (
+    answers,
+    anthropic,
+    blobs,
+    create,
+    describe,
+    metrics,
+    models,
+    openai_answers,
+    openai_models,
+    openai_vectors,
+    openapi,
+    pulls,
+    tokens,
+    vectors,
+    versions,
+)
 from olpipe.server.service import Service
-from olpipe.server.wire import failures
-
-logger = logging.getLogger(__name__)
+from olpipe.server.watching import Watching
 
 _ROUTES: tuple[Callable[[Service], list[BaseRoute]], ...] = (
     versions.routes,
+    models.routes,
+    pulls.routes,
+    create.routes,
+    blobs.routes,
     answers.routes,
+    anthropic.routes,
+    describe.routes,
     vectors.routes,
+    tokens.routes,
+    openai_answers.routes,
+    openai_vectors.routes,
+    openai_models.routes,
+    metrics.routes,
+    openapi.routes,
 )  # type: ignore[assignment]
 _STATUS_TEXTS = {404: "404 page not found", 405: "405 method not allowed"}
 
@@ -37,18 +67,34 @@ def application(service: Service) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        service.close()
+        await in_thread(service.close)
+
+    async def told(request: Request, error: OlpipeError) -> Response:
+        service.metrics.failed(error)
+        return refused(request, error)
 
     return Starlette(
         routes=[route for routes in _ROUTES for route in routes(service)],
-        middleware=[Middleware(RequestIds)],
-        exception_handlers={OlpipeError: _refused, HTTPException: _no_route, Exception: _failed},  # type: ignore[dict-item]
+        middleware=_around(service),
+        exception_handlers={OlpipeError: told, HTTPException: _no_route, ClientDisconnect: _gone},  # type: ignore[dict-item]
         lifespan=lifespan,
     )
 
 
-async def _refused(request: Request, error: OlpipeError) -> Response:
-    return json_response(_body(request, error), status_of(error))
+def _around(service: Service) -> list[Middleware]:
+    """Return what a request passes on its way in, the first first, and its response on its way out."""
+    settings = service.settings
+    return [
+        Middleware(RequestIds),
+        Middleware(Watching, metrics=service.metrics),
+        Middleware(Heads, limit=settings.max_header),
+        Middleware(Origins, allowed=settings.origins),
+        Middleware(Hosts, address=settings.host),
+        Middleware(Keys, keys=settings.api_keys),
+        Middleware(Management, allowed=settings.management, is_unix=settings.host.is_unix),
+        Middleware(Faults),
+        *([Middleware(RequestLog, server=str(settings.host))] if settings.log_bodies else []),
+    ]
 
 
 async def _no_route(request: Request, error: HTTPException) -> Response:
@@ -56,14 +102,5 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
     return PlainTextResponse(text, error.status_code, headers={"Content-Type": "text/plain", **(error.headers or {})})
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    told = Refusal(500, f"olpipe has a fault: {type(error).__name__}: {first_line(error)}")
-    return json_response(_body(request, told), 500)
-
-
-def _body(request: Request, error: OlpipeError) -> dict[str, object]:
-    path = request.url.path
-    if path.startswith("/v1/messages"):
-        return failures.anthropic(error, request_id(request))
-    return failures.openai(error) if path.startswith("/v1/") else failures.native(error)
+async def _gone(request: Request, error: ClientDisconnect) -> Response:
+    return CLOSED

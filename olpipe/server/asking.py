@@ -9,6 +9,7 @@ from olpipe.generation import Chunk, Completion
 from olpipe.server.bridge import LoopDelivery, chunks, completion, in_thread
 from olpipe.server.question import Question
 from olpipe.server.service import Asked, Service
+from olpipe.server.watching import WatchedDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ async def answering(service: Service, question: Question, *, client: str = "") -
     Raises:
         OlpipeError: The question cannot be answered.
     """
-    delivery = LoopDelivery()
+    (question,) = await service.image_urls.with_images([question])
+    delivery = WatchedDelivery(service.metrics, question.model)
     return Answering(await in_thread(service.ask, question, delivery, client=client), delivery)
 
 
@@ -64,4 +66,5 @@ def _as_chunk(whole: Completion) -> Chunk:
         whole.timings,
         whole.logprobs,
         whole.shown,
+        whole.stopped_by,
     )

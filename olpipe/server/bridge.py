@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
-from olpipe.engine.stream import Stream
+from olpipe.engine.stream import VISIT, Stream, Visit
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Completion
 
@@ -49,8 +49,18 @@ class LoopDelivery:
 
 
 async def in_thread(call: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Run something that may wait in a thread."""
-    return await anyio.to_thread.run_sync(lambda: call(*arguments, **options), limiter=_limiter())
+    """Run something that may wait in a thread. When this is cancelled, so is the reply that the thread waits for."""
+    visit = Visit()
+
+    def visiting() -> T:
+        VISIT.set(visit)  # each call runs in a copy of this context, so no other call sees it
+        return call(*arguments, **options)
+
+    try:
+        return await anyio.to_thread.run_sync(visiting, abandon_on_cancel=True, limiter=_limiter())
+    except asyncio.CancelledError:
+        visit.leave()
+        raise
 
 
 _limiters: dict[int, anyio.CapacityLimiter] = {}

@@ -44,15 +44,18 @@ class Fields:
 
     def text(self, name: str, default: str = "") -> str:
         """Return a text."""
-        return self._of(name, str, default)
+        found: str = self._of(name, str, default)
+        return found
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a truth value."""
-        return self._of(name, bool, default)
+        found: bool = self._of(name, bool, default)
+        return found
 
     def optional_flag(self, name: str) -> bool | None:
         """Return a truth value, or None where it is not given."""
-        return self._of(name, bool, None)
+        found: bool | None = self._of(name, bool, None)
+        return found
 
     def number(self, name: str) -> float | None:
         """Return a number, or None where it is not given."""
@@ -65,6 +68,9 @@ class Fields:
 
     def whole(self, name: str) -> int | None:
         """Return a whole number, or None where it is not given. `3.0` is a whole number."""
+        exact = self.any(name)
+        if isinstance(exact, int) and not isinstance(exact, bool):
+            return exact
         value = self.number(name)
         if value is None:
             return None
@@ -74,7 +80,8 @@ class Fields:
 
     def items(self, name: str) -> list[Any]:
         """Return a list."""
-        return self._of(name, list, [])
+        found: list[Any] = self._of(name, list, [])
+        return found
 
     def texts(self, name: str) -> list[str]:
         """Return a list of texts."""

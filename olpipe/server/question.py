@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from olpipe.asking.wishes import Wishes
 from olpipe.messages import Part, Role
@@ -15,9 +17,11 @@ class EncodedImage:
 
     Attributes:
         data: The bytes of the file.
+        url: Where it has to be fetched first; empty where the bytes are here. `image_urls` fetches it.
     """
 
     data: bytes
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +88,28 @@ class VectorQuestion:
     texts: tuple[str, ...]
     dimensions: int | None = None
     truncate: bool = True
+    options: LoadOptions = field(default_factory=LoadOptions)
+    keep_alive_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoQuestion:
+    """A request for the record of a photo.
+
+    Attributes:
+        image: The photo.
+        file: What the record calls it.
+        recipe: The name of the recipe.
+        changes: What differs from the recipe, by the parameters of `Recipe.override`.
+        sampling: Changes to how tokens are picked, by the fields of `SamplingParams`.
+        options: How the model is loaded.
+        keep_alive_s: As in `Question`.
+    """
+
+    image: EncodedImage
+    file: str
+    recipe: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     options: LoadOptions = field(default_factory=LoadOptions)
     keep_alive_s: float | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from olpipe.asking.asker import Asker
+from olpipe.asking.context import load_options
 from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.asking.interpreting import finding_about, interpreter
 from olpipe.embedding import Embeddings, EmbedRequest
@@ -15,7 +17,11 @@ from olpipe.generation import Completion, GenerateRequest
 from olpipe.image import USUAL_PIXELS
 from olpipe.messages import ImagePart, Message
 from olpipe.model import LoadOptions, ModelBundle, ModelName, RunnerInfo
+from olpipe.server.image_urls import ImageUrls
+from olpipe.server.limits import check_question, check_texts
+from olpipe.server.metrics import Metrics
 from olpipe.server.question import EncodedImage, Question, Turn, VectorQuestion
+from olpipe.tokens import CountRequest, TokenRequest, Tokens
 
 if TYPE_CHECKING:
     from olpipe.engine.manager import Engine
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
     from olpipe.plugins import Plugins
     from olpipe.settings import Settings
     from olpipe.store.library import Library
+
+STAYS_FOR_QUESTION_S = 60.0
+"""How long a model that was loaded for a question stays at least, until the question's photos are decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +73,15 @@ class Service:
         self.plugins = plugins
         self.library = library
         self.engine = engine
-        self._evidence = evidence
+        self.evidence = evidence
+        self.metrics = Metrics(engine)
+        self.image_urls = ImageUrls(settings.image_urls, most_bytes=settings.max_body)
 
     def close(self) -> None:
         """Unload all models, and end what is being answered."""
         self.engine.close()
-        if self._evidence is not None:
-            self._evidence.close()
+        if self.evidence is not None:
+            self.evidence.close()
 
     def bundle(self, model: str) -> ModelBundle:
         """Return a model that is on this machine.
@@ -97,38 +108,59 @@ class Service:
         Raises:
             OlpipeError: The question cannot be answered by this model.
         """
-        bundle = self.bundle(question.model)
-        self.check(bundle, question)
-        question = self._with_usual_thinking(bundle, question)
-        options = self.load_options(question.options)
-        info = self._info(bundle, question, options)
-        asker = Asker(
-            bundle,
-            question.wishes,
-            self.plugins,
-            model_pixels=(info.fit_pixels if info else 0) or USUAL_PIXELS,
-            evidence=self._evidence,
-            interpreter=self._interpreter(bundle, info, options),
-        )
-        request = asker.request(question.model, [_message(asker, turn) for turn in question.turns])
+        question, asker, options = self._asker(question)
+        request = _request(asker, question)
         spoken = asker.spoken(request)
         stream = self.engine.submit(
             spoken, client=client, keep_alive_s=question.keep_alive_s, options=options, delivery=delivery
         )
         return Asked(question, request, stream, asker, spoken is request)
 
+    def count_tokens(self, question: Question) -> int:
+        """Count the tokens of a question's prompt, with its images, before anything is cut. Nothing is answered.
+
+        Raises:
+            OlpipeError: The question cannot be answered by this model.
+        """
+        question, asker, options = self._asker(question)
+        asked = CountRequest(asker.spoken(_request(asker, question)))
+        return self.engine.tokens(asked, keep_alive_s=question.keep_alive_s, options=options).result().count
+
+    def tokens(self, request: TokenRequest, *, keep_alive_s: float | None, options: LoadOptions) -> Tokens:
+        """Have a text cut into tokens, or tokens joined to a text, and wait for that."""
+        options = self.load_options(options, self.bundle(request.model))
+        return self.engine.tokens(request, keep_alive_s=keep_alive_s, options=options).result()
+
+    def _asker(self, question: Question) -> tuple[Question, Asker, LoadOptions]:
+        """Return a question with what is usual for its model, what makes its request, and how its model is loaded."""
+        check_question(self.settings, question)
+        bundle = self.bundle(question.model)
+        self.check(bundle, question)
+        question = self._with_usual_thinking(bundle, question)
+        options = self.load_options(question.options, bundle)
+        info = self._info(bundle, question, options)
+        asker = Asker(
+            bundle,
+            question.wishes,
+            self.plugins,
+            model_pixels=(info.fit_pixels if info else 0) or USUAL_PIXELS,
+            evidence=self.evidence,
+            interpreter=self._interpreter(bundle, info, options),
+            refuse_pixels=self.settings.max_pixels,
+        )
+        return question, asker, options
+
     def embed(self, question: VectorQuestion, *, client: str = "") -> Reply[Embeddings]:
         """Send texts to a model that makes vectors of them."""
-        self.bundle(question.model)
+        check_texts(self.settings, question)
+        options = self.load_options(question.options, self.bundle(question.model))
         request = EmbedRequest(question.model, question.texts, question.dimensions, question.truncate)
-        return self.engine.embed(
-            request, client=client, keep_alive_s=question.keep_alive_s, options=self.load_options(question.options)
-        )
+        return self.engine.embed(request, client=client, keep_alive_s=question.keep_alive_s, options=options)
 
     def load(self, model: str, *, keep_alive_s: float | None, options: LoadOptions) -> RunnerInfo:
         """Have a model loaded, and wait for that."""
-        self.bundle(model)
-        return self.engine.load(model, keep_alive_s=keep_alive_s, options=self.load_options(options)).result()
+        options = self.load_options(options, self.bundle(model))
+        return self.engine.load(model, keep_alive_s=keep_alive_s, options=options).result()
 
     def unload(self, model: str) -> bool:
         """Unload a model. Returns False where it was not loaded."""
@@ -155,12 +187,13 @@ class Service:
             bundle.config.perceivers if perceivers is None else perceivers
         )
 
-    def load_options(self, options: LoadOptions) -> LoadOptions:
-        """Return how a model is loaded. A smaller context is a limit of the request and loads nothing anew."""
-        allowed = self.settings.context_length
-        if options.context_length and (not allowed or options.context_length <= allowed):
-            return replace(options, context_length=0)
-        return options
+    def load_options(self, options: LoadOptions, bundle: ModelBundle) -> LoadOptions:
+        """Return how a model is loaded. A context that is not larger than usual is a limit of the request only.
+
+        It gets no more threads than there are processors: with thousands of them, it would be loaded for minutes.
+        """
+        options = replace(options, threads=min(options.threads, os.cpu_count() or 1))
+        return load_options(options, bundle, usual=self.settings.context_length)
 
     def _with_usual_thinking(self, bundle: ModelBundle, question: Question) -> Question:
         """Have a model that can think do so, where the client does not say whether it should. Ollama does the same."""
@@ -172,7 +205,10 @@ class Service:
         """Load a model that has to see, to know how many pixels it can use; None where that need not be known."""
         if "vision" not in bundle.config.capabilities or not question.images:
             return None
-        return self.engine.load(question.model, keep_alive_s=question.keep_alive_s, options=options).result()
+        keep_s = question.keep_alive_s
+        if keep_s is not None and keep_s >= 0:  # it must not leave before the question reaches it
+            keep_s = max(keep_s, STAYS_FOR_QUESTION_S)
+        return self.engine.load(question.model, keep_alive_s=keep_s, options=options).result()
 
     def _interpreter(self, bundle: ModelBundle, info: RunnerInfo | None, options: LoadOptions) -> Interpreter | None:
         if info is None:
@@ -182,6 +218,10 @@ class Service:
 
 
 _VERBS = {"completion": "generate", "insert": "insert"}
+
+
+def _request(asker: Asker, question: Question) -> GenerateRequest:
+    return asker.request(question.model, [_message(asker, turn) for turn in question.turns])
 
 
 def _message(asker: Asker, turn: Turn) -> Message:

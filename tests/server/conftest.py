@@ -1,5 +1,6 @@
 """Servers for the tests: one for all of them, and others with settings of their own."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from olpipe.store.library import Library
 from olpipe.store.pull import pull
 from olpipe.store.resolve import find_source
 from olpipe.testing.bert import write_tiny_bert
+from olpipe.testing.install import install_plugin
 from olpipe.testing.models import write_tiny_gguf
 from olpipe.testing.vision_models import write_vision_gguf
 from tests.server.started import Started
@@ -59,19 +61,44 @@ def server_home(photo_mini_home, tmp_path_factory) -> Path:
         "seer": f"file:{seer}#{projector}",
         "vectors": f"file:{files / 'vectors'}",
     }
+    _fill(home, sources)
+    return home
+
+
+def _fill(home: Path, sources: dict[str, str]) -> None:
+    """Pull models into a home, by the names that they get there."""
     settings = Settings(home=home)
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=home / "cache")
     for name, source in sources.items():
         origin, _ = find_source(source, plugins)
         pull(origin, ModelName.parse(name), library, plugins, progress=lambda progress: None)
-    return home
 
 
 @pytest.fixture(scope="session")
 def server(server_home, tmp_path_factory):
     """Return a server that all tests share. They must not change its models."""
     with Started(server_home, tmp_path_factory.mktemp("server") / "log") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory) -> Path:
+    """Return a folder from which `workshop` pulls models: each `NAME.gguf` in it is one, see `shelf_source`."""
+    folder = tmp_path_factory.mktemp("shelf")
+    write_tiny_gguf(folder / "shelf-tiny.gguf", seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def workshop(shelf, tmp_path_factory):
+    """Return a server whose models tests may change. It has `tiny`; tests give names of their own to what they add."""
+    home, site = tmp_path_factory.mktemp("workshop"), tmp_path_factory.mktemp("site")
+    shutil.copy(Path(__file__).with_name("shelf_source.py"), site / "shelf_source.py")
+    install_plugin(site, "shelf", "shelf_source")
+    _fill(home, {"tiny": f"file:{write_tiny_gguf(tmp_path_factory.mktemp('workshop-models') / 'tiny.gguf')}"})
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    with Started(home, home / "log", PYTHONPATH=path, SHELF=str(shelf), OLPIPE_MAX_BLOB=str(8 << 20)) as started:
         yield started
 
 

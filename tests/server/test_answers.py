@@ -21,6 +21,7 @@ def test_a_stream_has_the_text_of_the_whole_answer(server, path, body):
     assert status == 200
     assert "".join(map(said, lines)) == said(whole) != ""
     assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert said(lines[-1]) == ""
     assert lines[-1]["done_reason"] == whole["done_reason"] == "length"
     assert lines[-1]["eval_count"] == whole["eval_count"] == 5
 
@@ -45,6 +46,12 @@ def test_a_format_holds_the_answer(server, format_):
         body = {**CHAT, "format": format_, "stream": False, "options": {"temperature": 1.5, "seed": seed}}
         _, answer = server.post("/api/chat", body)
         assert isinstance(json.loads(answer["message"]["content"]), dict)
+
+
+@pytest.mark.parametrize(("options", "tokens"), [({}, 3), ({"num_predict": 4}, 4)])
+def test_a_limit_beside_the_options_counts(server, options, tokens):
+    body = {"model": "tiny", "prompt": "the cat", "stream": False, "max_output_tokens": 3, "options": options}
+    assert server.post("/api/generate", body)[1]["eval_count"] == tokens
 
 
 def test_a_photo_reaches_the_model(server):

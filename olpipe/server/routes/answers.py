@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,9 +13,11 @@ from starlette.routing import Route
 
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk
-from olpipe.server.asking import Answering, answering
+from olpipe.server.asking import answering
 from olpipe.server.body import read_json
 from olpipe.server.bridge import in_thread, unless_gone
+from olpipe.server.clients import client_of
+from olpipe.server.event_streams import begun
 from olpipe.server.fields import Fields
 from olpipe.server.question import Question
 from olpipe.server.responses import CLOSED, json_response, ndjson
@@ -41,27 +45,39 @@ async def _answer(
     fields = await read_json(request, limit=service.settings.max_body)
     question = await in_thread(read, fields)
     if question.is_empty:
-        return json_response(await in_thread(_load_only, service, question, chat=chat))
-    answer = await unless_gone(request, answering(service, question, client=_client(request)))
+        loaded = await unless_gone(request, in_thread(_load_only, service, question, chat=chat))
+        return CLOSED if loaded is None else json_response(loaded)
+    answer = await unless_gone(request, answering(service, question, client=client_of(request)))
     if answer is None:
         return CLOSED
     if question.stream:
-        return ndjson(_lines(question, answer, piece))
+        chunks = await unless_gone(request, begun(answer.chunks()))
+        return CLOSED if chunks is None else ndjson(_lines(question, chunks, piece))
     completion = await unless_gone(request, answer.completion())
     if completion is None:
         return CLOSED
     return json_response(piece(question.model, ollama.whole(completion), 0))
 
 
-async def _lines(question: Question, answer: Answering, piece: Piece) -> AsyncIterator[bytes]:
+async def _lines(question: Question, chunks: AsyncIterator[Chunk], piece: Piece) -> AsyncIterator[bytes]:
     """Yield the lines of a stream. The last of them has `done: true`, or `error`."""
     calls = 0
     try:
-        async for chunk in answer.chunks():
-            yield ollama.line(piece(question.model, chunk, calls))
-            calls += len(chunk.tool_calls)
+        async with aclosing(cast(Any, chunks)):
+            async for chunk in chunks:
+                yield b"".join(ollama.line(piece(question.model, part, calls)) for part in _parts(chunk))
+                calls += len(chunk.tool_calls)
     except OlpipeError as error:
         yield ollama.line(failures.native(error))
+
+
+def _parts(chunk: Chunk) -> Iterator[Chunk]:
+    """Yield what a chunk says, then that the answer is over: clients do not look for text in the line that says so."""
+    said = Chunk(chunk.text, chunk.thinking, chunk.tool_calls, logprobs=chunk.logprobs)
+    if chunk.finish_reason is None or said != Chunk():
+        yield said
+    if chunk.finish_reason is not None:
+        yield replace(chunk, text="", thinking="", tool_calls=(), logprobs=())
 
 
 def _generate_piece(model: str, chunk: Chunk, calls_before: int) -> dict[str, Any]:
@@ -76,7 +92,3 @@ def _load_only(service: Service, question: Question, *, chat: bool) -> dict[str,
     else:
         service.load(question.model, keep_alive_s=question.keep_alive_s, options=question.options)
     return ollama.loaded(question.model, chat=chat, unloaded=unloads)
-
-
-def _client(request: Request) -> str:
-    return request.client.host if request.client else ""

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from olpipe.embedding import Embeddings
 from olpipe.server.body import read_json
 from olpipe.server.bridge import in_thread, unless_gone
+from olpipe.server.clients import client_of
 from olpipe.server.question import VectorQuestion
 from olpipe.server.responses import CLOSED, json_response
 from olpipe.server.service import Service
@@ -25,7 +26,7 @@ def routes(service: Service) -> list[Route]:
         started_ns = time.monotonic_ns()
         fields = await read_json(request, limit=service.settings.max_body)
         question = ollama.read_vectors(fields)
-        found = await unless_gone(request, in_thread(vectors_of, service, question))
+        found = await unless_gone(request, in_thread(vectors_of, service, question, client=client_of(request)))
         if found is None:
             return CLOSED
         body: dict[str, Any] = {
@@ -40,7 +41,7 @@ def routes(service: Service) -> list[Route]:
     async def embeddings(request: Request) -> Response:
         fields = await read_json(request, limit=service.settings.max_body)
         question = ollama.read_vectors(fields, name="prompt")
-        found = await unless_gone(request, in_thread(vectors_of, service, question))
+        found = await unless_gone(request, in_thread(vectors_of, service, question, client=client_of(request)))
         if found is None:
             return CLOSED
         return json_response({"embedding": found.vectors[0].tolist() if len(found.vectors) else []})
@@ -48,7 +49,7 @@ def routes(service: Service) -> list[Route]:
     return [Route("/api/embed", embed, methods=["POST"]), Route("/api/embeddings", embeddings, methods=["POST"])]
 
 
-def vectors_of(service: Service, question: VectorQuestion) -> Embeddings:
+def vectors_of(service: Service, question: VectorQuestion, *, client: str = "") -> Embeddings:
     """Wait for the vectors of some texts. Without texts, the model is only loaded."""
     import numpy as np
 
@@ -57,4 +58,6 @@ def vectors_of(service: Service, question: VectorQuestion) -> Embeddings:
         service.load(question.model, keep_alive_s=question.keep_alive_s, options=question.options)
         if not texts:
             return Embeddings(np.zeros((0, 0), np.float32), 0)
-    return service.embed(question).result()
+    found = service.embed(question, client=client).result()
+    service.metrics.embedded(question.model, found)
+    return found

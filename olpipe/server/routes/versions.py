@@ -8,10 +8,11 @@ from starlette.routing import Route
 
 from olpipe import __version__
 from olpipe.server.responses import json_response
+from olpipe.server.routes.page import page, wants_page
 from olpipe.server.service import Service
 
 RUNNING = "Ollama is running"
-"""What Ollama says at `/`. Clients compare the text."""
+"""What Ollama says at `/`. Clients compare the text. Browsers get a page there."""
 
 PRODUCT = "olpipe"
 
@@ -20,7 +21,7 @@ def routes(service: Service) -> list[Route]:
     """Return the routes."""
 
     async def root(request: Request) -> Response:
-        return PlainTextResponse(RUNNING)
+        return page() if wants_page(request) else PlainTextResponse(RUNNING, headers={"Vary": "Accept"})
 
     async def version(request: Request) -> Response:
         return json_response({"version": __version__, "product": PRODUCT})

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from olpipe.errors import OlpipeError
+from olpipe.errors import Busy, ContextExceeded, ModelNotFound, OlpipeError
 from olpipe.server.refusal import status_of
 
 _OPENAI_TYPES = {404: "not_found_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_OPENAI_CODES: dict[type[OlpipeError], str] = {
+    ContextExceeded: "context_length_exceeded",
+    ModelNotFound: "model_not_found",
+}
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -19,8 +23,16 @@ _ANTHROPIC_TYPES = {
 }
 
 
+_BUSY = "server busy, please try again.  maximum pending requests exceeded"
+"""What Ollama says where too many requests wait, with two spaces. Clients compare the text."""
+
+
 def native(error: OlpipeError) -> dict[str, Any]:
     """Return an error as Ollama's API has it. `hint` is ours: it says what to do next."""
+    if isinstance(error, Busy):
+        return {"error": _BUSY, "hint": _told(error)}
+    if isinstance(error, ContextExceeded):
+        return {"error": error.message, "hint": f"{error.hint}; `num_ctx` and `truncate` are the request's own means"}
     return {"error": error.message} | ({"hint": error.hint} if error.hint else {})
 
 
@@ -29,7 +41,7 @@ def openai(error: OlpipeError) -> dict[str, Any]:
     status = status_of(error)
     usual = "invalid_request_error" if 400 <= status < 500 else "api_error"
     kind = _OPENAI_TYPES.get(status, usual)
-    return {"error": {"message": _told(error), "type": kind, "param": None, "code": None}}
+    return {"error": {"message": _message(error), "type": kind, "param": None, "code": _OPENAI_CODES.get(type(error))}}
 
 
 def anthropic(error: OlpipeError, request_id: str) -> dict[str, Any]:
@@ -37,7 +49,11 @@ def anthropic(error: OlpipeError, request_id: str) -> dict[str, Any]:
     status = status_of(error)
     usual = "invalid_request_error" if 400 <= status < 500 else "api_error"
     kind = _ANTHROPIC_TYPES.get(status, usual)
-    return {"type": "error", "error": {"type": kind, "message": _told(error)}, "request_id": request_id}
+    return {"type": "error", "error": {"type": kind, "message": _message(error)}, "request_id": request_id}
+
+
+def _message(error: OlpipeError) -> str:
+    return f"{_BUSY} ({_told(error)})" if isinstance(error, Busy) else _told(error)
 
 
 def _told(error: OlpipeError) -> str:

@@ -1,4 +1,4 @@
-"""Images in requests: base64, alone or in a data URL."""
+"""Images in requests: base64, alone or in a data URL, or where they are."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def from_base64(text: str, place: str) -> EncodedImage:
     if not data:
         raise Refusal(400, f"`{place}` is an empty image")
     return EncodedImage(data)
+
+
+def from_url(text: str, place: str) -> EncodedImage:
+    """Return the image of a URL of http or https, of a data URL, or of plain base64.
+
+    An image elsewhere is not fetched here. `olpipe.server.image_urls` does so where the settings allow it.
+
+    Raises:
+        Refusal: It is not base64, or it is empty.
+    """
+    if text[:8].lower().startswith(("http://", "https://")):
+        return EncodedImage(b"", text)
+    return from_base64(text, place)
 
 
 _BLANKS = {ord(blank): None for blank in " \t\r\n"}

@@ -12,9 +12,10 @@ from typing import Any, get_args
 
 import orjson
 
-from olpipe.asking.wishes import Wishes, holding_to
+from olpipe.asking.wishes import SERVED, Wishes, holding_to
 from olpipe.durations import duration
-from olpipe.errors import SchemaError
+from olpipe.errors import ModelCorrupt, SchemaError
+from olpipe.families.chat_template import ChatTemplate
 from olpipe.generation import (
     MOST_TOP_LOGPROBS,
     Chunk,
@@ -27,16 +28,19 @@ from olpipe.generation import (
     Tool,
     Usage,
 )
-from olpipe.guidance.schema import check_schema
+from olpipe.guidance.tools import arguments_schema
 from olpipe.messages import Part, Role, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from olpipe.server.fields import Fields
 from olpipe.server.question import EncodedImage, Question, Turn, VectorQuestion
 from olpipe.server.refusal import Refusal
-from olpipe.server.wire.images import from_base64
-from olpipe.server.wire.ollama_options import Options, read_options
+from olpipe.server.wire.images import from_url
+from olpipe.server.wire.ollama_options import Options, read_options, read_request_options
+from olpipe.server.wire.tool_choices import choose_tools
+from olpipe.store.templates import is_jinja
 
 _THINKING = {"true": "on", "false": "off", "high": "high", "medium": "medium", "low": "low", "max": "max"}
 _ROLES = frozenset(get_args(Role))
+_NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
 # --- questions --------------------------------------------------------------------------------------
@@ -59,7 +63,8 @@ def read_generate(fields: Fields) -> Question:
         turns.append(Turn("user", (*images, TextPart(prompt))))
     question = _question(fields, turns if prompt or images or suffix else [])
     needs = ("completion", "insert") if suffix else ("completion",)
-    return replace(question, needs=needs, wishes=replace(question.wishes, raw=raw, suffix=suffix or None))
+    wishes = replace(question.wishes, raw=raw, suffix=suffix or None, template=_template(fields.text("template")))
+    return replace(question, needs=needs, wishes=wishes)
 
 
 def read_chat(fields: Fields) -> Question:
@@ -72,9 +77,9 @@ def read_chat(fields: Fields) -> Question:
     if not fields.text("model"):
         raise Refusal(400, "model is required")
     question = _question(fields, [_turn(message) for message in fields.each("messages")])
-    tools = tuple(_tool(tool) for tool in fields.each("tools"))
-    needs = ("completion", "tools") if tools else ("completion",)
-    return replace(question, needs=needs, wishes=replace(question.wishes, tools=tools))
+    tools = choose_tools(fields, tuple(_tool(tool) for tool in fields.each("tools")))
+    wishes = replace(question.wishes, tools=tools.each, tool_choice=tools.choice)
+    return replace(question, needs=tools.needs(think=None), wishes=wishes)
 
 
 def read_vectors(fields: Fields, *, name: str = "input") -> VectorQuestion:
@@ -150,7 +155,7 @@ def read_format(value: Any) -> Guidance | None:
 
 def _question(fields: Fields, turns: list[Turn]) -> Question:
     """Read what the two ways of asking have in common."""
-    options = read_options(fields.inner("options"))
+    options = read_request_options(fields)
     return Question(
         model=fields.text("model"),
         turns=tuple(turns),
@@ -169,7 +174,26 @@ def _wishes(fields: Fields, options: Options) -> Wishes:
         top_logprobs=_logprobs(fields),
         context_length=options.load.context_length,
         truncate=fields.flag("truncate", default=True),
+        usual=SERVED,
     )
+
+
+def _template(text: str) -> str:
+    """Return a chat template that can be used for a request.
+
+    Raises:
+        Refusal: It is not in Jinja, or it is not valid.
+    """
+    if not text:
+        return ""
+    if not is_jinja(text):
+        hint = "write it in Jinja, or leave it out: then the model's own is used"
+        raise Refusal(400, "`template` is not a template in Jinja", hint=hint)
+    try:
+        ChatTemplate(text)
+    except ModelCorrupt as error:
+        raise Refusal(400, error.message.replace("the model's chat template", "`template`")) from error
+    return text
 
 
 def _think(value: Any) -> Thinking | None:
@@ -193,7 +217,7 @@ def _logprobs(fields: Fields) -> int | None:
 
 def _images(fields: Fields) -> tuple[EncodedImage, ...]:
     texts = fields.texts("images")
-    return tuple(from_base64(text, f"{fields.place('images')}[{at}]") for at, text in enumerate(texts))
+    return tuple(from_url(text, f"{fields.place('images')}[{at}]") for at, text in enumerate(texts))
 
 
 def _turn(message: Fields) -> Turn:
@@ -227,9 +251,10 @@ def _tool(fields: Fields) -> Tool:
     if function is None or not function.text("name"):
         raise Refusal(400, f"`{fields.place('function.name')}` is missing")
     parameters = function.inner("parameters")
-    schema = orjson.dumps(parameters.values if parameters is not None else {"type": "object"}).decode()
-    check_schema(schema)
-    return Tool(function.text("name"), function.text("description"), schema)
+    schema = orjson.dumps(parameters.values if parameters is not None else _NO_PARAMETERS).decode()
+    tool = Tool(function.text("name"), function.text("description"), schema)
+    arguments_schema(tool)
+    return tool
 
 
 # --- answers ----------------------------------------------------------------------------------------

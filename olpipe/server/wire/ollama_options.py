@@ -56,6 +56,11 @@ WITHOUT_EFFECT = frozenset(
      "use_mlock", "f16_kv", "logits_all", "penalize_newline", "mirostat", "mirostat_eta", "mirostat_tau", "tfs_z")
 )  # fmt: skip
 """Ollama takes these, and they change nothing here."""
+BESIDE = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "num_predict"}
+"""What some clients write beside `options`, and which option they mean. Ollama reads none of them.
+
+Source: https://github.com/nordwestt/ollama-ai-provider-v2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,17 @@ def read_options(fields: Fields | None) -> Options:
         elif name not in WITHOUT_EFFECT:
             unknown.append(name)
     return Options(_usable(sampling), LoadOptions(**loading), tuple(unknown))
+
+
+def read_request_options(fields: Fields) -> Options:
+    """Read the options of a request, and what some clients write beside them. Where both are there, `options` counts.
+
+    Raises:
+        Refusal: As in `read_options`.
+    """
+    beside = {option: fields.any(name) for name, option in BESIDE.items()}
+    inner = fields.inner("options")
+    return read_options(Fields({**beside, **(inner.values if inner is not None else {})}))
 
 
 def _value(name: str, option: Option, value: Any) -> float | int:
