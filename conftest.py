@@ -21,6 +21,10 @@ from olpipe.store.resolve import resolve
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+NO_REGISTRY = {"OLPIPE_REGISTRY": "off", "DOCKER_CONFIG": os.devnull}
+"""No test asks a registry that it has not started itself, or reads the logins of whoever runs it."""
+os.environ.update(NO_REGISTRY)  # here, because servers for a whole session are started before fixtures of tests
+
 _SKIPPED = {
     "slow": "takes minutes: run with --run-slow",
     "gpu": "needs a GPU: run with `-m gpu` on a machine that has one",
@@ -66,6 +70,8 @@ def isolated_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[P
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("OLPIPE_HOME", str(home))
+    for name, value in NO_REGISTRY.items():
+        monkeypatch.setenv(name, value)
     logger = logging.getLogger("olpipe")
     before = (logger.handlers[:], logger.level, logger.propagate)
     yield home

@@ -22,28 +22,41 @@ from olpipe import (
     plugins,
     record,
     row_file,
+    tokens,
 )
 from olpipe import registry as registry_module
 from olpipe import settings as settings_module
 from olpipe.convert import graph, vision_metadata, vision_tensors, weights
 from olpipe.convert.towers import encoder
-from olpipe.decoding import decoder, logits_runner, model_sequence, preparing, prompt, reading, vocabulary
+from olpipe.decoding import (
+    cutting,
+    decoder,
+    logits_runner,
+    model_sequence,
+    preparing,
+    prompt,
+    reading,
+    vocabulary,
+)
+from olpipe.decoding import tokens as vocabulary_tokens
 from olpipe.families import chat_template, rendering
 from olpipe.imaging import decode, fitting
-from olpipe.interfaces import batch, models, photos, progress, vision
+from olpipe.interfaces import batch, blobs, models, photos, progress, sources, vision
 from olpipe.store import library, packages
 from olpipe.testing import commands, contracts, documents, fixtures, gguf, images, install
 from olpipe.testing import models as test_models
 from olpipe.testing.contracts import sinks
 
-VALUE_MODULES = (messages, generation, embedding, model, image, record, progress)
+VALUE_MODULES = (messages, generation, embedding, tokens, model, image, record, progress)
 DOOR = (
     *(logits_runner.LogitsRunner, vocabulary.Vocabulary, model_sequence.ModelSequence),
     *(model_sequence.RewindableSequence, prompt.Prompt, prompt.PlacedImage, rendering.ChatRenderer),
     *(rendering.ImageSpan, chat_template.TemplateFiles, reading.Markers),
+    *(reading.ThinkingFormat, reading.CallFormat),
 )
-SIDE_BY_SIDE = (preparing.Preparer, preparing.PreparedPrompt, decoder.Decoder, decoder.Run)
+SIDE_BY_SIDE = (preparing.Preparer, preparing.PreparedPrompt, decoder.Decoder, decoder.Run, cutting.CutPrompt)
 USED: tuple[tuple[ModuleType, str], ...] = (
+    *((cutting, "fitting_prompt"), (vocabulary_tokens, "tokenize"), (vocabulary_tokens, "detokenize")),
     *((packages, "name_from"), (decode, "load"), (library, "Library"), (library, "Library.get")),
     *((plugins, "Plugins"), (plugins, "Plugins.load"), (plugins, "Plugins.registries")),
     *((settings_module, "Settings"), (settings_module, "Settings.read"), (entry_points, "names")),
@@ -134,7 +147,7 @@ def hooks() -> Iterator[str]:
 
 def _interfaces() -> Iterator[type]:
     """Yield the interfaces in the order of the life of a run: models, photos, batch."""
-    for module in (models, vision, photos, batch):
+    for module in (models, sources, blobs, vision, photos, batch):
         for name, found in vars(module).items():
             if inspect.isclass(found) and found.__module__ == module.__name__ and name in interfaces.__all__:
                 yield found

@@ -16,6 +16,7 @@ from interface_pages import hooks
 from olpipe import errors
 from olpipe.cli.group import ALIASES, COMMANDS
 from olpipe.cli.main import cli
+from olpipe.ollama_variables import WITHOUT_EFFECT
 from olpipe.perception.prompt import UNSURE
 from olpipe.settings import Settings
 
@@ -121,17 +122,27 @@ def settings() -> Iterator[str]:
         another name.
 
         A path that is empty counts as not set. A variable `OLPIPE_…` or an entry of `config.toml` that is no setting
-        causes a warning with the nearest name. The file may have a section for each installed plugin.
+        causes a warning with the nearest name. The file may have a section for each installed plugin. A number in a
+        variable `OLLAMA_…` that cannot be read counts as not set, as in Ollama, and causes a warning.
+
+        This command shows the value of each setting, and where it comes from:
+
+        ```
+        olpipe env
+        ```
         """
     )
     yield ""
     rows = []
     for setting in fields(Settings):
         name, default = setting.metadata["env"], setting.default
-        key = "" if setting.name == "home" else f"`{name.split('_', 1)[1].lower()}`"
+        key = "" if setting.name == "home" else f"`{setting.metadata['key']}`"
         shown = "" if default is None or default == () else f"`{str(default).lower()}`"
         rows.append((f"`{name}`", key, shown, _escaped(setting.metadata["help"])))
     yield from _table("environment|config.toml|default|meaning", rows)
+    yield "## Variables of Ollama's without effect\n"
+    yield "`olpipe serve` explains each of these once, where it is set.\n"
+    yield from _table("variable|why", [(f"`{name}`", _escaped(why)) for name, why in WITHOUT_EFFECT.items()])
 
 
 def error_classes() -> Iterator[str]:

@@ -13,7 +13,7 @@ from vision_files import SHAPES, write_projector, write_text_model
 
 from olpipe.convert.gguf import read_header
 from olpipe.convert.tokenizer import read_tokenizer
-from olpipe.pipeline.recipe_file import read_recipe
+from olpipe.describing.recipe_file import read_recipe
 
 RECIPE = "photo-tags"
 PROMPT = (

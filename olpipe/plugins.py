@@ -33,6 +33,7 @@ DEFAULT_PLUGINS = (
     "olpipe.default_plugins.families",
     "olpipe.default_plugins.sources.file",
     "olpipe.default_plugins.sources.pip",
+    "olpipe.default_plugins.sources.registry",
     "olpipe.default_plugins.loaders.pillow",
     "olpipe.default_plugins.loaders.heif",
     "olpipe.default_plugins.tasks.photo",

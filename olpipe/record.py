@@ -181,6 +181,14 @@ TAG_SCORES = "tag_scores"
 """Key of the scores of `tags`. It stands in the records of tasks that are `scored`, and is reserved for these only."""
 
 
+_TOKENS = ("prompt_tokens", "sampled_tokens", "forced_tokens", "spliced_tokens")
+
+
+def token_counts(usage: Usage) -> dict[str, int]:
+    """Return the counts of tokens as records and reports have them. Prompts about photos are never cut."""
+    return {name: getattr(usage, name) for name in _TOKENS}
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One photo, described.
@@ -227,7 +235,7 @@ class Record:
             "model": self.model,
             "model_digest": self.model_digest,
             "recipe": self.recipe,
-            "usage": asdict(self.usage),
+            "usage": token_counts(self.usage),
             "truncated": self.truncated,
         }
 

@@ -16,9 +16,9 @@ import pytest
 from olpipe import errors, hookspecs
 from olpipe.cli.group import COMMANDS
 from olpipe.cli.main import cli
+from olpipe.describing.recipe_file import KEYS, OPTIONS, parse_recipe, shipped_recipes
 from olpipe.guidance.evidence import KINDS, evidence_kinds
 from olpipe.guidance.schema import check_schema
-from olpipe.pipeline.recipe_file import KEYS, OPTIONS, parse_recipe, shipped_recipes
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
 from olpipe.store.manifest import Manifest

@@ -27,13 +27,16 @@ HEAVY = {
     "onnxruntime",
     "onnxruntime_genai",
     "pillow_heif",
+    "prometheus_client",
     "psutil",
+    "python_multipart",
     "referencing",
     "safetensors",
     "sqlite3",
     "starlette",
     "tokenizers",
     "tqdm",
+    "uvicorn",
 }
 NOT_FOR_HELP = HEAVY | {"dataclasses", "importlib.metadata", "logging", "olpipe.plugins", "olpipe.settings", "pluggy"}
 

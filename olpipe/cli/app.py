@@ -33,7 +33,9 @@ class App:
         """The models on this machine."""
         from olpipe.store.library import Library
 
-        return Library(self.settings.models_folder, cache=self.settings.home / "cache")
+        return Library(
+            self.settings.models_folder, cache=self.settings.home / "cache", keeps_blobs=self.settings.keeps_blobs
+        )
 
     @cached_property
     def evidence(self) -> EvidenceCache:

@@ -13,8 +13,8 @@ from olpipe.cli.main import INTERRUPTED
 
 if TYPE_CHECKING:
     from olpipe.cli.app import App
+    from olpipe.describing.recipe import Recipe
     from olpipe.imaging.discover import Discovery
-    from olpipe.pipeline.recipe import Recipe
     from olpipe.pipeline.run import BatchOptions
 
 SOME_FAILED = 3
@@ -73,20 +73,20 @@ def batch(
     from olpipe.pipeline.run import BatchOptions
 
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
-    recipe = _recipe(recipe_name, changes)
+    recipe = _recipe(recipe_name, app.settings.recipes, changes)
     suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
     found = discover(inputs, suffixes, leave_out=output, exclude=exclude)
     return _run(app, found, recipe, BatchOptions(output, limit, retry_failed))
 
 
-def _recipe(name: str, changes: dict[str, Any]) -> Recipe:
+def _recipe(name: str, folder: Path | None, changes: dict[str, Any]) -> Recipe:
     """Read the recipe and change what the options change."""
     from olpipe.cli.schema_option import schema_text
-    from olpipe.pipeline.recipe_file import read_recipe
+    from olpipe.describing.recipe_file import read_recipe
 
     schema, sinks = changes.pop("schema"), changes.pop("sinks")
     text = None if schema is None else schema_text("--schema", schema)
-    return read_recipe(name).override(schema=text, sinks=sinks or None, **changes)
+    return read_recipe(name, folder).override(schema=text, sinks=sinks or None, **changes)
 
 
 def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:

@@ -18,12 +18,14 @@ COMMANDS = {
     "run": ("olpipe.cli.run:run", "Ask a model something, with images if you like"),
     "serve": ("olpipe.cli.serve:serve", "Answer over HTTP, as Ollama does"),
     "pull": ("olpipe.cli.pull:pull", "Bring a model onto this machine"),
+    "push": ("olpipe.cli.push:push", "Send a model to a registry"),
     "list": ("olpipe.cli.models:list_models", "List the models on this machine"),
     "show": ("olpipe.cli.models:show", "Show what a model is"),
     "cp": ("olpipe.cli.models:cp", "Copy a model under another name"),
     "rm": ("olpipe.cli.models:rm", "Remove models from this machine"),
     "doctor": ("olpipe.cli.doctor:doctor", "Say whether a model can run here, and whether it really sees"),
     "plugins": ("olpipe.cli.plugins:plugins", "List plugins and what they bring"),
+    "env": ("olpipe.cli.env:env", "List all settings, and where each comes from"),
 }
 ALIASES = {"ls": "list", "start": "serve"}
 

@@ -25,11 +25,14 @@ def cli(ctx: click.Context) -> None:
 
     from olpipe import logs
     from olpipe.cli.app import App
-    from olpipe.settings import Settings, unknown_settings
+    from olpipe.guidance import limits
+    from olpipe.setting_warnings import setting_warnings
+    from olpipe.settings import Settings
 
     settings = Settings.read()
-    logs.configure(debug=settings.debug)
-    for warning in unknown_settings(_plugin_names):
+    logs.configure(debug=settings.debug, verbosity=settings.verbosity)
+    limits.configure(largest_schema=settings.max_schema, effort=settings.grammar_effort)
+    for warning in setting_warnings(_plugin_names):
         logging.getLogger(__name__).warning("%s", warning)
     ctx.obj = App(settings)
 

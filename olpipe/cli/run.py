@@ -10,10 +10,12 @@ import click
 from olpipe.cli import choices
 from olpipe.cli.app import App
 from olpipe.cli.question import STDIN, Question, read_question
+from olpipe.errors import ModelNotFound
 
 if TYPE_CHECKING:
     from olpipe.asking.asker import Asker
     from olpipe.asking.wishes import Wishes
+    from olpipe.cli.progress import Display
     from olpipe.engine.manager import Engine
     from olpipe.engine.stream import Stream
     from olpipe.generation import Completion, GenerateRequest
@@ -69,7 +71,7 @@ def run(
         closing(app.evidence) as evidence,
         app.engine(progress) as engine,
     ):
-        bundle = engine.bundle(model)
+        bundle = _bundle(app, model, engine, progress)
         check_image_tokens(bundle, options.image_tokens, hint="leave out `--image-tokens`")
         if only_embeds(bundle):
             embed(engine, model, question, wishes, options=options, verbose=verbose)
@@ -80,6 +82,17 @@ def run(
     if verbose:
         _report(completion)
     judge(request, completion)
+
+
+def _bundle(app: App, model: str, engine: Engine, progress: Display) -> ModelBundle:
+    """Return a model. One that is not here, and that no plugin offers, is asked for in a registry."""
+    from olpipe.store.resolve import pull_missing
+
+    try:
+        return engine.bundle(model)
+    except ModelNotFound as missing:
+        pull_missing(model, missing, app.library, app.plugins, progress)
+    return engine.bundle(model)
 
 
 def _sight(app: App, model: str, bundle: ModelBundle, engine: Engine, options: LoadOptions) -> dict[str, Any]:

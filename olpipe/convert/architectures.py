@@ -8,11 +8,17 @@ ARCHITECTURES = ("llama", "qwen2", "qwen2vl", "qwen25vl", "qwen3", "qwen3vl", "g
 `qwen25vl` is what Ollama calls `qwen2vl`. Mistral's models have the architecture `llama`.
 """
 
+ENCODERS = ("bert",)
+"""The architectures of embedding models that can be converted."""
+
 FORMAT_VERSION = 9
 """The version of packages. It changes whenever the same file would be converted to a different package."""
 
 ADAPTER_FILE = "adapter.safetensors"
 """The name of an adapter in its model's folder."""
+
+GGUF_ADAPTER_FILE = "adapter"
+"""The name of an adapter that came as a GGUF file. Nothing here applies such a file."""
 
 EMBEDDING_CONFIG = "embedding_config.json"
 """The name of the description of an embedding model in its package."""

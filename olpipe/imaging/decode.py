@@ -89,7 +89,13 @@ def _decoded(data: bytes, loader: ImageLoader, refuse_pixels: int, sizes: list[i
             yield image
 
 
-def load(path: Path, loaders: Iterable[ImageLoader], *, sizes: Collection[int] = (USUAL_PIXELS,)) -> DecodedImage:
+def load(
+    path: Path,
+    loaders: Iterable[ImageLoader],
+    *,
+    refuse_pixels: int = REFUSE_PIXELS,
+    sizes: Collection[int] = (USUAL_PIXELS,),
+) -> DecodedImage:
     """Read and decode one file, as `decode` does. Errors name the file.
 
     Raises:
@@ -100,7 +106,7 @@ def load(path: Path, loaders: Iterable[ImageLoader], *, sizes: Collection[int] =
     except OSError as error:
         raise ImageUnreadable(f"`{path}` cannot be opened: {error.strerror or error}") from error
     try:
-        return decode(data, os.path.splitext(path.name)[1], loaders, sizes=sizes)
+        return decode(data, os.path.splitext(path.name)[1], loaders, refuse_pixels=refuse_pixels, sizes=sizes)
     except ImageError as error:
         raise type(error)(f"`{path}`: {error.message}", hint=error.hint) from error
 

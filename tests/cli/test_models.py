@@ -86,6 +86,7 @@ def test_list_as_json_has_ollamas_keys(run, photos):
         "size": photos.size_bytes,
         "digest": photos.digest.removeprefix("sha256:"),
         "details": {
+            "parent_model": "",
             "format": "gguf",
             "family": "llama",
             "families": ["llama"],

@@ -7,14 +7,14 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from olpipe.pipeline.recipe_file import shipped_recipes
+from olpipe.describing.recipe_file import shipped_recipes
 
 VERSION_1 = Path(__file__).parents[1] / "pipeline" / "data" / "version-1"
 
 
 def test_an_output_folder_of_version_1_goes_on_where_it_was(batch, monkeypatch, tmp_path):
     # The echo backend ships with no release, so its name stands in new keys: what ships is left out of them.
-    monkeypatch.setattr("olpipe.pipeline.recipe.UNNAMED_BACKENDS", frozenset({("echo", "1")}))
+    monkeypatch.setattr("olpipe.describing.recipe.UNNAMED_BACKENDS", frozenset({("echo", "1")}))
     shutil.rmtree(batch.photos)
     shutil.copytree(VERSION_1 / "photos", batch.photos)
     batch.ledger.parent.mkdir(parents=True)
