@@ -16,9 +16,9 @@ from interface_pages import hooks
 from olpipe import errors
 from olpipe.cli.group import ALIASES, COMMANDS
 from olpipe.cli.main import cli
-from olpipe.ollama_variables import WITHOUT_EFFECT
 from olpipe.perception.prompt import UNSURE
 from olpipe.settings import Settings
+from olpipe.settings.ollama_variables import WITHOUT_EFFECT
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -16,23 +16,8 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. A room may import rooms below it, and neighbours on its floor that do not import it.
 FLOORS = (
-    (
-        "olpipe",
-        "errors",
-        "languages",
-        "logs",
-        "machine",
-        "addresses",
-        "durations",
-        "reachable",
-        "sessions",
-        "row_file",
-        "setting_values",
-        "config_file",
-        "ollama_variables",
-        "public_addresses",
-    ),
-    ("messages", "generation", "embedding", "tokens", "model", "image", "record", "settings", "setting_warnings"),
+    ("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "row_file"),
+    ("messages", "generation", "embedding", "tokens", "model", "image", "record", "settings"),
     ("interfaces", "hookspecs", "registry", "entry_points", "plugins"),
     ("store", "convert", "imaging", "perception", "guidance", "decoding", "families"),
     ("engine", "asking", "describing"),

@@ -26,8 +26,8 @@ def env(as_json: bool) -> None:
 
     Keys are not shown. Variables of Ollama's that are set and change nothing here are named at the end.
     """
-    from olpipe.ollama_variables import without_effect
     from olpipe.settings import look_up
+    from olpipe.settings.ollama_variables import without_effect
 
     found = list(look_up())
     if as_json:

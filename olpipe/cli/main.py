@@ -26,8 +26,8 @@ def cli(ctx: click.Context) -> None:
     from olpipe import logs
     from olpipe.cli.app import App
     from olpipe.guidance import limits
-    from olpipe.setting_warnings import setting_warnings
     from olpipe.settings import Settings
+    from olpipe.settings.warnings import setting_warnings
 
     settings = Settings.read()
     logs.configure(debug=settings.debug, verbosity=settings.verbosity)

@@ -25,11 +25,11 @@ def serve(app: App, /) -> None:
     without it, that is http://127.0.0.1:11434. `olpipe env` lists all settings. Ctrl-C ends the server.
     """
     from olpipe.engine.building import build_apart
-    from olpipe.ollama_variables import without_effect
     from olpipe.server.app import application
-    from olpipe.server.guard import is_loopback
-    from olpipe.server.listen import serve as listen
+    from olpipe.server.edge.guard import is_loopback
+    from olpipe.server.edge.listen import serve as listen
     from olpipe.server.service import Service
+    from olpipe.settings.ollama_variables import without_effect
 
     settings = app.settings
     for warning in without_effect(os.environ):

@@ -13,14 +13,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 
 from olpipe.errors import OlpipeError
+from olpipe.server.bodies.responses import CLOSED
 from olpipe.server.bridge import in_thread
-from olpipe.server.connections import Heads
-from olpipe.server.failing import Faults, refused
-from olpipe.server.guard import Hosts, Origins
-from olpipe.server.keys import Keys, Management
-from olpipe.server.request_ids import RequestIds
-from olpipe.server.request_log import RequestLog
-from olpipe.server.responses import CLOSED
+from olpipe.server.edge.connections import Heads
+from olpipe.server.edge.failing import Faults, refused
+from olpipe.server.edge.guard import Hosts, Origins
+from olpipe.server.edge.keys import Keys, Management
+from olpipe.server.edge.request_ids import RequestIds
+from olpipe.server.edge.request_log import RequestLog
+from olpipe.server.edge.watching import Watching
 from olpipe.server.routes import (
     answers,
     anthropic,
@@ -39,7 +40,6 @@ from olpipe.server.routes import (
     versions,
 )
 from olpipe.server.service import Service
-from olpipe.server.watching import Watching
 
 _ROUTES: tuple[Callable[[Service], list[BaseRoute]], ...] = (
     versions.routes,

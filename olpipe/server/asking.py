@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from olpipe.generation import Chunk, Completion
 from olpipe.server.bridge import LoopDelivery, chunks, completion, in_thread
+from olpipe.server.edge.watching import WatchedDelivery
 from olpipe.server.question import Question
 from olpipe.server.service import Asked, Service
-from olpipe.server.watching import WatchedDelivery
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from olpipe.errors import OlpipeError, cannot_see
 from olpipe.image import ImageFile, ImageRef
 from olpipe.record import Failure, Record
 from olpipe.server.bridge import completion, in_thread
+from olpipe.server.edge.watching import WatchedDelivery
 from olpipe.server.limits import check_text
 from olpipe.server.question import PhotoQuestion
 from olpipe.server.refusal import Refusal, status_of
 from olpipe.server.service import Service
-from olpipe.server.watching import WatchedDelivery
 
 
 class NotDescribed(Refusal):

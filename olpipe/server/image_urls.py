@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from olpipe import __version__
-from olpipe.addresses import MOST_PORT
 from olpipe.errors import first_line
-from olpipe.public_addresses import IPAddress, is_public
-from olpipe.reachable import Reachable
+from olpipe.network.addresses import MOST_PORT
+from olpipe.network.public_addresses import IPAddress, is_public
+from olpipe.network.reachable import Reachable
 from olpipe.server.bridge import in_thread
 from olpipe.server.question import EncodedImage, Question
 from olpipe.server.refusal import Refusal

@@ -23,6 +23,9 @@ from olpipe.store.writing import writing
 NOTED_BYTES = 4 << 20
 """After so many new bytes, the list of parts is written. A process that is killed loses no more than that."""
 
+FLUSHED_BYTES = 32 << 20
+"""After so many new bytes, they are flushed to the disk, so that little is left to be flushed at the end."""
+
 HASHED_BYTES = 4 << 20
 """How much one call of `hash_more` hashes."""
 
@@ -35,7 +38,6 @@ class PartialBlob:
     Attributes:
         size: How many bytes it has.
         path: The file that it comes into.
-        continued: Whether something of it had come before.
     """
 
     def __init__(self, folder: Path, digest: str, size: int, settle: Callable[[Path, str], None]) -> None:
@@ -53,22 +55,22 @@ class PartialBlob:
         self._list = folder / "parts"
         self._digest = digest
         self._settle = settle
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._hashed = hashlib.sha256()
         self._hashed_bytes = 0
         with writing(folder):
             self._parts = self._known()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             os.ftruncate(self._file, size)
-        self.continued = bool(self._parts)
         self._open = True
-        self._not_noted = 0
+        self._writers = 0
+        self._not_noted = self._not_flushed = 0
         self._buffer = memoryview(bytearray(min(_READ_BYTES, size)))
         self._reading = self.path.open("rb", buffering=0)
 
     def missing(self) -> Sequence[tuple[int, int]]:
         """Return what has not come yet: where each gap begins, and where it ends (exclusive)."""
-        with self._lock:
+        with self._changed:
             return _gaps(self._parts, 0, self.size)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -76,23 +78,38 @@ class PartialBlob:
         end = offset + len(data)
         if not 0 <= offset <= end <= self.size:
             raise ValueError(f"bytes {offset} to {end} do not lie within a blob of {self.size} bytes")
-        with self._lock:
+        with self._changed:
             if not self._open:
                 raise ValueError("the blob is closed")
+            self._writers += 1
             gaps = _gaps(self._parts, offset, end)
-        view = memoryview(data)
-        with writing(self._folder):
-            for begins, ends in gaps:
-                self._put(begins, view[begins - offset : ends - offset])
-            with self._lock:
-                self._parts = _joined([*self._parts, (offset, end)])
-                self._not_noted += len(data)
-                if self._not_noted >= NOTED_BYTES and self._open:
-                    self._note()
+        try:
+            with writing(self._folder):
+                view = memoryview(data)
+                for begins, ends in gaps:
+                    self._put(begins, view[begins - offset : ends - offset])
+                if self._is_flush_due(offset, end):
+                    getattr(os, "fdatasync", os.fsync)(self._file)
+        finally:
+            with self._changed:
+                self._writers -= 1
+                self._changed.notify_all()
+
+    def _is_flush_due(self, offset: int, end: int) -> bool:
+        """Remember what has come, and write that down now and then; say whether so much has come that it is flushed."""
+        with self._changed:
+            self._parts = _joined([*self._parts, (offset, end)])
+            self._not_noted += end - offset
+            self._not_flushed += end - offset
+            if self._not_noted >= NOTED_BYTES:
+                self._note()
+            is_due = self._not_flushed >= FLUSHED_BYTES
+            self._not_flushed = 0 if is_due else self._not_flushed
+            return is_due
 
     def hash_more(self) -> bool:
         """Hash some more of what has come without a gap from the beginning on."""
-        with self._lock:
+        with self._changed:
             known = self._parts[0][1] if self._parts and self._parts[0][0] == 0 else 0
         end = min(known, self._hashed_bytes + HASHED_BYTES)
         before = self._hashed_bytes
@@ -133,22 +150,25 @@ class PartialBlob:
 
     def close(self) -> None:
         """Leave what came to the next process. Where nothing came, nothing is left."""
-        with self._lock:
-            if not self._open:
-                return
-            if self._parts:
-                with suppress(OSError):  # what the list does not say comes again
-                    self._note()
-        self._close()
-        if not self._parts:
+        if not self._close():
+            return
+        if self._parts:
+            with suppress(OSError):  # what the list does not say comes again
+                self._note()
+        else:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _close(self) -> None:
-        with self._lock:
-            if self._open:
-                self._open = False
-                os.close(self._file)
-                self._reading.close()
+    def _close(self) -> bool:
+        """Take nothing in any more, once all threads have written; False where that is so already."""
+        with self._changed:
+            if not self._open:
+                return False
+            self._open = False
+            while self._writers:  # the number of a closed file may be given to another one
+                self._changed.wait()
+        os.close(self._file)
+        self._reading.close()
+        return True
 
     def _known(self) -> list[tuple[int, int]]:
         """Return the parts that came before; none where what is there does not belong to this blob."""
@@ -174,7 +194,7 @@ class PartialBlob:
             if hasattr(os, "pwrite"):
                 count = os.pwrite(self._file, view, offset)
             else:  # Windows knows no writing at a place
-                with self._lock:
+                with self._changed:
                     os.lseek(self._file, offset, os.SEEK_SET)
                     count = os.write(self._file, view)
             offset += count

@@ -55,7 +55,7 @@ def test_a_prompt_must_leave_room_for_one_token(tiny, prepare):
 
 
 def test_there_must_be_a_prompt(prepare):
-    with pytest.raises(UsageError, match="^the prompt is empty$"):
+    with pytest.raises(UsageError, match=r"^the prompt is empty$"):
         prepare(ask(), 0)
 
 

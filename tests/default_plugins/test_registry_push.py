@@ -18,7 +18,7 @@ from olpipe.settings import Settings
 from olpipe.store.library import Library
 from olpipe.store.push import find_target, push
 from tests.server.started import free_port
-from tests.store.registry_server import RegistryServer, digest_of
+from tests.store.registry_server import DOCKER_MANIFEST, RegistryServer, digest_of
 
 MINE = ModelName.parse("me/mine:v1")
 QUICK = Patience(connect_s=5, stall_s=5, answer_s=5, first_wait_s=0.01, longest_wait_s=0.02)
@@ -72,9 +72,7 @@ def send(server, library, plugins):
 def test_what_the_registry_lacks_is_sent_and_then_the_manifest_byte_for_byte(send, server, library):
     told = send()
     stored = library.describe(MINE)
-    assert server.manifests == {
-        ("me/mine", "v1"): (stored.data, "application/vnd.docker.distribution.manifest.v2+json")
-    }
+    assert server.manifests == {("me/mine", "v1"): (stored.data, DOCKER_MANIFEST)}
     assert server.blobs[digest_of(WEIGHTS)] == WEIGHTS
     assert set(server.blobs) == stored.manifest.blob_digests
     assert server.chunks_received.count(1 << 20) == 5

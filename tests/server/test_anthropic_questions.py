@@ -7,7 +7,7 @@ import pytest
 
 from olpipe.generation import ToolChoice
 from olpipe.messages import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Turn
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.anthropic import read_message, read_most_calls, read_prompt

@@ -200,8 +200,8 @@ def test_a_client_that_reads_nothing_is_given_up(small):
 
 
 def test_the_system_is_asked_to_notice_clients_that_vanish():
-    from olpipe.addresses import Address
-    from olpipe.server.sockets import listening
+    from olpipe.network.addresses import Address
+    from olpipe.server.edge.sockets import listening
 
     with listening(Address.parse("127.0.0.1:0")) as (one,):
         one.listen()

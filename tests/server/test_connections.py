@@ -7,8 +7,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from olpipe.server.connections import Heads, connection_class
-from olpipe.server.request_ids import RequestIds
+from olpipe.server.edge.connections import Heads, connection_class
+from olpipe.server.edge.request_ids import RequestIds
 from olpipe.settings import Settings
 from tests.server.raw import head, rest, status
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from olpipe.errors import GenerationError
-from olpipe.server.event_streams import DONE, begun, event, stream
+from olpipe.server.bodies.event_streams import DONE, begun, event, stream
 
 
 class Items:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from olpipe.server.forms import MOST_PARTS, parts_of
+from olpipe.server.bodies.forms import MOST_PARTS, parts_of
 from olpipe.server.refusal import Refusal
 from tests.server.form_bodies import form
 

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from olpipe.addresses import Address
-from olpipe.server.guard import is_loopback, is_own_name
+from olpipe.network.addresses import Address
+from olpipe.server.edge.guard import is_loopback, is_own_name
 from tests.server.raw import ask
 
 ALLOWED = [

@@ -9,8 +9,8 @@ from ipaddress import ip_address
 import anyio
 import pytest
 
-from olpipe.public_addresses import is_public
-from olpipe.reachable import Reachable
+from olpipe.network.public_addresses import is_public
+from olpipe.network.reachable import Reachable
 from olpipe.server.image_urls import MOST_REDIRECTS, MOST_URLS, ImageUrls
 from olpipe.server.question import EncodedImage, Question, Turn
 from olpipe.server.refusal import Refusal

@@ -2,7 +2,7 @@
 
 import pytest
 
-from olpipe.server.keys import is_management
+from olpipe.server.edge.keys import is_management
 from olpipe.server.openapi.document import document
 from tests.server.raw import ask
 from tests.server.started import Started

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from olpipe.messages import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.wire.openai_chat import read_chat
 from olpipe.server.wire.openai_completions import read_completion
 from olpipe.server.wire.responses_reading import read_responses

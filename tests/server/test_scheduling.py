@@ -14,7 +14,7 @@ import pytest
 from starlette.requests import Request
 
 from olpipe.model import ModelConfig, ModelName
-from olpipe.server.clients import client_of
+from olpipe.server.edge.clients import client_of
 from olpipe.store.library import Library
 from olpipe.testing.images import photo
 from olpipe.testing.install import install_plugin

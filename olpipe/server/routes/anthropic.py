@@ -10,15 +10,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from olpipe.server.asking import answering
-from olpipe.server.body import read_json
+from olpipe.server.bodies.body import read_json
+from olpipe.server.bodies.event_streams import stream
+from olpipe.server.bodies.fields import Fields
+from olpipe.server.bodies.pauses import with_pauses
+from olpipe.server.bodies.responses import CLOSED, json_response
 from olpipe.server.bridge import in_thread, unless_gone
-from olpipe.server.clients import client_of
-from olpipe.server.event_streams import stream
-from olpipe.server.fields import Fields
-from olpipe.server.pauses import with_pauses
+from olpipe.server.edge.clients import client_of
+from olpipe.server.edge.request_ids import request_id
 from olpipe.server.question import Question
-from olpipe.server.request_ids import request_id
-from olpipe.server.responses import CLOSED, json_response
 from olpipe.server.service import Service
 from olpipe.server.wire import anthropic
 from olpipe.server.wire.anthropic_answers import MessageEvents, failed, message

@@ -6,9 +6,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from olpipe.server.bodies.responses import CLOSED
 from olpipe.server.bridge import in_thread
 from olpipe.server.refusal import Refusal
-from olpipe.server.responses import CLOSED
 from olpipe.server.service import Service
 from olpipe.store import digests
 from olpipe.store.blobs import Incoming

@@ -10,11 +10,11 @@ from starlette.routing import Route
 
 from olpipe.errors import ModelNotFound
 from olpipe.interfaces import ProgressCallback
-from olpipe.server.body import read_json
+from olpipe.server.bodies.body import read_json
+from olpipe.server.bodies.responses import ndjson
 from olpipe.server.bridge import in_thread
 from olpipe.server.jobs import Jobs
 from olpipe.server.refusal import Refusal
-from olpipe.server.responses import ndjson
 from olpipe.server.routes.pulls import ending, lines, pull_named, source_of
 from olpipe.server.service import Service
 from olpipe.server.wire.create import read_create

@@ -12,15 +12,15 @@ from starlette.routing import Route
 
 from olpipe.describing.recipe_file import named_recipe, named_recipes
 from olpipe.errors import OlpipeError
-from olpipe.server.body import parse, read_bytes
+from olpipe.server.bodies.body import parse, read_bytes
+from olpipe.server.bodies.fields import Fields
+from olpipe.server.bodies.forms import FormPart, parts_of
+from olpipe.server.bodies.responses import CLOSED, json_response
 from olpipe.server.bridge import in_thread, unless_gone
-from olpipe.server.clients import client_of
 from olpipe.server.describing import NotDescribed, describe
-from olpipe.server.fields import Fields
-from olpipe.server.forms import FormPart, parts_of
+from olpipe.server.edge.clients import client_of
 from olpipe.server.question import EncodedImage, PhotoQuestion
 from olpipe.server.refusal import Refusal
-from olpipe.server.responses import CLOSED, json_response
 from olpipe.server.service import Service
 from olpipe.server.wire import failures
 from olpipe.server.wire.describe import from_texts, read_photo_question

@@ -10,12 +10,12 @@ from starlette.routing import Route
 
 from olpipe.errors import ModelNotFound, StoreError
 from olpipe.model import ModelName
-from olpipe.server.body import read_json
+from olpipe.server.bodies.body import read_json
+from olpipe.server.bodies.fields import Fields
+from olpipe.server.bodies.responses import json_response
 from olpipe.server.bridge import in_thread
-from olpipe.server.fields import Fields
 from olpipe.server.model_names import named
 from olpipe.server.refusal import Refusal
-from olpipe.server.responses import json_response
 from olpipe.server.service import Service
 from olpipe.server.wire import ollama
 from olpipe.server.wire.models import NO_DETAILS, loaded_body

@@ -11,13 +11,13 @@ from starlette.routing import Route
 
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk
-from olpipe.server.body import read_json
+from olpipe.server.bodies.body import read_json
+from olpipe.server.bodies.event_streams import stream
+from olpipe.server.bodies.fields import Fields
+from olpipe.server.bodies.responses import CLOSED, json_response
 from olpipe.server.bridge import in_thread, unless_gone
-from olpipe.server.clients import client_of
-from olpipe.server.event_streams import stream
-from olpipe.server.fields import Fields
+from olpipe.server.edge.clients import client_of
 from olpipe.server.question import Question
-from olpipe.server.responses import CLOSED, json_response
 from olpipe.server.service import Service
 from olpipe.server.several import Answers, asking
 from olpipe.server.wire.openai_chat import ChatWriter, read_chat

@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from olpipe.errors import ModelNotFound
 from olpipe.model import ModelName
+from olpipe.server.bodies.responses import json_response
 from olpipe.server.bridge import in_thread
-from olpipe.server.responses import json_response
 from olpipe.server.service import Service
 from olpipe.store.stored_model import StoredModel
 

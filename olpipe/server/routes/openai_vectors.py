@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from olpipe.server.body import read_json
+from olpipe.server.bodies.body import read_json
+from olpipe.server.bodies.responses import CLOSED, json_response
 from olpipe.server.bridge import in_thread, unless_gone
-from olpipe.server.clients import client_of
-from olpipe.server.responses import CLOSED, json_response
+from olpipe.server.edge.clients import client_of
 from olpipe.server.routes.vectors import vectors_of
 from olpipe.server.service import Service
 from olpipe.server.wire import openai_vectors as wire

@@ -11,12 +11,12 @@ from starlette.routing import Route
 from olpipe.errors import InvalidName, ModelNotFound, NotAtSource, OlpipeError
 from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import ModelName
-from olpipe.server.body import read_json
+from olpipe.server.bodies.body import read_json
+from olpipe.server.bodies.responses import CLOSED, json_response, ndjson
 from olpipe.server.bridge import in_thread, unless_gone
 from olpipe.server.jobs import Jobs
 from olpipe.server.model_names import named
 from olpipe.server.refusal import Refusal
-from olpipe.server.responses import CLOSED, json_response, ndjson
 from olpipe.server.service import Service
 from olpipe.server.wire import failures, ollama
 from olpipe.server.wire.progress import progress_body

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from olpipe import __version__
-from olpipe.server.responses import json_response
+from olpipe.server.bodies.responses import json_response
 from olpipe.server.routes.page import page, wants_page
 from olpipe.server.service import Service
 

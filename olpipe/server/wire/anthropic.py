@@ -16,7 +16,7 @@ from olpipe.asking.wishes import Wishes, holding_to
 from olpipe.generation import Guidance, Thinking, Tool, ToolChoice
 from olpipe.guidance.schema import check_schema
 from olpipe.messages import Part, Role, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Question, Turn
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_base64, from_url

@@ -16,7 +16,7 @@ import orjson
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Completion, FinishReason, Timings, Usage
 from olpipe.messages import ToolCallPart
-from olpipe.server.event_streams import event
+from olpipe.server.bodies.event_streams import event
 from olpipe.server.wire import failures
 
 Body = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from olpipe.messages import Message, Part, Role, TextPart, ThinkingPart
 from olpipe.model import ModelName
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.model_names import named
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire import ollama

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from olpipe.errors import nearest
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, PhotoQuestion
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_url

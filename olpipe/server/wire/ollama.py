@@ -30,7 +30,7 @@ from olpipe.generation import (
 )
 from olpipe.guidance.tools import arguments_schema
 from olpipe.messages import Part, Role, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Question, Turn, VectorQuestion
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_url

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from olpipe.model import LoadOptions
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.refusal import Refusal
 
 MOST = (1 << 31) - 1

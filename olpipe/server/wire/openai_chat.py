@@ -13,8 +13,8 @@ from olpipe.asking.wishes import Wishes
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Completion, Timings, Usage
 from olpipe.messages import ToolCallPart
-from olpipe.server.event_streams import DONE, event
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.event_streams import DONE, event
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import Question
 from olpipe.server.refusal import Refusal
 from olpipe.server.several import Answers

@@ -16,8 +16,8 @@ from olpipe.asking.wishes import Wishes
 from olpipe.errors import OlpipeError
 from olpipe.generation import MOST_TOP_LOGPROBS, Chunk, Completion, Timings, TokenLogprobs, Usage
 from olpipe.messages import TextPart
-from olpipe.server.event_streams import DONE, event
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.event_streams import DONE, event
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import Question, Turn
 from olpipe.server.refusal import Refusal
 from olpipe.server.several import Answers

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import orjson
 
 from olpipe.messages import Part, Role, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Turn
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_url

@@ -12,7 +12,7 @@ import orjson
 
 from olpipe.asking.wishes import SERVED, holding_to
 from olpipe.generation import MOST_TOP_LOGPROBS, Guidance, Thinking
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import Question
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.ollama import read_format

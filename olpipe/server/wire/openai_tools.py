@@ -10,7 +10,7 @@ import orjson
 from olpipe.errors import SchemaError
 from olpipe.generation import Tool
 from olpipe.guidance.schema import check_schema
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.tool_choices import Tools, choose_tools, function_of
 

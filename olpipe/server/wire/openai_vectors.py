@@ -9,7 +9,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from olpipe.embedding import Embeddings
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import VectorQuestion
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.openai_answers import Body

@@ -9,7 +9,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/create
 from __future__ import annotations
 
 from olpipe.messages import Role, TextPart, ThinkingPart, ToolCallPart
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import Turn
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.openai_messages import Parts, read_arguments, read_parts, read_result, read_role

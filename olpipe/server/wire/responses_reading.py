@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from olpipe.asking.wishes import Wishes
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import Question
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire import openai_options as options

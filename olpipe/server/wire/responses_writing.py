@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk, Completion
-from olpipe.server.event_streams import event
+from olpipe.server.bodies.event_streams import event
 from olpipe.server.several import Answers
 from olpipe.server.wire.openai_answers import Body, finish_reason, new_id
 from olpipe.server.wire.responses_events import ResponseEvents

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from olpipe.model import LoadOptions
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.ollama import model_of, read_keep_alive
 from olpipe.server.wire.ollama_options import read_options

@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from olpipe.errors import nearest
 from olpipe.generation import Thinking, Tool, ToolChoice
-from olpipe.server.fields import Fields
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.refusal import Refusal
 
 _MODES = ("auto", "none", "required")

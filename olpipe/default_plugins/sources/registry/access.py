@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import httpx
 
-from olpipe.addresses import MOST_PORT
 from olpipe.default_plugins.sources.registry.address import Address
 from olpipe.default_plugins.sources.registry.answers import read_answer
 from olpipe.default_plugins.sources.registry.challenge import Challenge, demanded
@@ -23,6 +22,7 @@ from olpipe.default_plugins.sources.registry.credentials import basic_credential
 from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble
 from olpipe.model import DEFAULT_HOST
+from olpipe.network.addresses import MOST_PORT
 
 MOST_TOKEN_BYTES = 64 << 10
 _TOKEN = re.compile(r"[!-~]+")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from olpipe.addresses import MOST_PORT
 from olpipe.errors import InvalidName, PullFailed
 from olpipe.model import DEFAULT_HOST, ModelName
+from olpipe.network.addresses import MOST_PORT
 
 _PLAIN, _SECURE = "http://", "https://"
 

@@ -16,11 +16,11 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from olpipe import __version__
-from olpipe.addresses import MOST_PORT
 from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble, Unreachable
 from olpipe.errors import first_line
-from olpipe.public_addresses import IPAddress
+from olpipe.network.addresses import MOST_PORT
+from olpipe.network.public_addresses import IPAddress
 
 MOST_ADDRESSES = 4
 """How many addresses of a host are tried."""

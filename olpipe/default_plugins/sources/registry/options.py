@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from olpipe.public_addresses import IPAddress, is_public
+from olpipe.network.public_addresses import IPAddress, is_public
 from olpipe.settings import Settings
 
 Resolve = Callable[[str, int], Sequence[str]]

@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from olpipe.config_file import CONFIG_NAME, home_in, key_of, read_config
 from olpipe.errors import nearest
 from olpipe.settings import Settings
+from olpipe.settings.config_file import CONFIG_NAME, home_in, key_of, read_config
 
 
 def setting_warnings(plugins: Callable[[], Collection[str]], environment: Mapping[str, str] | None = None) -> list[str]:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from olpipe.errors import OlpipeError, first_line
+from olpipe.server.bodies.responses import json_response
+from olpipe.server.edge.request_ids import request_id
 from olpipe.server.refusal import Refusal, status_of
-from olpipe.server.request_ids import request_id
-from olpipe.server.responses import json_response
 from olpipe.server.wire import failures
 
 logger = logging.getLogger(__name__)

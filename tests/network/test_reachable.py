@@ -2,7 +2,7 @@
 
 import pytest
 
-from olpipe.reachable import Reachable
+from olpipe.network.reachable import Reachable
 
 
 @pytest.mark.parametrize(

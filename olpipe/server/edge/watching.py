@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from olpipe.errors import OlpipeError
 from olpipe.generation import Timings, Usage
+from olpipe.server.bodies.responses import CLIENT_CLOSED
 from olpipe.server.bridge import LoopDelivery
+from olpipe.server.edge.request_ids import present_request
 from olpipe.server.metrics import Metrics
-from olpipe.server.request_ids import present_request
-from olpipe.server.responses import CLIENT_CLOSED
 
 logger = logging.getLogger(__name__)
 

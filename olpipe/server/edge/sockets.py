@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from olpipe.addresses import Address
 from olpipe.errors import OlpipeError
+from olpipe.network.addresses import Address
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """After how many seconds of silence the system asks whether a client is still there, how often, and how many times."""

@@ -14,12 +14,12 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from olpipe import setting_values as values
-from olpipe.addresses import Address
-from olpipe.config_file import CONFIG_NAME, as_text, home_in, key_of, read_config
 from olpipe.errors import UsageError
-from olpipe.reachable import Reachable
-from olpipe.setting_values import KEEP_ALIVE_S, LOAD_TIMEOUT_S
+from olpipe.network.addresses import Address
+from olpipe.network.reachable import Reachable
+from olpipe.settings import values
+from olpipe.settings.config_file import CONFIG_NAME, as_text, home_in, key_of, read_config
+from olpipe.settings.values import KEEP_ALIVE_S, LOAD_TIMEOUT_S
 
 MANAGEMENT = ("any", "local", "off")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from olpipe.ollama_variables import WITHOUT_EFFECT, without_effect
-from olpipe.setting_warnings import setting_warnings
 from olpipe.settings import look_up
+from olpipe.settings.ollama_variables import WITHOUT_EFFECT, without_effect
+from olpipe.settings.warnings import setting_warnings
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from olpipe import setting_values
 from olpipe.errors import UsageError
+from olpipe.settings import values
 
 CONFIG_NAME = "config.toml"
 
 
 def home_in(environment: Mapping[str, str]) -> Path:
     """Return olpipe's home."""
-    return setting_values.path(environment.get("OLPIPE_HOME", "")) or Path("~/.olpipe").expanduser()
+    return values.path(environment.get("OLPIPE_HOME", "")) or Path("~/.olpipe").expanduser()
 
 
 def key_of(name: str) -> str:

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from olpipe.errors import OlpipeError, first_line
+from olpipe.server.bodies.responses import CLOSED, events
 from olpipe.server.bridge import unless_gone
 from olpipe.server.refusal import Refusal
-from olpipe.server.responses import CLOSED, events
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from olpipe.errors import OlpipeError
-from olpipe.server.connections import connection_class
-from olpipe.server.sockets import listening
+from olpipe.server.edge.connections import connection_class
+from olpipe.server.edge.sockets import listening
 from olpipe.settings import Settings
 
 GRACE_S = 5

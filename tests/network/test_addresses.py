@@ -2,7 +2,7 @@
 
 import pytest
 
-from olpipe.addresses import Address
+from olpipe.network.addresses import Address
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from olpipe import setting_values
 from olpipe.errors import UsageError
-from olpipe.settings import Settings, debugging, look_up
+from olpipe.settings import Settings, debugging, look_up, values
 
 
 @pytest.fixture
@@ -128,7 +127,7 @@ def test_a_number_is_read_as_ollama_reads_it(tmp_path, text, value):
     ],
 )
 def test_spaces_and_then_quotes_around_a_value_are_left_out(text, value):
-    assert setting_values.text(text) == value
+    assert values.text(text) == value
 
 
 FOR_EVER = -1.0

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from olpipe.server.failing import refused
+from olpipe.server.edge.failing import refused
 from olpipe.server.refusal import Refusal
 
 OPEN = ("/", "/api/version")

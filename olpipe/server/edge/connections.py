@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from olpipe.server.failing import refused
+from olpipe.server.edge.failing import refused
 from olpipe.server.refusal import Refusal
 from olpipe.settings import Settings
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
+from olpipe.server.bodies.fields import Fields
 from olpipe.server.bridge import in_thread
-from olpipe.server.fields import Fields
 from olpipe.server.refusal import Refusal
 
 DEEPEST = 200

@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from olpipe.addresses import Address
+from olpipe.network.addresses import Address
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")
 _APPS = ("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*")

@@ -1,0 +1,1 @@
+"""Addresses: where servers are, and which of them may be reached."""

@@ -1,0 +1,1 @@
+"""What stands between the network and the routes: sockets, limits of connections, who may ask, ids, logs and faults."""
