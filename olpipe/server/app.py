@@ -28,6 +28,7 @@ from olpipe.server.routes import (
     blobs,
     create,
     describe,
+    happenings,
     metrics,
     models,
     openai_answers,
@@ -44,6 +45,7 @@ from olpipe.server.service import Service
 _ROUTES: tuple[Callable[[Service], list[BaseRoute]], ...] = (
     versions.routes,
     models.routes,
+    happenings.routes,
     pulls.routes,
     create.routes,
     blobs.routes,

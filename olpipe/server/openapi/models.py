@@ -90,6 +90,13 @@ PATHS = {
             tag=TAG,
         )
     },
+    "/api/events": {
+        "get": operation(
+            "events", "Tell when the models in memory change.",
+            {200: content("An event `models` at first, and one after each change. It never ends.", events=TEXT)},
+            tag=TAG, description="The data of each event is what `/api/ps` says.",
+        )
+    },
     "/api/show": {
         "post": operation(
             "show", "Show what a model is.", {200: content("What it is.", json=ref("Shown"))}, tag=TAG,

@@ -42,7 +42,7 @@ def routes(service: Service) -> list[Route]:
         return json_response(body)
 
     async def ps(request: Request) -> Response:
-        return json_response({"models": await in_thread(_loaded, service)})
+        return json_response({"models": await in_thread(loaded_models, service)})
 
     async def copy(request: Request) -> Response:
         fields = await read_json(request, limit=service.settings.max_body)
@@ -88,7 +88,8 @@ def _show(service: Service, fields: Fields) -> dict[str, Any]:
         raise Refusal(404, f"model '{name}' not found", hint=error.hint) from error
 
 
-def _loaded(service: Service) -> list[dict[str, Any]]:
+def loaded_models(service: Service) -> list[dict[str, Any]]:
+    """Return what /api/ps says of the models in memory."""
     return [loaded_body(model, _details(service, model.name)) for model in service.engine.loaded()]
 
 
