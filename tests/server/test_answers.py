@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -72,3 +73,50 @@ def test_a_photo_reaches_the_model(server):
 def test_embeddings_have_length_one(server):
     _, found = server.post("/api/embed", {"model": "vectors", "input": ["the cat", "a dog"]})
     assert [round(sum(value * value for value in row), 3) for row in found["embeddings"]] == [1, 1]
+
+
+def ask_about(server, image, **options):
+    body = {
+        "model": "seer", "stream": False, "logprobs": True, "options": {"temperature": 0, "num_predict": 1, **options},
+        "messages": [{"role": "user", "content": "what is it?", "images": [base64.b64encode(image).decode()]}],
+    }  # fmt: skip
+    status, answer = server.post("/api/chat", body)
+    assert status == 200, answer
+    return answer
+
+
+def test_a_photo_that_is_stored_sideways_is_turned(server):
+    upright, *turned = (
+        ask_about(server, photo(64, 32, orientation=orientation, file_format="PNG")) for orientation in (1, 3, 6, 8)
+    )
+    for answer in turned:
+        assert answer["logprobs"][0]["logprob"] == pytest.approx(upright["logprobs"][0]["logprob"], abs=1e-4)
+        assert answer["prompt_eval_count"] == upright["prompt_eval_count"]
+
+
+def test_a_request_says_how_many_tokens_a_photo_may_take(server):
+    image = photo(400, 400)
+    many, few = (ask_about(server, image, image_tokens=tokens)["prompt_eval_count"] for tokens in (64, 4))
+    assert many - few >= 30
+    assert server.post("/api/chat", {**CHAT, "options": {"image_tokens": 9}})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("format_", "pattern"),
+    [
+        ({"type": "regex", "pattern": "[a-c]{3}-[0-9]{2}"}, "[a-c]{3}-[0-9]{2}"),
+        ({"type": "lark", "grammar": 'start: ("yes" | "no") "!"'}, "(yes|no)!"),
+    ],
+)
+def test_a_format_may_be_an_expression_or_a_grammar(server, format_, pattern):
+    for seed in range(5):
+        body = {**CHAT, "format": format_, "stream": False, "options": {"temperature": 1.5, "seed": seed}}
+        _, answer = server.post("/api/chat", body)
+        assert re.fullmatch(pattern, answer["message"]["content"])
+
+
+def test_a_schema_that_cannot_be_followed_is_refused_with_the_place(server):
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "objekt"}}}}
+    status, answer = server.post("/api/chat", {**CHAT, "format": schema})
+    assert status == 400
+    assert "`$.properties.a.items.type`" in answer["error"]
