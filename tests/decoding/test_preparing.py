@@ -63,7 +63,7 @@ def test_a_shorter_context_of_the_request_holds_for_prompt_and_answer(tiny, prep
     prepared = prepare(replace(ask(max_tokens=500), context_length=20), 15)
     assert prepared.room == 20
     assert answer(tiny, prepared, 70).usage.sampled_tokens == 5
-    with pytest.raises(ContextExceeded, match=r"the prompt has 20 tokens, and the request allows 20 \(`num_ctx`\)"):
+    with pytest.raises(ContextExceeded, match=r"the prompt has 20 tokens, and the request allows 20"):
         prepare(replace(ask(), context_length=20), 20)
     assert prepare(replace(ask(max_tokens=500), context_length=10 * CONTEXT), 15).room == CONTEXT
 

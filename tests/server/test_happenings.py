@@ -14,7 +14,8 @@ def test_a_model_is_told_while_it_loads_works_and_leaves(start_server):
     told = models(reply)
     assert next(told) == []
 
-    body = {"model": "tiny", "prompt": "the cat", "keep_alive": 0, "options": {"num_predict": 400, "temperature": 1}}
+    format_ = {"type": "regex", "pattern": "[a-z ]{500}"}  # so that the answer takes a while
+    body = {"model": "photo-mini", "prompt": "the cat", "keep_alive": 0, "format": format_}
     asking = threading.Thread(target=server.lines, args=("/api/generate", body))
     asking.start()
     seen = []
@@ -24,7 +25,7 @@ def test_a_model_is_told_while_it_loads_works_and_leaves(start_server):
             break
     asking.join()
     connection.close()
-    assert {model["name"] for loaded in seen for model in loaded} == {"tiny:latest"}
+    assert {model["name"] for loaded in seen for model in loaded} == {"photo-mini:latest"}
     assert any(model["loading"] for loaded in seen for model in loaded)
     assert any(model["active"] for loaded in seen for model in loaded)
 

@@ -181,7 +181,7 @@ def test_names_are_found_in_any_case_and_keep_their_spelling(own):
 
 
 def test_a_model_is_unloaded_before_it_is_deleted(own):
-    own.copy("tiny", "doomed")
+    own.create("doomed", from_="tiny", system="Its digest is another one, so it has a process of its own.")
     own.generate("doomed", keep_alive=600)
     assert "doomed:latest" in [model.name for model in own.ps().models]
     own.delete("doomed")
