@@ -167,6 +167,10 @@ class ModelBundle:
     template: str = ""
 
 
+FULL_CACHE = "f16"
+"""The type of a KV cache that has the precision of the model's own graph, which is float32 in what olpipe converts."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How to load a model.
@@ -178,6 +182,8 @@ class LoadOptions:
         backend: Name of the backend that runs it; empty takes the first that can.
         image_tokens: Most tokens that one image becomes; 0 takes the model's usual number.
         device: What computes: `cpu`, `cuda` or `directml`; empty lets the backend choose.
+        cache_type: How keys and values are kept: `f16` stands for the precision of the model's own graph, `q8_0` and
+            `q4_0` for eight and four bits; empty means `f16`. A backend that cannot do this ignores it.
     """
 
     threads: int = 0
@@ -186,6 +192,7 @@ class LoadOptions:
     backend: str = ""
     image_tokens: int = 0
     device: str = ""
+    cache_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +209,8 @@ class RunnerInfo:
         embeds: Whether it turns texts into vectors.
         boxes: How a model that sees was trained to say where something is. Where it says pixels, its last chunks have
             `shown`. None means that it was not trained to. It is not asked for boxes then: they would be guesses.
+        cache_type: How it keeps keys and values, as `LoadOptions` names it.
+        cache_reason: Why it does not keep them as the options ask, in a few words. It may be empty.
     """
 
     context_length: int
@@ -211,3 +220,11 @@ class RunnerInfo:
     guidance: bool = True
     embeds: bool = False
     boxes: BoxDialect | None = None
+    cache_type: str = FULL_CACHE
+    cache_reason: str = ""
+
+    def ignored(self, options: LoadOptions, backend: str) -> str:
+        """Return why the cache is not of the type that options ask for, in a few words; empty where it is."""
+        if not self.generates or options.cache_type in ("", self.cache_type):
+            return ""
+        return self.cache_reason or f"the backend `{backend}` does not quantise the KV cache"

@@ -19,7 +19,7 @@ from olpipe.errors import GenerationError, UsageError
 from olpipe.generation import Completion
 from olpipe.image import BoxDialect, DecodedImage
 from olpipe.messages import Message
-from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
+from olpipe.model import FULL_CACHE, LoadOptions, ModelBundle, RunnerInfo
 from olpipe.plugins import Plugins
 from olpipe.store.build import backend_for
 from olpipe.store.findings import Finding, Fit, makers
@@ -27,7 +27,7 @@ from olpipe.store.findings import Finding, Fit, makers
 MOST_TOKENS = 128
 """Of one answer. The longest has four numbers and a name."""
 
-OPTIONS = LoadOptions(slots=1)
+OPTIONS = LoadOptions(slots=1, cache_type=FULL_CACHE)
 
 Follow = Callable[[int, int], None]
 """Told how many questions are answered, and how many there are."""

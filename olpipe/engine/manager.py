@@ -274,6 +274,7 @@ class Engine:
             threads=options.threads or settings.threads,
             context_length=options.context_length or settings.context_length,
             slots=options.slots or settings.slots,
+            cache_type=options.cache_type or settings.cache_type,
         )
 
     def _resident(self, bundle: ModelBundle, options: LoadOptions) -> Resident | None:

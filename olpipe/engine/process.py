@@ -80,6 +80,8 @@ class RunnerProcess:
         self._orphaned = orphaned
         self._answered = answered
         self._model = str(load.bundle.name)
+        self.backend = load.backend
+        """The name of the backend that runs the model."""
         self._ids = count(LOADING + 1)
         self._lock = threading.Lock()
         self.crash: ErrorValue | None = None

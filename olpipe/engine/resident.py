@@ -272,6 +272,8 @@ class Resident:
 
     def _serve(self, process: RunnerProcess, info: RunnerInfo) -> None:
         """Hand over what waits, even where the model is asked to give way: these requests are why it was loaded."""
+        if self.info is None and (reason := info.ignored(self.load.options, process.backend)):
+            logger.warning("OLLAMA_KV_CACHE_TYPE has no effect on `%s`: %s", self.load.bundle.name, reason)
         with self._lock:
             self._process, self.info, self.progress = process, info, None
             self._bringing = False

@@ -15,6 +15,7 @@ from olpipe.errors import BackendCrashed
 from olpipe.generation import Completion
 from olpipe.image import ImageFile
 from olpipe.interfaces import Job, Session
+from olpipe.model import FULL_CACHE, LoadOptions
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.plugins import Plugins
 from olpipe.record import Outcome
@@ -78,7 +79,8 @@ class DescribeJob(Job):
                 engine = stack.enter_context(Engine(library, plugins, self._settings))
             evidence = EvidenceCache(self._settings.home / "cache" / "evidence.sqlite")
             stack.callback(evidence.close)
-            terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=FOR_EVER)
+            load = LoadOptions(cache_type=FULL_CACHE)  # no record depends on the settings
+            terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=FOR_EVER, load=load)
             yield DescribeSession(
                 Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
             )

@@ -22,6 +22,7 @@ from olpipe.settings.config_file import CONFIG_NAME, as_text, home_in, key_of, r
 from olpipe.settings.values import KEEP_ALIVE_S, LOAD_TIMEOUT_S
 
 MANAGEMENT = ("any", "local", "off")
+CACHE_TYPES = ("f16", "q8_0", "q4_0")
 
 
 def _setting(
@@ -88,6 +89,13 @@ class Settings:
         values.count,
         0,
         "Most requests that one model answers at the same time; 0 lets its backend choose",
+    )
+    cache_type: str = _setting(
+        "OLLAMA_KV_CACHE_TYPE",
+        values.one_of(*CACHE_TYPES),
+        CACHE_TYPES[0],
+        "How the backend `onnx` keeps keys and values: `f16` as the model's own graph does, `q8_0` in a quarter of that"
+        " memory, `q4_0` in an eighth with worse answers; `olpipe batch` and `olpipe doctor` always take `f16`",
     )
     host: Address = _setting(
         "OLLAMA_HOST",
@@ -157,6 +165,15 @@ class Settings:
         0,
         "1 logs each request to the server, with its status, time and tokens; 2 also logs what OLPIPE_DEBUG does",
         key="verbosity",
+    )
+    keeps_no_history: bool = _setting(
+        "OLLAMA_NOHISTORY", values.switch, False, "Do not keep what is typed in `olpipe run MODEL` for later sessions"
+    )
+    editor: str = _setting(
+        "OLLAMA_EDITOR",
+        values.text,
+        "",
+        "The command of the editor that Ctrl-G opens in `olpipe run MODEL`; the default is that of VISUAL or EDITOR",
     )
     log_bodies: bool = _setting(
         "OLLAMA_DEBUG_LOG_REQUESTS",

@@ -337,3 +337,15 @@ def test_a_second_ctrl_c_quits_at_once_and_loses_nothing_that_is_done(batch, ter
     assert batch.run(*two_words)[0] == 0
     assert batch.files == NAMES[:3]
     assert batch.report["photos"]["records_before"] >= 1
+
+
+def test_the_type_of_the_kv_cache_changes_no_record_and_causes_no_work(batch, monkeypatch):
+    batch.put("a.jpg")
+    assert batch.run()[0] == 0
+    before = batch.records
+    monkeypatch.setenv("OLLAMA_KV_CACHE_TYPE", "q4_0")
+    batch.put("b.jpg")
+    code, said = batch.run()
+    assert (code, batch.report["photos"]["records"]) == (0, 1)
+    assert batch.records[:1] == before
+    assert "KV" not in said  # the setting does not reach the model, which would say that it has no effect there

@@ -292,11 +292,11 @@ def _ignoring(call):
 
 
 def test_variables_without_effect_are_explained_once(serving):
-    server = serving(OLLAMA_HOST="127.0.0.1:0", OLLAMA_KV_CACHE_TYPE="q8_0", OLLAMA_FLASH_ATTENTION="1")
+    server = serving(OLLAMA_HOST="127.0.0.1:0", OLLAMA_NO_CLOUD="1", OLLAMA_FLASH_ATTENTION="1")
     lines = [server.line() for _ in range(3)]
     assert [line.partition(":")[0] for line in lines] == ["warning", "warning", "Listening on http"]
     assert lines[0].startswith("warning: OLLAMA_FLASH_ATTENTION has no effect: ")
-    assert lines[1].startswith("warning: OLLAMA_KV_CACHE_TYPE has no effect: ")
+    assert lines[1].startswith("warning: OLLAMA_NO_CLOUD has no effect: ")
     assert server.end() == (0, "", "")
 
 

@@ -2,6 +2,7 @@
 
 The keys of each layer are one array with a row for each sequence, and so are its values. The attention operator gets
 the same array as its past and as its present. So a forward writes new keys and values in place, and nothing is copied.
+A quantised cache has the same shape, with a byte for each value, or for two of them.
 The rows of a forward must be next to each other, because it gets that part of the arrays.
 """
 
@@ -16,7 +17,10 @@ import numpy.typing as npt
 from olpipe.decoding.model_sequence import Logits
 from olpipe.default_plugins.onnx.graph_inputs import GraphInputs, Inputs
 
-_PAST, _PRESENT = "past_key_values.", "present."
+PAST, PRESENT = "past_key_values.", "present."
+"""What the names of the arrays begin with, as inputs and as outputs of the graph."""
+
+_TYPES = {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
 
 
 class Cache:
@@ -40,12 +44,12 @@ class Cache:
         self._session = session
         self.rows, self.length = rows, length
         self.inputs = GraphInputs(session, window=window)
-        self._arrays: dict[str, npt.NDArray[np.float32]] = {}  # each (rows, heads, length, head_size)
+        self._arrays: dict[str, npt.NDArray[np.generic]] = {}  # each (rows, heads, length, head_size or bytes of it)
         for one in session.get_inputs():
-            if one.name.startswith(_PAST):
+            if one.name.startswith(PAST):
                 _, heads, _, size = one.shape
-                name = one.name.removeprefix(_PAST)
-                self._arrays[name] = np.zeros((rows, heads, length, size), np.float32)
+                name = one.name.removeprefix(PAST)
+                self._arrays[name] = np.zeros((rows, heads, length, size), dtype_of(one))
         vocabulary_size = next(one.shape[-1] for one in session.get_outputs() if one.name == "logits")
         self._logits = np.empty((rows, 1, vocabulary_size), np.float32)  # those after each row's last token
         self._bindings: dict[tuple[int, int], Any] = {}  # by first row and end of the rows
@@ -97,6 +101,11 @@ class Cache:
             for name, array in self._arrays.items():
                 array[target, :, :tokens] = other._arrays[name][source, :, :tokens]
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes keys and values take, once all of them are written."""
+        return sum(array.nbytes for array in self._arrays.values())
+
     def _binding(self, first: int, end: int) -> Any:
         """Return a binding of some rows as past, present and logits. It is made once for the same rows."""
         if (first, end) not in self._bindings:
@@ -105,8 +114,13 @@ class Cache:
             binding = self._session.io_binding()
             for name, array in self._arrays.items():
                 part = OrtValue.ortvalue_from_numpy(array[first:end])  # no copy: the same memory
-                binding.bind_ortvalue_input(f"{_PAST}{name}", part)
-                binding.bind_ortvalue_output(f"{_PRESENT}{name}", part)
+                binding.bind_ortvalue_input(f"{PAST}{name}", part)
+                binding.bind_ortvalue_output(f"{PRESENT}{name}", part)
             binding.bind_ortvalue_output("logits", OrtValue.ortvalue_from_numpy(self._logits[first:end]))
             self._bindings[first, end] = binding
         return self._bindings[first, end]
+
+
+def dtype_of(array: Any) -> type[np.generic]:
+    """Return the type of the values of an input of the graph that is keys or values."""
+    return _TYPES.get(array.type, np.float32)

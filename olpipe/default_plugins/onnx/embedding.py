@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from olpipe.decoding.vocabulary import Vocabulary
+from olpipe.default_plugins.onnx.cache import PAST, dtype_of
 from olpipe.default_plugins.onnx.graph_inputs import GraphInputs
 from olpipe.default_plugins.onnx.vectors import Floats, check_length, normalised
 from olpipe.embedding import Embeddings, EmbedRequest
 from olpipe.generation import Timings
-
-_PAST = "past_key_values."
 
 
 def embed_with_decoder(
@@ -62,8 +61,8 @@ def _hidden(session: Any, tokens: Sequence[int]) -> Floats:
         **GraphInputs(session).of_tokens([0], [0], len(tokens)),
     }
     for one in session.get_inputs():
-        if one.name.startswith(_PAST):
+        if one.name.startswith(PAST):
             _, heads, _, size = one.shape
-            feeds[one.name] = np.zeros((1, heads, 0, size), np.float32)
+            feeds[one.name] = np.zeros((1, heads, 0, size), dtype_of(one))
     hidden: Floats = session.run(["hidden_states"], feeds)[0][0]
     return hidden

@@ -24,6 +24,7 @@ from olpipe.decoding.prompt import Prompt
 from olpipe.decoding.tokens import detokenize, tokenize
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.default_plugins.onnx.cache import Cache
+from olpipe.default_plugins.onnx.cache_types import open_decoder
 from olpipe.default_plugins.onnx.eyes import Eyes
 from olpipe.default_plugins.onnx.rows import Row, Rows
 from olpipe.default_plugins.packages import TextPackage
@@ -34,8 +35,8 @@ from olpipe.families.showing import prompt_with_room
 from olpipe.families.table import Families
 from olpipe.generation import Chunk, GenerateRequest, Timings
 from olpipe.interfaces import Prepared, Runner
-from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
-from olpipe.sessions import open_session, session_errors
+from olpipe.model import FULL_CACHE, LoadOptions, ModelBundle, RunnerInfo
+from olpipe.sessions import session_errors
 from olpipe.tokens import CountRequest, DetokenizeRequest, TokenizeRequest
 
 SLOTS = 8
@@ -82,19 +83,23 @@ class BatchedRunner(Runner):
 
         Raises:
             BackendMissing: ONNX Runtime is not installed.
+            DiskFull: There is no space for the graph with the type of the cache that is asked for.
             ModelCorrupt: The package is damaged.
+            StoreError: The folder of the package may not be written, and that graph is not there yet.
             ModelUnsupported: It has a vision encoder, and the plugin that brought its family is gone.
         """
         files = TextPackage.read(package, bundle)
         self.vocabulary = files.vocabulary()
         self._eyes: Eyes | None = None
         try:
-            self._session = open_session(package / files.decoder, threads=options.threads, device=options.device)
+            self._session, reason = open_decoder(
+                package / files.decoder, options, self.vocabulary, context_length=files.context_length
+            )
             if (package / VISION_CONFIG).is_file():
                 self._eyes = Eyes(package, self.vocabulary, options, families=families)
         except session_errors() as error:
             raise ModelCorrupt(f"`{bundle.name}` cannot be loaded: {str(error).splitlines()[0]}") from error
-        self.info = _info(files, options, self._eyes)
+        self.info = _info(files, options, self._eyes, reason)
         self._window = files.window
         self._render = _renderer(files, self.vocabulary, bundle.system, self._eyes)
         self._preparer = Preparer(
@@ -207,14 +212,16 @@ class BatchedRunner(Runner):
         self._rows.release(sequence.row)
 
 
-def _info(files: TextPackage, options: LoadOptions, eyes: Eyes | None) -> RunnerInfo:
-    """Return what the runner can do."""
+def _info(files: TextPackage, options: LoadOptions, eyes: Eyes | None, reason: str) -> RunnerInfo:
+    """Return what the runner can do, given why its cache is not of the type that was asked for."""
     return RunnerInfo(
         min(options.context_length or files.context_length, files.context_length),
         slots=options.slots or SLOTS,
         fit_pixels=0 if eyes is None else eyes.fit_pixels,
         embeds=True,
         boxes=None if eyes is None else eyes.family.boxes,
+        cache_type=FULL_CACHE if reason else options.cache_type or FULL_CACHE,
+        cache_reason=reason,
     )
 
 
