@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties.append(("real_model", True))  # `.ci/run` lets none of these be skipped
         for marker, reason in _SKIPPED.items():
             asked_for = marker in wanted or (marker == "slow" and config.getoption("--run-slow"))
-            if marker in item.keywords and not asked_for:
+            if item.get_closest_marker(marker) is not None and not asked_for:  # a folder may have the same name
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 

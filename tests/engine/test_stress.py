@@ -53,9 +53,14 @@ class Client:
     def follow(self, stream, text, what):
         if what == "drop":
             return "dropped"
+        timer = threading.Timer(self.random.random() / 5, stream.cancel)
         if what == "cancel":
-            threading.Timer(self.random.random() / 5, stream.cancel).start()
-        completion = stream.completion()
+            timer.start()
+        try:
+            completion = stream.completion()
+        finally:
+            if timer.is_alive():
+                timer.join()
         if completion.finish_reason is FinishReason.CANCELLED:
             return "cancelled"
         if completion.text != text:

@@ -26,6 +26,7 @@ def outcomes(server, tmp_path_factory):
     report = tmp_path_factory.mktemp("langchain") / "report.xml"
     command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "standard_tests.py", f"--junitxml={report}"]
     environment = {**os.environ, "SERVER_URL": server.url, "LANGSMITH_TRACING": "false"}
+    environment.pop("PYTEST_ADDOPTS", None)  # those are for this run only
     ended = subprocess.run(command, cwd=FOLDER, env=environment, capture_output=True, text=True)
     assert report.exists(), ended.stdout + ended.stderr
     found = {}
