@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from olpipe.errors import PushFailed
 from olpipe.interfaces import Outgoing, ProgressCallback
-from olpipe.model import DEFAULT_HOST, ModelName
+from olpipe.model import ModelName
 from olpipe.plugins import Plugins
 from olpipe.store.library import Library
 from olpipe.store.manifests import damaged
@@ -32,8 +32,8 @@ def find_target(name: ModelName, plugins: Plugins, *, insecure: bool = False) ->
         return Origin(source, f"{host}/{name.namespace}/{name.model}:{name.tag}")
     target = last_resort(name, plugins, insecure=insecure)
     if target is None:
-        where = "registries are switched off, or their plugin is" if name.host == DEFAULT_HOST else "no source takes it"
-        raise PushFailed(f"`{name}` cannot be pushed: {where}", hint="`olpipe env` shows OLPIPE_REGISTRY")
+        message = f"`{name}` cannot be pushed: registries are switched off, and no other source takes it"
+        raise PushFailed(message, hint="`olpipe env` shows OLPIPE_REGISTRY")
     return target
 
 

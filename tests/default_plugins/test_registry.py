@@ -17,6 +17,7 @@ from olpipe.errors import (
     SourceUnreachable,
     UsageError,
 )
+from olpipe.interfaces import Backend
 from olpipe.model import ModelName
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
@@ -119,7 +120,8 @@ def test_a_vision_model_is_pulled_with_its_projector(bring, server, tmp_path):
     server.put("library/seer", layers, config={"model_format": "gguf", "model_family": "qwen2vl"})
     bundle, _ = bring("seer")
     assert (bundle.path / "projector.gguf").read_bytes() == projector.read_bytes()
-    assert any((bundle.cache).rglob("vision.onnx"))
+    assert any(bundle.cache.rglob("vision.onnx"))
+    assert bundle.config.capabilities == ("completion", "vision")
 
 
 def test_an_artifact_that_was_not_made_for_ollama_is_pulled_by_the_names_of_its_files(bring, server, weights):
@@ -303,3 +305,62 @@ def test_a_model_larger_than_the_disk_is_refused_before_the_download(bring, serv
     with pytest.raises(Exception, match=r"needs .* GB, and .* has .* GB left"):
         bring("tiny")
     assert server.sent[layer["digest"]] == 0
+
+
+def test_a_package_is_pulled_by_the_names_of_its_files(bring, server):
+    model = {"type": "llama", "context_length": 64, "decoder": {"filename": "model.onnx", "hidden_size": 8}}
+    layers = [
+        server.layer(json.dumps({"model": model}).encode(), "x/y", annotations={TITLE: "genai_config.json"}),
+        server.layer(b"{}", "x/y", annotations={TITLE: "tokens/tokenizer.json"}),
+    ]
+    server.put("library/package", layers, config={}, media_type=OCI_MANIFEST)
+    bundle, _ = bring("package")
+    assert bundle.config.model_format == "onnx"
+    assert (bundle.path / "tokens" / "tokenizer.json").read_bytes() == b"{}"
+
+
+class Unspoken(Backend):
+    """Runs nothing, and does not say which architectures it runs."""
+
+    name, version = "unspoken", "1"
+
+    def refuses(self, bundle):
+        return "it is none of mine"
+
+    def load(self, bundle, options):
+        raise AssertionError("it is never asked to")
+
+
+def test_where_a_backend_does_not_say_what_it_runs_the_file_decides(bring, server, weights, plugins):
+    plugins.backends.register(Unspoken(), "stranger")
+    server.put("library/tiny", [server.layer(weights)], config={"model_format": "gguf", "model_family": "gemma2"})
+    assert bring("tiny")[0].config.model_family == "gemma2"
+    server.put("library/alien", [server.layer(unsupported(weights))], config={"model_format": "gguf"})
+    with pytest.raises(ModelUnsupported, match="`unspoken`: it is none of mine"):
+        bring("alien")
+
+
+@pytest.mark.parametrize("config", [[], {"model_format": 3}, {"conversion": "x"}])
+def test_a_config_that_makes_no_sense_is_refused_before_the_download(bring, server, weights, config):
+    layer = server.layer(weights)
+    server.put("library/tiny", [layer], config=config)
+    with pytest.raises(ModelCorrupt, match="`tiny:latest` cannot be used"):
+        bring("tiny")
+    assert server.sent[layer["digest"]] == 0
+
+
+def test_a_text_that_is_too_large_is_refused_before_the_download(bring, server, weights):
+    layer = server.layer(bytes(5 << 20), "license")
+    server.put("library/tiny", [server.layer(weights), layer])
+    with pytest.raises(ModelCorrupt, match=r"of the type `application/vnd\.ollama\.image\.license` has 5242880 bytes"):
+        bring("tiny")
+    assert server.sent[layer["digest"]] == 0
+
+
+def test_a_blob_that_is_here_with_another_size_than_the_manifest_says_is_told(bring, server, weights):
+    layer = server.layer(weights)
+    server.put("library/tiny", [layer])
+    bring("tiny")
+    server.put("library/liar", [{**layer, "size": 5}])
+    with pytest.raises(ModelCorrupt, match=f"its manifest says that {layer['digest']} has 5 bytes"):
+        bring("liar")

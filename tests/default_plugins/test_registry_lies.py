@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -170,3 +171,43 @@ def test_a_host_without_an_address_is_not_reached(server, library):
 
     assert "could not reach" in refused(server, library, SourceUnreachable, resolve=resolve).message
     refused(server, library, SourceUnreachable, resolve=lambda host, port: [])
+
+
+@pytest.mark.parametrize("piece", [b"X", b"HTTP/1.1 100 Continue\r\n\r\n", b"X: y\r\n"])
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\n"])
+def test_headers_that_never_end_are_given_up(server, library, piece, begins):
+    def answer(handler):
+        handler.wfile.write(begins)
+        while not server.released.is_set():
+            handler.wfile.write(piece)
+            time.sleep(0.01)
+
+    server.answers["/v2/library/mine/manifests"] = answer
+    message = refused(server, library, patience=replace(QUICK, answer_s=0.3)).message
+    assert "broke: " in message or "has not sent the whole of a small answer" in message
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\0" * 100, b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
+)
+def test_what_does_not_speak_http_is_told(server, library, answer):
+    def send(handler):
+        handler.wfile.write(answer)
+        handler.cut()
+
+    server.answers["/v2/library/mine/manifests"] = send
+    refused(server, library, OlpipeError)
+
+
+def test_a_manifest_that_is_cut_short_is_asked_for_again(server, library):
+    data = server.manifests["library/mine", "latest"][0]
+
+    def cut(handler):
+        server.answers.clear()
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data[:-10])
+        handler.cut()
+
+    server.answers["/v2/library/mine/manifests"] = cut
+    options = Options(registry=server.url, patience=QUICK)
+    RegistrySource(lambda: options).pull("mine", MINE, library, lambda step: None)
+    assert library.names() == [MINE]

@@ -67,6 +67,14 @@ def test_without_anything_set_every_setting_takes_its_default(tmp_path):
         ("OLPIPE_TLS_CERT", "~/cert.pem", "tls_cert", Path.home() / "cert.pem"),
         ("OLPIPE_CLIENT_TIMEOUT", "5", "client_timeout_s", 5.0),
         ("OLPIPE_IDLE_TIMEOUT", "2m", "idle_timeout_s", 120.0),
+        ("OLPIPE_REGISTRY", "off", "registry", ""),
+        ("OLPIPE_REGISTRY", "", "registry", "https://registry.ollama.ai"),
+        ("OLPIPE_REGISTRY", " 'HTTPS://Registry.Example:5000/' ", "registry", "https://registry.example:5000"),
+        ("OLPIPE_REGISTRY", "http://[::1]:5000", "registry", "http://[::1]:5000"),
+        ("OLPIPE_TOKEN_HOSTS", "auth.example, b.example", "token_hosts", ("auth.example", "b.example")),
+        ("OLLAMA_MAX_TRANSFER_STREAMS", "8", "transfer_streams", 8),
+        ("OLLAMA_MAX_TRANSFER_STREAMS", "0", "transfer_streams", 4),
+        ("DOCKER_CONFIG", "~/docker", "docker_config", Path.home() / "docker"),
     ],
 )
 def test_the_environment_is_read_by_type(tmp_path, name, text, setting, value):
@@ -225,6 +233,9 @@ def test_the_config_file_may_hold_what_plugins_read(config):
         ("OLPIPE_CLIENT_TIMEOUT", "0", "OLPIPE_CLIENT_TIMEOUT cannot be `0`"),
         ("OLPIPE_CLIENT_TIMEOUT", "-1m", "OLPIPE_CLIENT_TIMEOUT cannot be `-1m`"),
         ("OLPIPE_MAX_HEADER", "10", "OLPIPE_MAX_HEADER cannot be `10`"),
+        ("OLPIPE_REGISTRY", "registry.example", "OLPIPE_REGISTRY cannot be `registry.example`"),
+        ("OLPIPE_REGISTRY", "https://me:x@r.example", "OLPIPE_REGISTRY cannot be `https://me:x@r.example`"),
+        ("OLPIPE_REGISTRY", "https://r.example/v2", "OLPIPE_REGISTRY cannot be `https://r.example/v2`"),
         ("OLPIPE_MAX_CONNECTIONS", "0", "OLPIPE_MAX_CONNECTIONS cannot be `0`"),
     ],
 )

@@ -1,6 +1,8 @@
 """Blobs that come in part by part: what came is kept, nothing that was hashed can be changed, and files are removed."""
 
+import errno
 import hashlib
+import os
 import random
 import threading
 from itertools import pairwise
@@ -131,10 +133,31 @@ def test_several_threads_may_write(library):
     assert library.blob_path(digest_of(DATA)).read_bytes() == DATA
 
 
-def test_a_disk_that_is_full_is_told(library, monkeypatch):
-    import errno
-    import os
+def test_the_end_waits_for_a_thread_that_is_writing(library, monkeypatch):
+    begun, go_on, write = threading.Event(), threading.Event(), os.pwrite
 
+    def slowly(*arguments):
+        begun.set()
+        go_on.wait(30)
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", slowly)
+    with library.receiving(digest_of(DATA), len(DATA), silent) as blob:
+        writer = threading.Thread(target=blob.write, args=(0, DATA))
+        writer.start()
+        begun.wait(30)
+        end = threading.Thread(target=blob.close)
+        end.start()
+        end.join(0.2)
+        assert end.is_alive()  # else the file's number might be another file's by now
+        go_on.set()
+        writer.join()
+        end.join()
+    with library.receiving(digest_of(DATA), len(DATA), silent) as blob:
+        assert blob.missing() == []
+
+
+def test_a_disk_that_is_full_is_told(library, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -6,16 +6,19 @@ the name server later on changes nothing. A registry of the public internet cann
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from ipaddress import ip_address
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from olpipe import __version__
+from olpipe.default_plugins.sources.registry.direct import CUT_OFF, DirectTransport
 from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble, Unreachable
 from olpipe.errors import first_line
@@ -31,19 +34,6 @@ _PORTS = {"http": 80, "https": 443}
 _HEADERS = {"User-Agent": f"olpipe/{__version__}", "Accept-Encoding": "identity"}
 
 
-@dataclass(slots=True)
-class _Host:
-    """A host whose addresses were checked.
-
-    Attributes:
-        client: Keeps the connections to it. It has none to other hosts, so no connection is used for two of them.
-        addresses: Its addresses, the one that answered last first; empty where a proxy finds it.
-    """
-
-    client: httpx.Client
-    addresses: list[str]
-
-
 class Connections:
     """Connections to a registry and to the hosts that it names. Several threads may use them."""
 
@@ -56,7 +46,7 @@ class Connections:
         """
         self._registry = origin_of(httpx.URL(registry))
         self._options = options
-        self._hosts: dict[tuple[str, str, int], _Host] = {}
+        self._clients: dict[tuple[str, str, int], httpx.Client] = {}
         self._lock = threading.Lock()
         self._only_public = True  # until the registry itself turns out to be in a private network
         self._tls: ssl.SSLContext | None = None
@@ -75,52 +65,41 @@ class Connections:
             Transient: The connection broke.
             Trouble: The host must not be asked, or cannot prove who it is.
         """
-        host = self._host(url)
-        failure: Exception | None = None
-        for address in list(host.addresses) or [""]:
-            request = host.client.build_request(
-                method,
-                url.copy_with(host=address, fragment=None) if address else url,
-                headers={**_HEADERS, **headers, "Host": url.netloc.decode("ascii")},
-                content=content,
-                extensions={"sni_hostname": url.raw_host.decode("ascii")},
-            )
-            try:
-                response = host.client.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                failure = error
-                continue
-            except (httpx.TransportError, httpx.StreamError) as error:
-                raise broken(_shown(url), error) from error
-            if address and host.addresses[0] != address:
-                host.addresses = [address, *(other for other in host.addresses if other != address)]
-            return response
-        assert failure is not None
-        raise _not_connected(url, failure) from failure
+        client = self._client(url)
+        request = client.build_request(method, url, headers={**_HEADERS, **headers}, content=content)
+        try:
+            return client.send(request, stream=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise _not_connected(url, error) from error
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise broken(_shown(url), error) from error
 
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
-            for host in self._hosts.values():
-                host.client.close()
-            self._hosts.clear()
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
 
-    def _host(self, url: httpx.URL) -> _Host:
+    def _client(self, url: httpx.URL) -> httpx.Client:
+        """Return the client for a host. It has no connections to others, so none is used for two of them."""
         key = origin_of(url)
         with self._lock:
-            if key not in self._hosts:
-                self._hosts[key] = self._found(url)
-            return self._hosts[key]
+            if key not in self._clients:
+                self._clients[key] = self._found(url)
+            return self._clients[key]
 
-    def _found(self, url: httpx.URL) -> _Host:
-        """Find and check the addresses of a host."""
+    def _found(self, url: httpx.URL) -> httpx.Client:
+        """Find and check the addresses of a host. The caller holds the lock."""
         scheme, host, port = origin_of(url)
+        if scheme == "https" and self._tls is None:
+            self._tls = httpx.create_ssl_context()
         proxy = _proxy(scheme, host)
-        if proxy:  # which resolves the name itself, in a network of its own
+        if proxy:  # which looks up the name itself, in a network of its own
             literal = _literal(host)
             if literal is not None and not self.is_registry(url):
                 self._check(url, [literal])
-            return _Host(self._client(scheme, proxy), [])
+            return self._proxied(proxy)
         try:
             found = [ip_address(text.partition("%")[0]) for text in self._options.resolve(host, port)]
         except (OSError, ValueError) as error:
@@ -128,7 +107,10 @@ class Connections:
         if not found:
             raise Unreachable(f"could not reach `{_shown(url)}`: it has no address")
         self._check(url, found)
-        return _Host(self._client(scheme, ""), [str(address) for address in found[:MOST_ADDRESSES]])
+        addresses = [str(address) for address in found[:MOST_ADDRESSES]]
+        tls = self._tls if scheme == "https" else None
+        transport = DirectTransport(host, port, addresses, self._options.patience, tls)
+        return httpx.Client(transport=transport, trust_env=False)
 
     def _check(self, url: httpx.URL, addresses: Iterable[IPAddress]) -> None:
         """Refuse a host with an address that must not be asked. The caller holds the lock.
@@ -148,15 +130,12 @@ class Connections:
                     hint="models are not fetched from inside a network because a registry outside of it says so",
                 )
 
-    def _client(self, scheme: str, proxy: str) -> httpx.Client:
+    def _proxied(self, proxy: str) -> httpx.Client:
         patience = self._options.patience
-        if scheme == "https" and self._tls is None:
-            self._tls = httpx.create_ssl_context()
         return httpx.Client(
             verify=self._tls if self._tls is not None else False,  # of plain HTTP, nothing can be verified
             trust_env=False,
-            proxy=proxy or None,
-            follow_redirects=False,
+            proxy=proxy,
             timeout=httpx.Timeout(patience.stall_s, connect=patience.connect_s),
             limits=httpx.Limits(max_connections=self._options.streams + 2),
         )
@@ -189,6 +168,16 @@ def next_url(url: httpx.URL, location: str) -> httpx.URL:
     if url.scheme == "https" and target.scheme == "http":
         raise Trouble(f"`{_shown(url)}` leads from https to http, which others can read and change on the way")
     return target
+
+
+def cut_off(response: httpx.Response) -> None:
+    """End the connection of an answer that another thread reads. That thread wakes up with an error."""
+    if (cut := response.extensions.get(CUT_OFF)) is not None:
+        cut()
+        return
+    stream: Any = response.extensions.get("network_stream")  # of httpx's own connections, to a proxy
+    with suppress(OSError, ValueError, AttributeError):
+        stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 def broken(host: str, error: Exception) -> Transient:

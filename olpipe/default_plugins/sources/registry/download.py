@@ -6,33 +6,28 @@ whole blob.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import Any
 
 import httpx
 
 from olpipe.default_plugins.sources.registry.client import Body, Registry
-from olpipe.default_plugins.sources.registry.connections import broken
+from olpipe.default_plugins.sources.registry.connections import broken, cut_off
+from olpipe.default_plugins.sources.registry.direct import READ_BYTES
 from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble
 from olpipe.interfaces import PartialBlob, Progress, ProgressCallback
 from olpipe.model import Layer
 
-PART_BYTES = 64 << 20
+PART_BYTES = 32 << 20
 """Most bytes that one request asks for."""
 
 LEAST_PART_BYTES = 4 << 20
 """A blob is not cut into smaller parts than that."""
 
-WRITTEN_BYTES = 1 << 20
+WRITTEN_BYTES = 512 << 10
 """How much is gathered before it is written."""
-
-READ_BYTES = 64 << 10
-"""How much httpx reads at once."""
 
 TOLD_EVERY_S = 0.1
 ENDING_S = 1.0
@@ -127,7 +122,7 @@ class _Download:
             self._changed.notify_all()
             bodies = list(self._bodies)
         for body in bodies:
-            _cut_off(body)
+            cut_off(body.response)
         ends = time.monotonic() + ENDING_S
         with self._changed:
             while self._at_work and (left := ends - time.monotonic()) > 0:
@@ -206,7 +201,7 @@ class _Download:
         with self._changed:
             self._bodies.add(body)
             if self._ended:
-                _cut_off(body)
+                cut_off(body.response)
         return body
 
     def _ranges_work(self) -> None:
@@ -234,10 +229,11 @@ class _Download:
                 size += len(data)
                 if size > most:
                     raise Trouble(f"`{host}` sends more of {self._layer.digest} than it was asked for")
-                for at in range(0, len(data), READ_BYTES):
-                    piece = data[at : at + READ_BYTES]
-                    buffer[gathered : gathered + len(piece)] = piece
-                    gathered += len(piece)
+                if len(data) >= WRITTEN_BYTES and not gathered:
+                    yield memoryview(data)
+                else:
+                    buffer[gathered : gathered + len(data)] = data
+                    gathered += len(data)
                     if gathered >= WRITTEN_BYTES:
                         yield buffer[:gathered]
                         gathered = 0
@@ -294,20 +290,19 @@ class _Pace:
 
 
 def _cut(gaps: list[tuple[int, int]], streams: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of gaps, in order. Each stream has several, so that all of them end at about the same time."""
+    """Yield the parts of gaps, in order.
+
+    They become smaller towards the end. So all streams end at about the same time. Little is left to be hashed then,
+    though what lies behind a part that is not whole yet cannot be hashed.
+    """
     missing = _count(gaps)
-    size = min(PART_BYTES, max(LEAST_PART_BYTES, -(-missing // (4 * streams))))
     for begins, ends in gaps:
-        for at in range(begins, ends, size):
-            yield at, min(at + size, ends)
+        while begins < ends:
+            size = min(PART_BYTES, max(LEAST_PART_BYTES, missing // (4 * streams)), ends - begins)
+            yield begins, begins + size
+            begins += size
+            missing -= size
 
 
 def _count(ranges: Sequence[tuple[int, int]]) -> int:
     return sum(ends - begins for begins, ends in ranges)
-
-
-def _cut_off(body: Body) -> None:
-    """End the connection of a body that another thread reads. That thread wakes up with an error."""
-    stream: Any = body.response.extensions.get("network_stream")
-    with suppress(OSError, ValueError, AttributeError):
-        stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)

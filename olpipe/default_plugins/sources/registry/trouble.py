@@ -73,7 +73,8 @@ def becoming(failed: type[PullFailed] | type[PushFailed]) -> Iterator[None]:
     except Unreachable as trouble:
         raise SourceUnreachable(trouble.message, hint="check the name of the host and the network") from trouble
     except Transient as trouble:
-        raise failed(trouble.message, hint="run the command again: what has come so far is kept") from trouble
+        kept = "what has come so far is kept" if failed is PullFailed else "what the registry has is not sent again"
+        raise failed(trouble.message, hint=f"run the command again: {kept}") from trouble
 
 
 def trying(action: Callable[[], T], patience: Patience, progress: ProgressCallback, *, reached: bool = True) -> T:
