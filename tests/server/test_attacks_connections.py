@@ -1,6 +1,7 @@
 """Attacks on the connection itself: floods, slow clients, vanished clients, and requests that mean two things."""
 
 import gzip
+import http.client
 import json
 import socket
 import time
@@ -59,8 +60,11 @@ def test_a_body_that_does_not_say_how_long_it_is_is_refused_at_the_limit(small):
         assert status(connection.recv(4096)) == 413
 
 
-def test_who_sends_the_whole_of_a_large_body_gets_to_read_the_refusal(small):
-    assert small.post("/api/chat", b" " * (MOST_BODY * 20))[0] == 413
+def test_who_keeps_the_connection_may_send_the_whole_of_a_large_body_and_reads_the_refusal(small):
+    connection = http.client.HTTPConnection("127.0.0.1", small.port, timeout=60)
+    connection.request("POST", "/api/chat", b" " * (MOST_BODY * 20))
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 @pytest.mark.parametrize(
