@@ -28,7 +28,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
-from serve_sides import Answer, Asked, InProcess, LlamaCpp, Olpipe, Server, Side, library, with_options
+from serve_sides import Answer, Asked, InProcess, LlamaCpp, Olpipe, Server, Side, with_options
+from vision_sides import library
 
 from olpipe.model import MEDIA_TYPE, ModelConfig, ModelName
 from olpipe.plugins import Plugins

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from llama_server import LlamaServer
+from vision_sides import library
+
 from olpipe.engine.manager import Engine
 from olpipe.generation import GenerateRequest, Guidance, SamplingParams
 from olpipe.messages import Message
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.library import Library
 
 STARTS_WITHIN_S = 120.0
 TIMEOUT_S = 600.0
@@ -200,16 +202,8 @@ class LlamaCpp(Server):
             "model": str(model), "projector": "", "slots": slots, "context": context, "image_tokens": 0,
             "threads": threads, "flash_attention": "auto", "verbosity": 1,
         }  # fmt: skip
-        script = Path(__file__).with_name("vision_llama_server.py")
-        self._process = subprocess.Popen(
-            [str(python), str(script), json.dumps(wanted)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        found = next((line.strip() for line in self._process.stdout if line.startswith(("http", "error"))), "")
-        if not found.startswith("http"):
-            raise SystemExit(found or "llama.cpp did not start")
-        super().__init__(found)
+        self._server = LlamaServer(python, wanted)
+        super().__init__(self._server.address)
 
     def ask(self, asked: Asked) -> Answer:
         body: dict[str, Any] = {
@@ -233,18 +227,7 @@ class LlamaCpp(Server):
         return Answer("".join(texts), tokens, first or seconds, seconds)
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def library(settings: Settings) -> Library:
-    """Return the models on this machine."""
-    return Library(settings.models_folder, cache=settings.home / "cache")
+        self._server.close()
 
 
 def with_options(settings: Settings, *, slots: int, threads: int) -> Settings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
 import tempfile
 import urllib.request
 from abc import ABC, abstractmethod
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from llama_server import LlamaServer
 from vision_material import PROMPT, Document
 
 from olpipe.default_plugins.executors.local import AHEAD
@@ -141,20 +141,12 @@ class LlamaCpp(Side):
             "model": str(files[0]), "projector": str(files[1]), "slots": slots, "context": CONTEXT,
             "image_tokens": image_tokens, "threads": threads, "flash_attention": flash, "verbosity": 4,
         }  # fmt: skip
-        script = Path(__file__).with_name("vision_llama_server.py")
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 - `close` closes it
-        self._process = subprocess.Popen(
-            [str(python), str(script), json.dumps(wanted)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        self._address = next((line.strip() for line in self._process.stdout if line.startswith(("http", "error"))), "")
-        if not self._address.startswith("http"):
-            raise SystemExit(self._address or f"llama.cpp did not start:\n{self.logged()[-2000:]}")
+        self._server = LlamaServer(python, wanted, self._log.file)
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._server.pid
 
     def logged(self) -> str:
         """Return what the server has logged so far."""
@@ -190,7 +182,7 @@ class LlamaCpp(Side):
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         data = json.dumps(body).encode()
-        request = urllib.request.Request(self._address + path, data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(self._server.address + path, data, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
                 return json.load(reply)
@@ -198,13 +190,7 @@ class LlamaCpp(Side):
             raise SystemExit(f"llama.cpp's server refused: {error.read().decode()[:500]}") from error
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._server.close()
         self._log.close()
 
 

@@ -1,6 +1,6 @@
-"""Run llama.cpp's server in this process, for `vision.py`. It stops when its standard input ends.
+"""Run llama.cpp's server in this process, for `llama_server.py`. It stops when its standard input ends.
 
-    PYTHON vision_llama_server.py '{"model": "model.gguf", "projector": "projector.gguf", "slots": 4, …}'
+    PYTHON run_llama_server.py '{"model": "model.gguf", "projector": "projector.gguf", "slots": 4, …}'
 
 PYTHON has the package `xllamacpp`, which olpipe does not need. The address of the server is the first line of the
 standard output. What llama.cpp logs goes to the standard error.
