@@ -102,10 +102,12 @@ class ToolChoice:
     Attributes:
         mode: `auto` lets the model decide, `none` forbids calls, `required` asks for at least one call.
         name: The only tool that may be called; None allows all.
+        parallel: Whether there may be several calls. If not, the answer ends with the first one.
     """
 
     mode: Literal["auto", "none", "required"] = "auto"
     name: str | None = None
+    parallel: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Plan:
         document: The document that it has to be; None for a free text.
         calls: The tool calls that it may have, behind their marker; None for none.
         must_call: Whether it has to have a call.
+        goes_on: Whether text and more calls may follow a section of calls.
     """
 
     markers: Markers
@@ -45,6 +46,7 @@ class Plan:
     document: Constraint | None = None
     calls: Constraint | None = None
     must_call: bool = False
+    goes_on: bool = True
 
     @property
     def held(self) -> Constraint | None:
@@ -278,7 +280,8 @@ class PhasedSteps:
 
     def _goes_on_behind_calls(self) -> bool:
         """Say whether text or more calls may follow a section of calls that is complete."""
-        return self._inner is not None and self._plan.held is None and not self._plan.calls_are_bare
+        plan = self._plan
+        return self._inner is not None and plan.goes_on and plan.held is None and not plan.calls_are_bare
 
     def _read(self, step: Step, text: str) -> None:
         assert step.pieces is not None

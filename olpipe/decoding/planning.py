@@ -59,7 +59,7 @@ class Planner:
         parts = calls is not None or opened or thinks == "first"
         if not parts and (document is not None or self._markers.thinking is None):
             return None
-        return Plan(self._markers, thinks, opened, document, calls, must_call)
+        return Plan(self._markers, thinks, opened, document, calls, must_call, request.tool_choice.parallel)
 
     def banned(self, request: GenerateRequest) -> tuple[int, ...]:
         """Return the tokens that may not come because the request forbids tool calls."""
@@ -88,9 +88,10 @@ class Planner:
                 f"`{request.model}` writes tool calls without a marker, so that they could be taken for the format",
                 hint="leave out the tools or the format",
             )
-        must_call = request.tool_choice.mode == "required"
-        alone = must_call and request.tool_choice.name is not None
-        return self._calls.constraint(Calls(tools, must_call or document is not None, many=not alone))
+        choice = request.tool_choice
+        must_call = choice.mode == "required"
+        many = choice.parallel and not (must_call and choice.name is not None)
+        return self._calls.constraint(Calls(tools, must_call or document is not None, many=many))
 
     def _tells_apart(self, own: CallFormat) -> bool:
         """Say whether the first token tells a call from a document."""

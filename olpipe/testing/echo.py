@@ -289,7 +289,7 @@ def _calls(request: GenerateRequest, question: str) -> tuple[ToolCallPart, ...]:
         called = called or offered[:1]
     return tuple(
         ToolCallPart(f"call_{place}", tool.name, json.dumps(smallest(json.loads(tool.parameters or "{}"))))
-        for place, tool in enumerate(called)
+        for place, tool in enumerate(called if choice.parallel else called[:1])
     )
 
 

@@ -141,6 +141,16 @@ def test_more_calls_may_follow_one_that_is_required_but_no_text(say):
     assert made(answer)[0] == LOOKING[0]
 
 
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_an_answer_ends_with_its_first_call_where_only_one_is_wanted(say, mode):
+    request = ask(tools=(LOOK, COUNT), tool_choice=ToolChoice(mode), max_tokens=200)
+    alone = ask(tools=(LOOK, COUNT), tool_choice=ToolChoice(mode, parallel=False), max_tokens=200)
+    says = f"{CALL}\n{COUNTING}"
+    assert [name for name, _ in made(complete(say(says), request))] == ["look", "count"]
+    answer = complete(say(says), alone)
+    assert (made(answer), answer.text, answer.finish_reason) == (LOOKING, "", FinishReason.TOOL_CALLS)
+
+
 def test_a_named_tool_is_called_once(say):
     request = ask(tools=(LOOK, COUNT), tool_choice=ToolChoice("required", "count"), max_tokens=200)
     answer = complete(say(f"{COUNTING}\n{COUNTING}"), request)

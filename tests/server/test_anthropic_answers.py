@@ -87,15 +87,6 @@ def test_a_stream_is_the_message_in_pieces():
     assert found[-2]["delta"] == {"stop_reason": whole["stop_reason"], "stop_sequence": whole["stop_sequence"]}
 
 
-def test_calls_beyond_those_that_are_allowed_are_left_out():
-    whole = message("tiny", Completion("", FinishReason.LENGTH, tool_calls=CALLS, **END), 1)
-    assert [block["name"] for block in whole["content"]] == ["weather"]
-    assert whole["stop_reason"] == "tool_use"
-    said = MessageEvents("tiny", 1)
-    streamed = said.write((Chunk(tool_calls=CALLS[:1]), Chunk("", "", CALLS[1:], FinishReason.LENGTH, **END)))
-    assert (streamed.count(b"input_json_delta"), streamed.count(b'"stop_reason":"tool_use"')) == (1, 1)
-
-
 def test_thoughts_have_a_signature():
     thoughts = Completion("", FinishReason.LENGTH, thinking="Hm.", **END)
     (block,) = message("tiny", thoughts)["content"]

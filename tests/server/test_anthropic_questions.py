@@ -1,7 +1,6 @@
 """The bodies of Anthropic's API as questions."""
 
 import base64
-import sys
 
 import pytest
 
@@ -10,7 +9,7 @@ from olpipe.messages import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Turn
 from olpipe.server.refusal import Refusal
-from olpipe.server.wire.anthropic import read_message, read_most_calls, read_prompt
+from olpipe.server.wire.anthropic import read_message, read_prompt
 
 DATA = base64.b64encode(b"a photo").decode()
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": DATA}}
@@ -109,8 +108,9 @@ def test_a_choice_of_tools_is_read(choice, read_as):
 
 @pytest.mark.parametrize("kind", ["auto", "any"])
 def test_a_client_may_want_one_call_at_a_time(kind):
-    for more, most in (({}, sys.maxsize), ({"disable_parallel_tool_use": True}, 1)):
-        assert read_most_calls(Fields({"tool_choice": {"type": kind, **more}})) == most
+    for more, parallel in (({}, True), ({"disable_parallel_tool_use": True}, False)):
+        question = read(HELLO, tools=[TOOL], tool_choice={"type": kind, **more})
+        assert question.wishes.tool_choice.parallel is parallel
 
 
 def test_what_is_not_said_stays_as_the_model_has_it():

@@ -33,16 +33,15 @@ def routes(service: Service) -> list[Route]:
     async def messages(request: Request) -> Response:
         fields = await read_json(request, limit=service.settings.max_body)
         question = await in_thread(_read, service, fields, anthropic.read_message)
-        most_calls, client = anthropic.read_most_calls(fields), client_of(request)
-        answer = await unless_gone(request, answering(service, question, client=client))
+        answer = await unless_gone(request, answering(service, question, client=client_of(request)))
         if answer is None:
             return CLOSED
         if question.stream:
-            said, told = MessageEvents(question.model, most_calls), request_id(request)
+            said, told = MessageEvents(question.model), request_id(request)
             chunks = with_pauses(answer.chunks(), PING_EVERY_S)
             return await stream(request, chunks, said.write, bytes, lambda error: failed(error, told))
         completion = await unless_gone(request, answer.completion())
-        return CLOSED if completion is None else json_response(message(question.model, completion, most_calls))
+        return CLOSED if completion is None else json_response(message(question.model, completion))
 
     async def count_tokens(request: Request) -> Response:
         fields = await read_json(request, limit=service.settings.max_body)

@@ -5,7 +5,6 @@ Source: https://docs.anthropic.com/en/api/messages
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
@@ -211,9 +210,11 @@ def _tool(fields: Fields) -> Tool:
 
 def _tool_choice(fields: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
     choice = fields.inner("tool_choice")
-    kind = choice.text("type") if choice is not None else "auto"
-    if choice is None or kind == "auto":
+    if choice is None:
         return ToolChoice()
+    kind, parallel = choice.text("type"), not choice.flag("disable_parallel_tool_use")
+    if kind == "auto":
+        return ToolChoice(parallel=parallel)
     if kind == "none":
         return ToolChoice("none")
     if kind not in ("any", "tool"):
@@ -221,21 +222,11 @@ def _tool_choice(fields: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
     if not tools:
         raise Refusal(400, f"`tool_choice` asks for a call, but there are no `{fields.place('tools')}`")
     if kind == "any":
-        return ToolChoice("required")
+        return ToolChoice("required", parallel=parallel)
     name = choice.text("name")
     if name not in [tool.name for tool in tools]:
         raise Refusal(400, f"`{choice.place('name')}` is `{name}`, but no tool has that name")
-    return ToolChoice("required", name)
-
-
-def read_most_calls(fields: Fields) -> int:
-    """Return how many tools an answer may call at most.
-
-    Raises:
-        Refusal: `disable_parallel_tool_use` is not a truth value.
-    """
-    choice = fields.inner("tool_choice")
-    return 1 if choice is not None and choice.flag("disable_parallel_tool_use") else sys.maxsize
+    return ToolChoice("required", name, parallel)
 
 
 def _think(fields: Fields) -> Thinking | None:

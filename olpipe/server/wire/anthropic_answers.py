@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,22 +28,20 @@ _STOP_REASONS = {
 }
 
 
-def message(model: str, completion: Completion, most_calls: int = sys.maxsize) -> Body:
+def message(model: str, completion: Completion) -> Body:
     """Return an answer as a message.
 
     Args:
         model: The model, as the client spelled it.
         completion: The answer.
-        most_calls: How many calls of tools the client takes. Others are left out.
     """
-    calls, reason = completion.tool_calls[:most_calls], completion.finish_reason
     blocks: list[Body] = []
     if completion.thinking:
         blocks.append(_thoughts(completion.thinking, _signature(completion.thinking)))
     if completion.text or not (completion.thinking or completion.tool_calls):
         blocks.append(_text(completion.text))
-    blocks += [_call(call, orjson.loads(call.arguments)) for call in calls]
-    ending = _ending(FinishReason.TOOL_CALLS if len(calls) == most_calls else reason, completion.stopped_by)
+    blocks += [_call(call, orjson.loads(call.arguments)) for call in completion.tool_calls]
+    ending = _ending(completion.finish_reason, completion.stopped_by)
     return _message(model, blocks, usage(completion.usage, completion.timings), ending)
 
 
@@ -69,15 +66,13 @@ class MessageEvents:
     when a chunk of another kind comes.
     """
 
-    def __init__(self, model: str, most_calls: int = sys.maxsize) -> None:
+    def __init__(self, model: str) -> None:
         """Begin with nothing.
 
         Args:
             model: The model, as the client spelled it.
-            most_calls: As in `message`.
         """
         self._model = model
-        self._calls_left = most_calls
         self._started = False
         self._blocks = 0
         self._open = ""
@@ -106,13 +101,12 @@ class MessageEvents:
         if chunk.text:
             yield from self._begin("text", _text(""))
             yield self._delta("text_delta", text=chunk.text)
-        for call in chunk.tool_calls[: self._calls_left]:
-            self._calls_left -= 1
+        for call in chunk.tool_calls:
             yield from self._end()
             yield from self._begin("tool_use", _call(call, {}))
             yield self._delta("input_json_delta", partial_json=call.arguments)
         if chunk.finish_reason is not None:
-            yield from self._finish(chunk, chunk.finish_reason if self._calls_left else FinishReason.TOOL_CALLS)
+            yield from self._finish(chunk, chunk.finish_reason)
 
     def _finish(self, chunk: Chunk, reason: FinishReason) -> Iterator[bytes]:
         if not self._blocks:  # clients look at the first block of a message

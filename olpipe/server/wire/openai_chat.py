@@ -33,7 +33,7 @@ from olpipe.server.wire.openai_answers import (
     usage,
 )
 from olpipe.server.wire.openai_messages import read_messages
-from olpipe.server.wire.openai_tools import read_most_calls, read_tools
+from olpipe.server.wire.openai_tools import read_tools
 
 _UNSUPPORTED = {
     "functions": "describe the functions in `tools`",
@@ -51,13 +51,11 @@ class ChatRequest:
         questions: One question for each answer.
         stream: Whether the answer is sent as it is written.
         include_usage: Whether a stream says how many tokens there were.
-        most_calls: The most calls of tools in one answer.
     """
 
     questions: tuple[Question, ...]
     stream: bool
     include_usage: bool
-    most_calls: int
 
 
 def read_chat(fields: Fields) -> ChatRequest:
@@ -88,7 +86,7 @@ def read_chat(fields: Fields) -> ChatRequest:
     )
     question = Question(model, read_messages(fields), wishes, stream=stream, needs=tools.needs(think))
     questions = options.copies(question, options.read_count(fields))
-    return ChatRequest(questions, stream, read_include_usage(fields), read_most_calls(fields))
+    return ChatRequest(questions, stream, read_include_usage(fields))
 
 
 def read_model(fields: Fields) -> str:
@@ -117,7 +115,6 @@ class ChatWriter:
         model = request.questions[0].model
         self._head: Body = {"id": new_id("chatcmpl-"), "created": int(time.time()), "model": model}
         self._include_usage = request.include_usage
-        self._most_calls = request.most_calls
         self._calls = [0] * len(answers.each)
         self._began = [False] * len(answers.each)
         self._is_text = [True] * len(answers.each)
@@ -154,14 +151,13 @@ class ChatWriter:
         """Yield events. Thinking and text never share one: clients look at the first that they know."""
         self._is_text[at] = speaks(chunk, self._is_text[at])
         logprobs = [likelihood(one) for one in chunk.logprobs] if self._is_text[at] else []
-        calls = chunk.tool_calls[: self._most_calls - self._calls[at]]
-        rest = bool(chunk.text or calls)
+        rest = bool(chunk.text or chunk.tool_calls)
         if chunk.thinking:
             yield self._delta(at, {"content": "", "reasoning": chunk.thinking}, [])
         if rest or logprobs:
             delta: Body = {"content": chunk.text}
-            if calls:
-                delta["tool_calls"] = self._numbered(at, calls)
+            if chunk.tool_calls:
+                delta["tool_calls"] = self._numbered(at, chunk.tool_calls)
             yield self._delta(at, delta, logprobs)
         if chunk.finish_reason is not None:
             used = chunk.usage or Usage()
@@ -192,7 +188,7 @@ class ChatWriter:
 
     def _choice(self, at: int, chunks: Sequence[Chunk]) -> Body:
         completion = Completion.of(chunks)
-        calls = [_call(call) for call in completion.tool_calls[: self._most_calls]]
+        calls = [_call(call) for call in completion.tool_calls]
         message: Body = {"role": "assistant", "content": completion.text or (None if calls else ""), "refusal": None}
         if completion.thinking:
             message["reasoning"] = completion.thinking

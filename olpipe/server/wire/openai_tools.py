@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import orjson
 
@@ -18,23 +18,16 @@ _NO_ARGUMENTS = '{"type":"object","properties":{},"additionalProperties":false}'
 
 
 def read_tools(fields: Fields) -> Tools:
-    """Read `tools` and `tool_choice`, in the shapes of chat completions and of responses.
+    """Read `tools`, `tool_choice` and `parallel_tool_calls`, in the shapes of chat completions and of responses.
 
     Raises:
         Refusal: A tool is not a function, or the choice is not about these tools.
         SchemaError: No arguments can be held to a tool's schema.
     """
     tools = tuple(tool for given in fields.each("tools") for tool in _tools(given))
-    return choose_tools(fields, tools)
-
-
-def read_most_calls(fields: Fields) -> int:
-    """Return how many calls an answer may have at most. What the model asks for beyond them is left out.
-
-    Raises:
-        Refusal: `parallel_tool_calls` is not a truth value.
-    """
-    return sys.maxsize if fields.flag("parallel_tool_calls", default=True) else 1
+    chosen = choose_tools(fields, tools)
+    parallel = fields.flag("parallel_tool_calls", default=True)
+    return replace(chosen, choice=replace(chosen.choice, parallel=parallel))
 
 
 def _tools(given: Fields) -> Iterator[Tool]:

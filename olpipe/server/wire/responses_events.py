@@ -69,17 +69,15 @@ class _Item:
 class ResponseEvents:
     """Turns the chunks of one answer into events."""
 
-    def __init__(self, response: Body, namespaces: Mapping[str, tuple[str, str]], most_calls: int) -> None:
+    def __init__(self, response: Body, namespaces: Mapping[str, tuple[str, str]]) -> None:
         """Begin with nothing.
 
         Args:
             response: The response, without what is only known in the end.
             namespaces: The namespace and the name of each function of a namespace, by the name that the model knows.
-            most_calls: The most calls of functions. What the model asks for beyond them is left out.
         """
         self._response = {**response, **_UNKNOWN}
         self._namespaces = namespaces
-        self._calls_left = most_calls
         self._output: list[Body] = []
         self._item: _Item | None = None
         self._answers = False  # whether there is a message or a call
@@ -103,8 +101,7 @@ class ResponseEvents:
         if chunk.text or (chunk.logprobs and self._writes("message")):
             yield from self._begin("message")
             yield from self._said(chunk.text, chunk.logprobs)
-        for call in chunk.tool_calls[: self._calls_left]:
-            self._calls_left -= 1
+        for call in chunk.tool_calls:
             yield from self._call(call)
         if chunk.finish_reason is not None:
             yield from self._finish(chunk, chunk.finish_reason)

@@ -15,7 +15,7 @@ from olpipe.server.refusal import Refusal
 from olpipe.server.wire import openai_options as options
 from olpipe.server.wire.openai_answers import Body
 from olpipe.server.wire.openai_chat import read_model
-from olpipe.server.wire.openai_tools import qualified, read_most_calls, read_tools
+from olpipe.server.wire.openai_tools import qualified, read_tools
 from olpipe.server.wire.responses_input import read_input
 
 _STATELESS = "nothing is stored here: send the whole conversation in `input`"
@@ -44,14 +44,12 @@ class ResponseRequest:
         stream: Whether the answer is sent as it is written.
         echoed: The fields of a response that repeat what was asked.
         namespaces: The namespace and the name of each function of a namespace, by the name that the model knows.
-        most_calls: The most calls of functions in the answer.
     """
 
     questions: tuple[Question, ...]
     stream: bool
     echoed: Body
     namespaces: Mapping[str, tuple[str, str]]
-    most_calls: int
 
 
 def read_responses(fields: Fields) -> ResponseRequest:
@@ -84,8 +82,7 @@ def read_responses(fields: Fields) -> ResponseRequest:
     )
     stream = fields.flag("stream")
     question = Question(model, read_input(fields), wishes, stream=stream, needs=tools.needs(think))
-    echoed, most_calls = _echoed(fields, truncation), read_most_calls(fields)
-    return ResponseRequest((question,), stream, echoed, _namespaces(fields), most_calls)
+    return ResponseRequest((question,), stream, _echoed(fields, truncation), _namespaces(fields))
 
 
 def _echoed(fields: Fields, truncation: str) -> Body:
@@ -95,7 +92,7 @@ def _echoed(fields: Fields, truncation: str) -> Body:
         **{name: fields.any(name) for name in _ECHOED},
         "background": False,
         "metadata": {} if metadata is None else metadata.values,
-        "parallel_tool_calls": read_most_calls(fields) > 1,
+        "parallel_tool_calls": fields.flag("parallel_tool_calls", default=True),
         "reasoning": {"effort": None, "summary": None, **({} if reasoning is None else reasoning.values)},
         "service_tier": "default",
         "store": False,

@@ -31,7 +31,7 @@ class ResponseWriter:
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
         }
-        self._events = ResponseEvents(response, request.namespaces, request.most_calls)
+        self._events = ResponseEvents(response, request.namespaces)
         self._began = False
 
     def whole(self, answers: Sequence[Sequence[Chunk]]) -> Body:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -44,6 +44,15 @@ class PhasesContract(ModelFixtures):
         for one in self._answers(writer, tools=TOOLS, tool_choice=ToolChoice("required", name), think="off"):
             _check_calls(one)
             assert {call.name for call in one.tool_calls} == {name}
+
+    @pytest.mark.parametrize("mode", ["auto", "required"])
+    def test_only_one_call_is_made_where_no_more_are_wanted(
+        self, writer: Runner, mode: Literal["auto", "required"]
+    ) -> None:
+        """The answer ends with it."""
+        for one in self._answers(writer, tools=TOOLS, tool_choice=ToolChoice(mode, parallel=False), think="off"):
+            _check_calls(one)
+            assert len(one.tool_calls) <= 1
 
     def test_a_call_that_does_not_fit_is_left_out(self, writer: Runner) -> None:
         """Nobody may run a tool with a part of its arguments."""

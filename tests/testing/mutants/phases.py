@@ -61,6 +61,14 @@ class CallsWhenItLikes(Asks):
         return replace(request, tool_choice=ToolChoice())
 
 
+@mutant("test_only_one_call_is_made_where_no_more_are_wanted")
+class CallsTwice(Asks):
+    """Where a single call has to be made, any number may come."""
+
+    def changed(self, request):
+        return replace(request, tool_choice=replace(request.tool_choice, parallel=True))
+
+
 @mutant("test_a_call_that_is_required_is_made")
 class SaysThatItJustStopped(Says):
     """An answer with tool calls does not say so."""
