@@ -38,7 +38,8 @@ def choose_loader(header: bytes, suffix: str, loaders: Iterable[ImageLoader]) ->
             raise PluginError(message, hint="run again with OLPIPE_DEBUG=1 to see where") from error
         if recognised:
             return loader
-    raise ImageUnsupported(f"no image loader reads such a file (`{suffix}`)")
+    what = f"such a file (`{suffix}`)" if suffix else f"what begins with the bytes `{header[:8].hex(' ')}`"
+    raise ImageUnsupported(f"no image loader reads {what}")
 
 
 def decode(

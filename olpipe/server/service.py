@@ -16,11 +16,13 @@ from olpipe.errors import ModelNotFound, UsageError, cannot_see
 from olpipe.generation import Completion, GenerateRequest
 from olpipe.image import USUAL_PIXELS
 from olpipe.messages import ImagePart, Message
-from olpipe.model import LoadOptions, ModelBundle, ModelName, RunnerInfo
+from olpipe.model import LoadOptions, ModelBundle, RunnerInfo
 from olpipe.server.image_urls import ImageUrls
 from olpipe.server.limits import check_question, check_texts
 from olpipe.server.metrics import Metrics
+from olpipe.server.model_names import named
 from olpipe.server.question import EncodedImage, Question, Turn, VectorQuestion
+from olpipe.server.refusal import Refusal
 from olpipe.tokens import CountRequest, TokenRequest, Tokens
 
 if TYPE_CHECKING:
@@ -87,10 +89,12 @@ class Service:
         """Return a model that is on this machine.
 
         Raises:
-            InvalidName: The text is not a name.
+            Refusal: The text is not a name.
             ModelNotFound: It is not on this machine. Nothing is pulled for a request.
         """
-        name = ModelName.parse(model)
+        if not model:
+            raise ModelNotFound("model '' not found", hint="name the model that answers in `model`")
+        name = named(model, Refusal(400, "invalid model name"))
         try:
             self.library.digest(name)
         except ModelNotFound as error:

@@ -53,10 +53,9 @@ def vectors_of(service: Service, question: VectorQuestion, *, client: str = "") 
     """Wait for the vectors of some texts. Without texts, the model is only loaded."""
     import numpy as np
 
-    texts = tuple(text for text in question.texts)
-    if not any(texts):
+    if not any(question.texts):
         service.load(question.model, keep_alive_s=question.keep_alive_s, options=question.options)
-        if not texts:
+        if not question.texts:
             return Embeddings(np.zeros((0, 0), np.float32), 0)
     found = service.embed(question, client=client).result()
     service.metrics.embedded(question.model, found)
