@@ -216,6 +216,17 @@ def test_removing_a_model_keeps_what_others_need(library, tmp_path):
     assert (library.get(TWO).path / "a.json").read_bytes() == b"2"
 
 
+def test_where_blobs_are_kept_a_removal_takes_only_the_name(tmp_path):
+    library = Library(tmp_path / "models", cache=tmp_path / "cache", keeps_blobs=True)
+    add(library, ONE, {"model.gguf": b"weights"})
+    library.remove(ONE)
+    for path in (tmp_path / "models" / "blobs").iterdir():
+        os.utime(path, (0, 0))
+    library.clean()
+    assert blob_name(b"weights") in blobs(tmp_path)
+    assert library.names() == []
+
+
 def test_a_copy_is_the_same_model_and_outlives_the_original(library):
     add(library, ONE, {"model.gguf": b"weights"})
     digest = library.get(ONE).digest
