@@ -28,6 +28,7 @@ HEAVY = {
     "onnxruntime_genai",
     "pillow_heif",
     "prometheus_client",
+    "prompt_toolkit",
     "psutil",
     "python_multipart",
     "referencing",
@@ -37,6 +38,7 @@ HEAVY = {
     "tokenizers",
     "tqdm",
     "uvicorn",
+    "wcwidth",
 }
 NOT_FOR_HELP = HEAVY | {"dataclasses", "importlib.metadata", "logging", "olpipe.plugins", "olpipe.settings", "pluggy"}
 

@@ -80,15 +80,10 @@ def _write_any_text() -> None:
 
 def _fail_unexpectedly(error: Exception) -> int:
     """Keep the traceback in a file, and say in one line what happened and where that file is."""
-    import tempfile
-    import traceback
+    from olpipe.cli.faults import fault_of
 
-    from olpipe.errors import first_line
-
-    with tempfile.NamedTemporaryFile("w", prefix="olpipe-", suffix=".log", delete=False, encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
-    hint = f"the traceback is in {file.name}; please report it"
-    return _fail(f"olpipe has a fault: {type(error).__name__}: {first_line(error)}", hint, 1)
+    fault = fault_of(error)
+    return _fail(fault.message, fault.hint, 1)
 
 
 def _fail(message: str, hint: str | None, code: int) -> int:

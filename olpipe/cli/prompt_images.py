@@ -38,7 +38,7 @@ def take_images(prompt: str, suffixes: Collection[str]) -> tuple[str, list[Path]
     Raises:
         UsageError: Something looks like the path or the address of an image, and there is no such file.
     """
-    suffix = re.compile("|".join(sorted(map(re.escape, suffixes), key=len, reverse=True)) or r"(?!)", re.IGNORECASE)
+    suffix = suffix_pattern(suffixes)
     found: list[Path] = []
     kept, done = [], 0
     for start, end, path in _references(prompt, suffix):
@@ -47,8 +47,14 @@ def take_images(prompt: str, suffixes: Collection[str]) -> tuple[str, list[Path]
         done = end
         if kept[-1][-1:] in _QUOTES and prompt[done : done + 1] == _QUOTES[kept[-1][-1]]:
             kept[-1], done = kept[-1][:-1], done + 1
-    text = "".join([*kept, prompt[done:]])
-    return " ".join(text.split()) if found else prompt, found
+        if (not kept[-1] or kept[-1][-1].isspace()) and prompt[done : done + 1] == " ":
+            done += 1
+    return "".join([*kept, prompt[done:]]).strip() if found else prompt, found
+
+
+def suffix_pattern(suffixes: Collection[str]) -> re.Pattern[str]:
+    """Return what finds the suffixes of image files in a text, in any case."""
+    return re.compile("|".join(sorted(map(re.escape, suffixes), key=len, reverse=True)) or r"(?!)", re.IGNORECASE)
 
 
 def _references(prompt: str, suffix: re.Pattern[str]) -> Iterator[tuple[int, int, Path]]:
@@ -73,7 +79,7 @@ def _references(prompt: str, suffix: re.Pattern[str]) -> Iterator[tuple[int, int
         # 3. The longest text that is a file; where there is none, what is missing
         start = _longest(prompt, max(done, match.start() - LONGEST_PATH), end)
         if start is None:
-            raise _missing(_word(prompt, done, end), suffix)
+            raise missing_image(_word(prompt, done, end), suffix)
         yield start, end, _path(prompt[start:end])
         done = at = end
 
@@ -117,6 +123,10 @@ def _word(prompt: str, first: int, end: int) -> str:
 
 
 def _path(text: str) -> Path:
+    """Return the path that a text means. A backslash may stand before a special character, or belong to the path."""
+    plain = os.path.expanduser(text)
+    if "\\" in text and os.path.isfile(plain):
+        return Path(plain)
     return Path(os.path.expanduser(_ESCAPED.sub(r"\1", text)))
 
 
@@ -131,11 +141,11 @@ def _file_of(address: str, suffix: re.Pattern[str]) -> Path:
         raise UsageError(f"`{address}` is an address, and photos are read from files", hint="download it first")
     path = Path(unquote(parts.path))
     if not os.path.isfile(path):
-        raise _missing(str(path), suffix)
+        raise missing_image(str(path), suffix)
     return path
 
 
-def _missing(word: str, suffix: re.Pattern[str]) -> UsageError:
+def missing_image(word: str, suffix: re.Pattern[str]) -> UsageError:
     """Return the error for a photo that is not there. It offers photos beside it that are called alike."""
     folder, name = os.path.split(_path(word))
     try:

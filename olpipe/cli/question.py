@@ -37,33 +37,41 @@ class Question:
     images: tuple[Path | bytes, ...]
 
 
-def read_question(arguments: Sequence[str], loaders: Registry[ImageLoader]) -> Question:
+def read_question(arguments: Sequence[str], loaders: Registry[ImageLoader], images: Sequence[Path] = ()) -> Question:
     """Read the question.
 
     An argument that is the path of an image is that image, and other arguments are searched for paths. Stdin is read in
     place of the argument `-`, where there are no arguments, or where a whole file was redirected to it.
 
+    Args:
+        arguments: The words of the prompt.
+        loaders: What reads images.
+        images: Images that were named by themselves. They come first.
+
     Raises:
         UsageError: There is no question, or an image that is named is not there.
     """
-    from olpipe.cli.prompt_images import take_images
+    from olpipe.cli.prompt_images import missing_image, suffix_pattern, take_images
 
     suffixes = {suffix for loader in loaders for suffix in loader.suffixes}
+    for path in images:
+        if not path.is_file():
+            raise missing_image(str(path), suffix_pattern(suffixes))
     texts: list[str] = []
-    images: list[Path | bytes] = []
+    found: list[Path | bytes] = list(images)
     for part in _parts(arguments):
         if isinstance(part, bytes):
             if _is_image(part[:HEADER_BYTES], loaders):
-                images.append(part)
+                found.append(part)
             else:
                 texts.append(_text(part).strip())
         elif _is_image_file(part, suffixes, loaders):
-            images.append(Path(part))
+            found.append(Path(part))
         else:
             text, paths = take_images(part, suffixes)
             texts.append(text)
-            images += paths
-    question = Question(" ".join(text for text in texts if text), tuple(images))
+            found += paths
+    question = Question(" ".join(text for text in texts if text), tuple(found))
     if not question.text and not question.images:
         raise UsageError("there is no prompt", hint='run `olpipe run MODEL "your question"`, or pipe it in')
     return question

@@ -21,7 +21,14 @@ def only_embeds(bundle: ModelBundle) -> bool:
 
 
 def embed(
-    engine: Engine, model: str, question: Question, wishes: Wishes, *, options: LoadOptions, verbose: bool
+    engine: Engine,
+    model: str,
+    question: Question,
+    wishes: Wishes,
+    *,
+    dimensions: int | None,
+    options: LoadOptions,
+    verbose: bool,
 ) -> None:
     """Write the vector of a text to stdout, as one JSON array.
 
@@ -30,6 +37,7 @@ def embed(
         model: The model's name.
         question: The text. It has no images.
         wishes: None may be set, because they are about answers.
+        dimensions: Cut the vector to this many values; None keeps all.
         options: How the model is loaded.
         verbose: Whether to show tokens and times on stderr.
 
@@ -48,7 +56,7 @@ def embed(
         )
     if question.images:
         raise UsageError(f"`{model}` makes embeddings of texts, and not of images", hint="ask without images")
-    embeddings = engine.embed(EmbedRequest(model, (question.text,)), options=options).result()
+    embeddings = engine.embed(EmbedRequest(model, (question.text,), dimensions), options=options).result()
     (vector,) = embeddings.vectors
     click.echo(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
     if verbose:

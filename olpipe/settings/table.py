@@ -169,10 +169,10 @@ class Settings:
     keeps_no_history: bool = _setting(
         "OLLAMA_NOHISTORY", values.switch, False, "Do not keep what is typed in `olpipe run MODEL` for later sessions"
     )
-    editor: str = _setting(
+    editor: str | None = _setting(
         "OLLAMA_EDITOR",
         values.text,
-        "",
+        None,
         "The command of the editor that Ctrl-G opens in `olpipe run MODEL`; the default is that of VISUAL or EDITOR",
     )
     log_bodies: bool = _setting(

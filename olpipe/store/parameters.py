@@ -11,7 +11,7 @@ from typing import Any
 from olpipe.errors import StoreError
 from olpipe.generation import SamplingParams
 
-_SPELLINGS: dict[str, tuple[str, type]] = {
+SPELLINGS: Mapping[str, tuple[str, type]] = {
     "temperature": ("temperature", float),
     "top_k": ("top_k", int),
     "top_p": ("top_p", float),
@@ -24,6 +24,7 @@ _SPELLINGS: dict[str, tuple[str, type]] = {
     "seed": ("seed", int),
     "num_predict": ("max_tokens", int),
 }
+"""The field of `SamplingParams` and the type for each of Ollama's names. `stop` is no number, so it is left out."""
 
 
 def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingParams:
@@ -36,8 +37,8 @@ def sampling(parameters: Mapping[str, Any], base: SamplingParams) -> SamplingPar
     for name, value in parameters.items():
         if name == "stop":
             changes["stop"] = _texts(value)
-        elif name in _SPELLINGS:
-            field, kind = _SPELLINGS[name]
+        elif name in SPELLINGS:
+            field, kind = SPELLINGS[name]
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise StoreError(f"the model's parameter `{name}` cannot be `{value}`", hint="it must be a number")
             changes[field] = kind(value)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,12 +55,18 @@ def photos(tmp_path, monkeypatch):
         ("看看《猫.jpg》吧", "看看吧", ["猫.jpg"]),
         ("“猫.jpg”、cat.jpg。", "、。", ["猫.jpg", "cat.jpg"]),
         ("что на cat.jpg？", "что на ？", ["cat.jpg"]),
+        ("first\n  cat.jpg  here\ndog.PNG\n  last", "first\n   here\n\n  last", ["cat.jpg", "dog.PNG"]),
     ],
 )
 def test_paths_of_images_are_taken_out_of_a_prompt(prompt, text, paths):
     found, images = take_images(prompt, SUFFIXES)
     assert found == text
     assert [path.as_posix() for path in images] == paths
+
+
+def test_a_backslash_may_belong_to_a_path(tmp_path):
+    (tmp_path / "a\\(b.jpg").write_bytes(b"")
+    assert take_images(r"see a\(b.jpg there", SUFFIXES) == ("see there", [Path(r"a\(b.jpg")])
 
 
 def test_the_address_of_a_file_is_its_path(tmp_path):

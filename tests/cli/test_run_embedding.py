@@ -82,3 +82,10 @@ def test_it_is_listed_with_what_it_can_do(folder):
     shown = json.loads(olpipe("show", "tiny", "--json")[1])
     assert shown["capabilities"] == ["embedding"]
     assert [backend["name"] for backend in shown["backends"] if backend["runs"]] == ["onnx"]
+
+
+def test_a_vector_is_cut_to_the_dimensions_that_are_asked_for(folder):
+    code, out, said = olpipe("run", "tiny", "the dog", "--dimensions", "4")
+    assert (code, said) == (0, "")
+    cut = FloatBert(folder).vector("the dog")[:4]
+    np.testing.assert_allclose(json.loads(out), cut / np.linalg.norm(cut), atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from olpipe.asking.options import LOADING, MOST, SAMPLING, WITHOUT_EFFECT, Option
 from olpipe.generation import MOST_TOP_LOGPROBS
 from olpipe.server.openapi.schemas import (
     ANY,
@@ -21,7 +22,6 @@ from olpipe.server.openapi.schemas import (
     request,
     whole,
 )
-from olpipe.server.wire.ollama_options import LOADING, MOST, SAMPLING, WITHOUT_EFFECT, Option
 
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAMESPACE = "[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 
+from olpipe.asking.options import MOST, Options
 from olpipe.errors import nearest
 from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, PhotoQuestion
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_url
 from olpipe.server.wire.ollama import read_keep_alive
-from olpipe.server.wire.ollama_options import MOST, Options, read_options
+from olpipe.server.wire.ollama_options import read_options
 
 USUAL_RECIPE = "photo-tags"
 USUAL_FILE = "image"

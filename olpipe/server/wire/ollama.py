@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import orjson
 
+from olpipe.asking.options import Options
 from olpipe.asking.wishes import SERVED, Wishes, holding_to
 from olpipe.durations import duration
 from olpipe.errors import ModelCorrupt, SchemaError
@@ -34,7 +35,7 @@ from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Question, Turn, VectorQuestion
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_url
-from olpipe.server.wire.ollama_options import Options, read_options, read_request_options
+from olpipe.server.wire.ollama_options import read_options, read_request_options
 from olpipe.server.wire.tool_choices import choose_tools
 from olpipe.store.templates import is_jinja
 

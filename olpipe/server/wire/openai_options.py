@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 
+from olpipe.asking.options import MOST
 from olpipe.asking.wishes import SERVED, holding_to
 from olpipe.generation import MOST_TOP_LOGPROBS, Guidance, Thinking
 from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import Question
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire.ollama import read_format
-from olpipe.server.wire.ollama_options import MOST, read_options
+from olpipe.server.wire.ollama_options import read_options
 
 USUAL_SAMPLING = replace(SERVED, temperature=1.0, top_p=1.0)
 """How tokens are picked unless the model or the request says otherwise: as OpenAI's API does it."""
