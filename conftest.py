@@ -21,9 +21,9 @@ from olpipe.store.resolve import resolve
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-NO_REGISTRY = {"OLPIPE_REGISTRY": "off", "DOCKER_CONFIG": os.devnull}
-"""No test asks a registry that it has not started itself, or reads the logins of whoever runs it."""
-os.environ.update(NO_REGISTRY)  # here, because servers for a whole session are started before fixtures of tests
+NOTHING_ELSE = {"OLPIPE_REGISTRY": "off", "DOCKER_CONFIG": os.devnull, "OLPIPE_SERVER": "off"}
+"""No test asks a registry or a server that it has not started itself, or reads the logins of whoever runs it."""
+os.environ.update(NOTHING_ELSE)  # here, because servers for a whole session are started before fixtures of tests
 
 _SKIPPED = {
     "slow": "takes minutes: run with --run-slow",
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip what not every machine can run, and say why; a marker that is asked for with `-m` runs."""
     wanted = config.getoption("markexpr")
     for item in items:
-        if "photo_mini_home" in getattr(item, "fixturenames", ()):
+        if "photo_mini_home" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skipif") is None:
             item.user_properties.append(("real_model", True))  # `.ci/run` lets none of these be skipped
         for marker, reason in _SKIPPED.items():
             asked_for = marker in wanted or (marker == "slow" and config.getoption("--run-slow"))
@@ -70,7 +70,7 @@ def isolated_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[P
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("OLPIPE_HOME", str(home))
-    for name, value in NO_REGISTRY.items():
+    for name, value in NOTHING_ELSE.items():
         monkeypatch.setenv(name, value)
     logger = logging.getLogger("olpipe")
     before = (logger.handlers[:], logger.level, logger.propagate)

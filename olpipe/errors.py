@@ -25,6 +25,7 @@
     │   ├── GrammarExceeded          exit 1, HTTP 400   a grammar that takes too much work, or leads nowhere
     │   └── InvalidOutput                               the document is not what the schema asks for
     ├── PluginError                  exit 1, HTTP 500
+    ├── ServerUnreachable            exit 1, HTTP 502   a command's server does not answer, or went away
     └── MachineError                 exit 4, HTTP 503   the machine, not the request: a batch stops
         ├── BackendMissing                              a runtime is not installed
         ├── BackendCrashed                              the runner's process died
@@ -165,6 +166,12 @@ class InvalidOutput(GenerationError):
 
 class PluginError(OlpipeError):
     """A plugin that breaks its contract."""
+
+
+class ServerUnreachable(OlpipeError):
+    """A server that a command uses, and that does not answer, or went away in the middle."""
+
+    http_status = 502
 
 
 class MachineError(OlpipeError):

@@ -21,13 +21,13 @@ FLOORS = (
     ("interfaces", "hookspecs", "registry", "entry_points", "plugins"),
     ("store", "convert", "imaging", "perception", "guidance", "decoding", "families"),
     ("engine", "asking", "describing"),
-    ("pipeline", "server", "checkup"),
+    ("pipeline", "server", "checkup", "client"),
     ("cli", "__main__"),
 )
 # Beside the house: they build on the floors up to this one, and no floor imports them.
 ANNEXES = ("default_plugins", "testing")
 ANNEXES_BUILD_ON = 3
-STRANGERS = (("pipeline", "server"), ("server", "pipeline"))
+STRANGERS = (("pipeline", "server"), ("server", "pipeline"), ("client", "server"), ("server", "client"))
 
 MODULE_LINES, MEDIAN_MODULE_LINES = 400, 150
 FUNCTION_LINES, P90_FUNCTION_LINES = 60, 35

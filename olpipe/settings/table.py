@@ -103,6 +103,12 @@ class Settings:
         Address(),
         "Where `olpipe serve` listens, and where clients look for it; `unix:///path` is a socket in the file system",
     )
+    uses_server: bool = _setting(
+        "OLPIPE_SERVER",
+        values.switch,
+        True,
+        "Let commands use the server at OLLAMA_HOST where one runs; `off` has each command do its work itself",
+    )
     max_body: int = _setting(
         "OLPIPE_MAX_BODY",
         values.count,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from olpipe.errors import Busy, ContextExceeded, ModelNotFound, OlpipeError
-from olpipe.server.refusal import status_of
+from olpipe.server.refusal import Refusal, status_of
 
 _OPENAI_TYPES = {404: "not_found_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _OPENAI_CODES: dict[type[OlpipeError], str] = {
@@ -28,12 +28,14 @@ _BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
 def native(error: OlpipeError) -> dict[str, Any]:
-    """Return an error as Ollama's API has it. `hint` is ours: it says what to do next."""
+    """Return an error as Ollama's API has it. `hint`, which says what to do next, and `kind`, its class, are ours."""
+    kind = {} if isinstance(error, Refusal) else {"kind": type(error).__name__}
     if isinstance(error, Busy):
-        return {"error": _BUSY, "hint": _told(error)}
+        return {"error": _BUSY, "hint": _told(error), **kind}
     if isinstance(error, ContextExceeded):
-        return {"error": error.message, "hint": f"{error.hint}; `num_ctx` and `truncate` are the request's own means"}
-    return {"error": error.message} | ({"hint": error.hint} if error.hint else {})
+        hint = f"{error.hint}; `num_ctx` and `truncate` are the request's own means"
+        return {"error": error.message, "hint": hint, **kind}
+    return {"error": error.message} | ({"hint": error.hint} if error.hint else {}) | kind
 
 
 def openai(error: OlpipeError) -> dict[str, Any]:

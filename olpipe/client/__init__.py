@@ -1,0 +1,1 @@
+"""A client of a running server: what the command line uses where there is one."""
