@@ -8,7 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from olpipe.convert.architectures import GGUF_ADAPTER_FILE
+from olpipe.convert.architectures import ADAPTER_FILE, GGUF_ADAPTER_FILE
 from olpipe.decoding.prompt import Prompt
 from olpipe.default_plugins.onnx.backend import OnnxBackend
 from olpipe.errors import BackendMissing, ModelCorrupt
@@ -210,6 +210,11 @@ def test_an_adapter_is_applied_as_strongly_as_it_says(backend, bundle):
         likely.append(answer(backend, bundle).logprobs[0].top_raw)
     assert likely[1] != without.logprobs[0].top_raw
     assert likely[1] != likely[2]
+
+
+def test_an_adapter_of_another_format_is_not_left_out(backend, bundle):
+    (bundle.path / ADAPTER_FILE).touch()
+    assert backend.refuses(bundle) == "its adapter is in safetensors, and llama.cpp applies adapters in GGUF only"
 
 
 def test_a_wheel_without_llama_cpps_functions_is_refused(backend, bundle, plugin_folder, monkeypatch):

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from olpipe.convert.architectures import ENCODERS, GGUF_ADAPTER_FILE, PROJECTOR_FILE
+from olpipe.convert.architectures import ADAPTER_FILE, ENCODERS, GGUF_ADAPTER_FILE, PROJECTOR_FILE
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 from olpipe.interfaces import Backend, Family, Progress, ProgressCallback, Runner
 from olpipe.model import LoadOptions, ModelBundle
@@ -39,6 +39,8 @@ class LlamaCppBackend(Backend):
         source = source_of(bundle)
         if source is None:
             return "it has no .gguf file"
+        if (bundle.path / ADAPTER_FILE).is_file():
+            return "its adapter is in safetensors, and llama.cpp applies adapters in GGUF only"
         try:
             header = read_header(source)
             if header.architecture in ENCODERS:
