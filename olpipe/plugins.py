@@ -33,12 +33,15 @@ DEFAULT_PLUGINS = (
     "olpipe.default_plugins.families",
     "olpipe.default_plugins.sources.file",
     "olpipe.default_plugins.sources.pip",
+    "olpipe.default_plugins.sources.hub",
     "olpipe.default_plugins.sources.registry",
     "olpipe.default_plugins.loaders.pillow",
     "olpipe.default_plugins.loaders.heif",
     "olpipe.default_plugins.tasks.photo",
     "olpipe.default_plugins.tasks.data",
     "olpipe.default_plugins.sinks.jsonl",
+    "olpipe.default_plugins.sinks.sidecar",
+    "olpipe.default_plugins.sinks.sqlite",
     "olpipe.default_plugins.executors.local",
 )
 

@@ -13,7 +13,7 @@ from olpipe.interfaces.blobs import Outgoing, PartialBlob
 from olpipe.interfaces.models import Backend, Prepared, Runner, SingleSequenceRunner
 from olpipe.interfaces.photos import ImageLoader, Perceiver
 from olpipe.interfaces.progress import Progress, ProgressCallback
-from olpipe.interfaces.sources import ModelSource, ModelStore
+from olpipe.interfaces.sources import FoundModel, ModelSource, ModelStore
 from olpipe.interfaces.vision import Family, Fitted, Layout, VisionConfig, VisionTensors
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Executor",
     "Family",
     "Fitted",
+    "FoundModel",
     "ImageLoader",
     "Job",
     "Layout",

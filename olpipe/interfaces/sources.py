@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -68,7 +69,8 @@ class ModelStore(Protocol):
         Args:
             name: What it will be called.
             manifest: Its manifest. The blob of its config is in the store.
-            beginnings: By their digests, GGUF files that are as long as they will be and have their headers by now.
+            beginnings: By their digests, files that tell whether the model can be run: GGUF files that are as long as
+                they will be and have their headers by now, or the configuration of a package.
 
         Raises:
             ModelCorrupt: It is not a manifest, or it contradicts itself.
@@ -99,6 +101,25 @@ class ModelStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model that a source found for some words.
+
+    Attributes:
+        name: What `olpipe pull` takes.
+        about: What is known of it, in a few words.
+        license: The name of its licence; empty where it is not known.
+        capabilities: What it does, by the names in `CAPABILITIES`, as far as it is known.
+        architecture: What its GGUF files name as their architecture; empty where it is not known.
+    """
+
+    name: str
+    about: str = ""
+    license: str = ""
+    capabilities: tuple[str, ...] = ()
+    architecture: str = ""
+
+
 class ModelSource(ABC):
     """A place that models come from.
 
@@ -115,7 +136,8 @@ class ModelSource(ABC):
 
     hosts: tuple[str, ...] = ()
     """Hosts whose models it pulls, in lower case. A name on a host needs a namespace: `hf.co` claims the names
-    `hf.co/NAMESPACE/MODEL` and `hf.co/NAMESPACE/MODEL:TAG`, and `hf.co/MODEL` is no name."""
+    `hf.co/NAMESPACE/MODEL` and `hf.co/NAMESPACE/MODEL:TAG`, and `hf.co/MODEL` is no name. A text on the host that has
+    these parts and yet is no name, such as `hf.co/NAMESPACE/MODEL@REVISION`, is handed over as it was written."""
 
     def names(self) -> Iterable[str]:
         """Announce plain names that this source can pull, like `photo-mini`. Do not use the network for that.
@@ -132,6 +154,20 @@ class ModelSource(ABC):
         stands before the host where the user allowed a connection that others can read, with `--insecure`.
         """
         return False
+
+    def search(self, words: Sequence[str], limit: int) -> Iterable[FoundModel]:
+        """Ask over the network which models fit all of some words, the most used first.
+
+        `olpipe search --hub` asks every source. One that cannot be searched finds nothing.
+
+        Args:
+            words: The words.
+            limit: How many models are enough.
+
+        Raises:
+            PullFailed: The source could not be asked.
+        """
+        return ()
 
     @abstractmethod
     def default_name(self, reference: str) -> ModelName:

@@ -153,6 +153,27 @@ class Settings:
         "The folder of Docker's `config.json`, whose user names and passwords olpipe sends to registries",
         key="docker_config",
     )
+    hub_endpoint: str = _setting(
+        "HF_ENDPOINT",
+        values.endpoint,
+        "https://huggingface.co",
+        "The URL of the Hugging Face hub, or of a mirror of it, from which `hf.co/OWNER/REPOSITORY` is pulled",
+        key="hf_endpoint",
+    )
+    hub_token: str | None = _setting(
+        "HF_TOKEN",
+        values.token,
+        None,
+        "The token that HF_ENDPOINT gets; without it, that which `hf auth login` keeps, where there is one",
+        key="hf_token",
+        secret=True,
+    )
+    hub_offline: bool = _setting(
+        "HF_HUB_OFFLINE", values.switch, False, "Never ask the Hugging Face hub", key="hf_hub_offline"
+    )
+    searches_hub: bool = _setting(
+        "OLPIPE_SEARCH_HUB", values.switch, False, "Let `olpipe search` ask the Hugging Face hub, too"
+    )
     recipes: Path | None = _setting(
         "OLPIPE_RECIPES",
         values.path,

@@ -13,6 +13,8 @@ from olpipe.durations import keep_alive as seconds_of
 
 KEEP_ALIVE_S = LOAD_TIMEOUT_S = 300.0  # a text that is no duration gives this
 _REGISTRY = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)(:[0-9]{1,5})?/?", re.IGNORECASE)
+_ENDPOINT = re.compile(_REGISTRY.pattern.removesuffix("/?") + r"(/[a-z0-9._~/-]*)?", re.IGNORECASE)
+_TOKEN = re.compile(r"[!-~]+")
 _OFF = ("", "0", "f", "false", "no", "off")
 
 
@@ -115,3 +117,29 @@ def registry(value: str) -> str | None:
     if not _REGISTRY.fullmatch(url):
         raise ValueError("must be like `https://registry.example.com:5000`")
     return url.rstrip("/").lower()
+
+
+def endpoint(value: str) -> str | None:
+    """Read a URL that other URLs begin with, without a slash at its end; an empty text gives None.
+
+    Raises:
+        ValueError: It is no URL of http or https that consists of a host, and perhaps a port and a path.
+    """
+    url = text(value).strip().rstrip("/")
+    if not url:
+        return None
+    if not _ENDPOINT.fullmatch(url):
+        raise ValueError("must be like `https://hub.example.com`")
+    return url
+
+
+def token(value: str) -> str | None:
+    """Read a token that is sent in a header; an empty text gives None.
+
+    Raises:
+        ValueError: It has characters that no token has.
+    """
+    found = text(value).strip()
+    if found and not _TOKEN.fullmatch(found):
+        raise ValueError("must have neither spaces nor special characters")
+    return found or None

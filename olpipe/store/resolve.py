@@ -9,7 +9,7 @@ from olpipe.errors import InvalidName, ModelNotFound, NotAtSource, SourceUnreach
 from olpipe.interfaces import ProgressCallback
 from olpipe.model import ModelBundle, ModelName
 from olpipe.plugins import Plugins
-from olpipe.store import digests
+from olpipe.store import catalog, digests
 from olpipe.store.library import Library
 from olpipe.store.pull import pull
 from olpipe.store.sources import INSECURE, Offers, Origin, last_resort, offers
@@ -127,11 +127,15 @@ def _find(text: str, plugins: Plugins, offered: Offers) -> tuple[Origin, ModelNa
     """
     plain, pin = _unpinned(text)
     name = _name(plain)
-    offer = offered.origin_of(name, plain) if name is not None else None
+    offer: tuple[Origin, ModelName | None] | None = offered.origin_of(name, plain) if name is not None else None
     # A name of the usual host may look like `pip:weights`. Only an announced name comes before a scheme.
     scheme, colon, reference = text.partition(":")
     if colon and scheme in plugins.model_sources and (name is None or name not in offered.names):
         return Origin(plugins.model_sources.get(scheme), reference), None
+    if name is None and (elsewhere := offered.origin_on_host(plain)) is not None:
+        offer = elsewhere, None
+    if offer is None:
+        offer = catalog.offer(name, plain, offered)
     if offer is None or pin is None:
         return offer
     origin, usual_name = offer

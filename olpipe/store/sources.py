@@ -32,6 +32,11 @@ class Origin:
     reference: str
     digest: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The scheme and the reference, as `olpipe pull` takes them."""
+        return f"{self.source.scheme}:{self.reference}"
+
 
 @dataclass(frozen=True, slots=True)
 class Offers:
@@ -44,6 +49,18 @@ class Offers:
 
     names: Mapping[ModelName, tuple[ModelSource, str]]
     hosts: Mapping[str, tuple[ModelSource, str]]
+
+    def origin_on_host(self, text: str) -> Origin | None:
+        """Return where a text that is no name can be pulled from: the source that claims the host it begins with.
+
+        Args:
+            text: What was written. It has a host, a namespace and a model, and something that no name has.
+        """
+        host, *rest = text.split("/")
+        if host.lower() not in self.hosts or len(rest) < 2 or not all(rest[:2]):
+            return None
+        source, known = self.hosts[host.lower()]
+        return Origin(source, "/".join((known, *rest)))
 
     def origin_of(self, name: ModelName, text: str) -> tuple[Origin, ModelName] | None:
         """Return where a name can be pulled from: the source that announces it, else the one that claims its host.

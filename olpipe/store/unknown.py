@@ -9,6 +9,7 @@ from dataclasses import replace
 from olpipe.errors import InvalidName, ModelNotFound, OlpipeError
 from olpipe.model import ModelName
 from olpipe.plugins import Plugins
+from olpipe.store import catalog
 from olpipe.store.library import Library
 from olpipe.store.manifests import nearest_models
 from olpipe.store.sources import Offers, Origin, default_name, last_resort
@@ -19,7 +20,8 @@ _OWN_WEIGHTS = "`olpipe pull file:PATH` for your own weights"
 
 def not_here(text: str, library: Library, plugins: Plugins, offered: Offers) -> ModelNotFound:
     """Return the error for a name that no model on this machine has and no source offers."""
-    here, pullable = [str(name) for name in library.names()], [str(name) for name in offered.names]
+    here = [str(name) for name in library.names()]
+    pullable = _pullable(offered)
     host = _host(text, offered)
     names = [*here, *pullable]
     if host:  # however similar the rest is, a name on another host is another model
@@ -73,11 +75,16 @@ def no_source(text: str, plain: str, name: ModelName | None, plugins: Plugins, o
     if not host and (name is None or (":" in plain.partition("/")[0] and "/" in plain)):
         hint = f"sources are {_listed(f'{scheme}:' for scheme in plugins.model_sources.names())}"
         hint += _claimed(offered) + plugins.not_loaded
-    elif not host and (close := nearest_models(plain, [str(known) for known in offered.names])):
+    elif not host and (close := nearest_models(plain, _pullable(offered))):
         hint = f"did you mean {_listed(close, ' or ')}?"
     else:
         hint = (_way_on(plain, host, plugins, offered) or f"run {_OWN_WEIGHTS}") + plugins.not_loaded
     return ModelNotFound(f"no source has a model `{text}`", hint=hint)
+
+
+def _pullable(offered: Offers) -> list[str]:
+    """Return the names that lead to a source without a registry."""
+    return [str(name) for name in (*offered.names, *catalog.short_names(offered))]
 
 
 def _way_on(text: str, host: str, plugins: Plugins, offered: Offers) -> str:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from olpipe.default_plugins.sources.registry.address import Address
-from olpipe.default_plugins.sources.registry.options import Options, Patience
+from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.source import RegistrySource
+from olpipe.default_plugins.sources.transfer.options import Patience
 from olpipe.errors import (
     InvalidName,
     ModelCorrupt,
@@ -302,7 +303,7 @@ def test_a_pin_is_checked_before_the_download(bring, server, weights):
 def test_a_model_larger_than_the_disk_is_refused_before_the_download(bring, server, weights):
     layer = server.layer(weights)
     server.put("library/tiny", [layer, {**layer, "digest": f"sha256:{'1' * 64}", "size": 1 << 60}])
-    with pytest.raises(Exception, match=r"needs .* GB, and .* has .* GB left"):
+    with pytest.raises(Exception, match=r"needs .* TB, and `.*` has .* left"):
         bring("tiny")
     assert server.sent[layer["digest"]] == 0
 

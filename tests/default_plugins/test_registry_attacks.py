@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olpipe.default_plugins.sources.registry.challenge import Challenge
-from olpipe.default_plugins.sources.registry.connections import next_url
-from olpipe.default_plugins.sources.registry.options import Options, Patience
+from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.source import RegistrySource
-from olpipe.default_plugins.sources.registry.trouble import Trouble
+from olpipe.default_plugins.sources.transfer.connections import next_url
+from olpipe.default_plugins.sources.transfer.options import Patience
+from olpipe.default_plugins.sources.transfer.trouble import Trouble
 from olpipe.errors import ModelCorrupt, PullFailed
 from olpipe.model import ModelName
 from olpipe.store.library import Library
@@ -259,7 +260,7 @@ def test_a_registry_of_the_internet_cannot_lead_into_a_private_network(server, l
         inside.blobs = server.blobs
         server.storage = inside.url
         error = refused(server, library, is_public=is_public)
-        assert error.message == f"`{inside.host}` has the address 127.0.0.2, which a registry must not lead to"
+        assert error.message == f"`{inside.host}` has the address 127.0.0.2, which a source of models must not lead to"
         # By a name that resolves to that address, too
         server.storage = inside.url.replace("127.0.0.2", "storage.example")
         addresses = {"storage.example": "127.0.0.2", "127.0.0.1": "127.0.0.1"}
@@ -285,7 +286,7 @@ def test_no_registry_leads_to_an_address_where_no_registry_can_be(server, librar
     server.storage = "http://storage.example"
     addresses = {"storage.example": address, "127.0.0.1": "127.0.0.1"}
     error = refused(server, library, resolve=lambda host, port: [addresses[host]])
-    assert f"has the address {address}, which a registry must not lead to" in error.message
+    assert f"has the address {address}, which a source of models must not lead to" in error.message
 
 
 def test_https_is_not_left_for_http(server, library, monkeypatch):

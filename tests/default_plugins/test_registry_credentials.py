@@ -6,8 +6,9 @@ import json
 import pytest
 
 from olpipe.default_plugins.sources.registry.credentials import MOST_BYTES, basic_credentials
-from olpipe.default_plugins.sources.registry.options import Options, Patience
+from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.source import RegistrySource
+from olpipe.default_plugins.sources.transfer.options import Patience
 from olpipe.errors import PullFailed, SourceUnreachable
 from olpipe.model import ModelName
 from olpipe.store.library import Library
@@ -123,7 +124,7 @@ def test_a_registry_is_asked_through_the_proxy_that_the_environment_names(proxy,
 
 def test_a_registry_behind_a_proxy_leads_to_no_private_address_either(proxy, tmp_path):
     proxy.storage = "http://10.0.0.5"
-    with pytest.raises(PullFailed, match=r"has the address 10\.0\.0\.5, which a registry must not lead to"):
+    with pytest.raises(PullFailed, match=r"has the address 10\.0\.0\.5, which a source of models must not lead to"):
         pull(tmp_path, resolve=nobody)
     assert not any("10.0.0.5" in path for path in proxy.paths())
 

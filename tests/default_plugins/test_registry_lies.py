@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from olpipe.default_plugins.sources.registry.options import Options, Patience
+from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.source import RegistrySource
+from olpipe.default_plugins.sources.transfer.options import Patience
 from olpipe.errors import DigestMismatch, ModelCorrupt, OlpipeError, PullFailed, SourceUnreachable
 from olpipe.model import ModelName
 from olpipe.store.library import Library

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from olpipe.default_plugins.sources.registry import upload
-from olpipe.default_plugins.sources.registry.options import Options, Patience
+from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.source import RegistrySource
+from olpipe.default_plugins.sources.transfer.options import Patience
 from olpipe.errors import ModelNotFound, PushFailed, SourceUnreachable, StoreError
 from olpipe.model import MEDIA_TYPE, Layer, ModelConfig, ModelName
 from olpipe.plugins import Plugins

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from olpipe.default_plugins.sources.registry import download
-from olpipe.default_plugins.sources.registry.options import Options, Patience
+from olpipe.default_plugins.sources.registry.options import Options
 from olpipe.default_plugins.sources.registry.source import RegistrySource
+from olpipe.default_plugins.sources.transfer import download
+from olpipe.default_plugins.sources.transfer.options import Patience
 from olpipe.errors import DigestMismatch, OlpipeError, PullFailed
 from olpipe.interfaces import Progress
 from olpipe.model import ModelName

@@ -326,4 +326,5 @@ def test_every_setting_tells_where_it_comes_from(config):
 
 
 def test_only_keys_are_secrets():
-    assert [found.metadata["env"] for found in fields(Settings) if found.metadata["secret"]] == ["OLPIPE_API_KEY"]
+    secrets = [found.metadata["env"] for found in fields(Settings) if found.metadata["secret"]]
+    assert secrets == ["HF_TOKEN", "OLPIPE_API_KEY"]

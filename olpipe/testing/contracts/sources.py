@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from olpipe.errors import DigestMismatch, ModelUnsupported, PullFailed, PushFailed
-from olpipe.interfaces import ModelSource, ModelStore, Outgoing, PartialBlob, Progress, ProgressCallback
+from olpipe.interfaces import FoundModel, ModelSource, ModelStore, Outgoing, PartialBlob, Progress, ProgressCallback
 from olpipe.model import MEDIA_TYPE, Layer, ModelConfig, ModelName
 from olpipe.store.library import Library
 from olpipe.testing.contracts.asking import Cancelled, ignore
@@ -29,6 +29,9 @@ class ModelSourceContract:
 
     Where the source takes models, too, give it the fixture `push_reference`: a reference to what is not there yet, and
     can be pulled once it was pushed. Otherwise it is checked that the source refuses models.
+
+    Where the source can be searched, give it the fixture `search_words`: words that it finds something for, without a
+    network. Otherwise that check is skipped.
 
     Attributes:
         missing: A reference to what is not there.
@@ -54,6 +57,11 @@ class ModelSourceContract:
     @pytest.fixture
     def push_reference(self) -> str | None:
         """Return a reference to push to; None where the source takes no models."""
+        return None
+
+    @pytest.fixture
+    def search_words(self) -> Sequence[str] | None:
+        """Return words to search for; None where the source cannot be searched."""
         return None
 
     @pytest.fixture
@@ -87,6 +95,17 @@ class ModelSourceContract:
             assert isinstance(may_have, bool)
             if may_have:
                 assert source.default_name(text) == source.default_name(f"http://{text}") == ModelName.parse(text)
+
+    def test_what_it_finds_can_be_named(self, source: ModelSource, search_words: Sequence[str] | None) -> None:
+        """Each model that it finds has a name that it can pull, on a host that it claims or with its scheme."""
+        if search_words is None:
+            pytest.skip("the fixture `search_words` gives no words: this source cannot be searched")
+        found = list(source.search(search_words, 3))
+        assert 0 < len(found) <= 3
+        for model in found:
+            assert isinstance(model, FoundModel)
+            assert model.name.startswith((f"{source.scheme}:", *(f"{host}/" for host in source.hosts)))
+            assert isinstance(source.default_name(model.name.removeprefix(f"{source.scheme}:")), ModelName)
 
     def test_it_names_what_it_brings(self, source: ModelSource, reference: str) -> None:
         """The name depends on the reference only."""

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 import httpx
 
 from olpipe.default_plugins.sources.registry.address import Address
-from olpipe.default_plugins.sources.registry.answers import read_answer
 from olpipe.default_plugins.sources.registry.challenge import Challenge, demanded
-from olpipe.default_plugins.sources.registry.connections import Connections, origin_of
 from olpipe.default_plugins.sources.registry.credentials import basic_credentials
 from olpipe.default_plugins.sources.registry.options import Options
-from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble
+from olpipe.default_plugins.sources.transfer.answers import read_answer
+from olpipe.default_plugins.sources.transfer.connections import Connections, origin_of
+from olpipe.default_plugins.sources.transfer.trouble import Transient, Trouble
 from olpipe.model import DEFAULT_HOST
 from olpipe.network.addresses import MOST_PORT
 

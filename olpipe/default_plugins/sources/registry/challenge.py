@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from olpipe.default_plugins.sources.registry.trouble import Trouble
+from olpipe.default_plugins.sources.transfer.trouble import Trouble
 
 LONGEST = 4096
 """Most characters of a challenge."""

@@ -5,50 +5,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import httpx
 
 from olpipe.default_plugins.sources.registry.access import Access
 from olpipe.default_plugins.sources.registry.address import Address
-from olpipe.default_plugins.sources.registry.answers import check_plain, read_answer
-from olpipe.default_plugins.sources.registry.connections import Connections, next_url
 from olpipe.default_plugins.sources.registry.options import Options
-from olpipe.default_plugins.sources.registry.trouble import NotThere, Transient, Trouble
+from olpipe.default_plugins.sources.transfer.answers import read_answer
+from olpipe.default_plugins.sources.transfer.connections import Connections
+from olpipe.default_plugins.sources.transfer.ranges import Body, Ranges, asked_wait_s, follow
+from olpipe.default_plugins.sources.transfer.trouble import NotThere, Transient, Trouble
 from olpipe.errors import DigestMismatch
 from olpipe.model import Layer
 from olpipe.store import digests
 from olpipe.store.manifest import MAX_BYTES
-
-MOST_REDIRECTS = 5
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 _MOST_TOLD = 16 << 10  # bytes of an answer that says what is wrong
 _CODE = re.compile(r"[A-Z_]{1,40}")
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
-_STALE = (400, 401, 403, 404, 410)  # how object storage answers to a URL that has expired
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The body of a blob, or of a range of it, unread.
-
-    Attributes:
-        response: The answer. Close it.
-        whole: Whether it is the whole blob, though a range was asked for.
-    """
-
-    response: httpx.Response
-    whole: bool
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.response.close()
 
 
 class Registry:
@@ -66,13 +44,18 @@ class Registry:
         self.options = options
         self._connections = Connections(address.url, options)
         self._access = Access(address, actions, self._connections, options)
-        self._direct: dict[str, httpx.URL] = {}  # where blobs were found behind redirects
+        self._ranges = Ranges(partial(self.ask, "GET"), self._connections.is_own, self.check)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._connections.close()
+
+    @property
+    def host(self) -> str:
+        """The registry's host, with its port where it has one."""
+        return self.address.host
 
     def manifest(self) -> bytes:
         """Return the bytes of the manifest.
@@ -106,22 +89,7 @@ class Registry:
             Trouble: It cannot be had, or has another size than its manifest says.
             Transient: Another attempt may succeed.
         """
-        headers = {"Range": f"bytes={begins}-{ends - 1}"}
-        own = httpx.URL(self.address.of(f"blobs/{layer.digest}"))
-        url = self._direct.get(layer.digest, own)
-        response, found = self.ask("GET", url, headers)
-        if url is not own and response.status_code in _STALE:
-            response.close()
-            self._direct.pop(layer.digest, None)
-            response, found = self.ask("GET", own, headers)
-        try:
-            whole = self._check_range(response, layer, begins, ends)
-        except BaseException:
-            response.close()
-            raise
-        if not self._connections.is_registry(found):
-            self._direct[layer.digest] = found
-        return Body(response, whole)
+        return self._ranges.open(httpx.URL(self.address.of(f"blobs/{layer.digest}")), layer, begins, ends)
 
     def ask(
         self,
@@ -145,31 +113,35 @@ class Registry:
             Trouble: It leads to where it must not lead, or the registry gives no access.
             Transient: Another attempt may succeed.
         """
+        answered = partial(self._answer, method, headers or {}, content)
+        if method in ("GET", "HEAD"):
+            return follow(url, answered, self.host)
+        return answered(url), url
+
+    def _answer(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        content: Callable[[], Iterable[bytes] | bytes] | None,
+        url: httpx.URL,
+    ) -> httpx.Response:
+        """Send a request to one URL, with what the registry demands."""
         renewed = False
-        redirects = 0
         while True:
-            own = self._connections.is_registry(url)
+            own = self._connections.is_own(url)
             sent = self._access.headers() if own else {}
             body = None if content is None else content()
-            response = self._connections.send(method, url, {**(headers or {}), **sent}, body)
-            if response.status_code == 401 and own:
-                demands = response.headers.get_list("www-authenticate")
-                response.close()
-                if renewed:
-                    raise self._access.refusal()
-                self._access.renew(demands, sent)
-                renewed = True
-            elif response.has_redirect_location and method in ("GET", "HEAD"):
-                location = response.headers["location"]
-                response.close()
-                redirects += 1
-                if redirects > MOST_REDIRECTS:
-                    raise Trouble(f"`{self.address.host}` redirects more than {MOST_REDIRECTS} times")
-                url = next_url(url, location)
-            else:
-                return response, url
+            response = self._connections.send(method, url, {**headers, **sent}, body)
+            if response.status_code != 401 or not own:
+                return response
+            demands = response.headers.get_list("www-authenticate")
+            response.close()
+            if renewed:
+                raise self._access.refusal()
+            self._access.renew(demands, sent)
+            renewed = True
 
-    def check(self, response: httpx.Response, what: str, *, status: int = 200) -> None:
+    def check(self, response: httpx.Response, what: str, status: int = 200) -> None:
         """Check the status of an answer.
 
         Args:
@@ -191,28 +163,8 @@ class Registry:
         if found == 404:
             raise NotThere(message)
         if found in (408, 425, 429) or found >= 500:
-            raise Transient(message, wait_s=_asked_wait_s(response))
+            raise Transient(message, wait_s=asked_wait_s(response))
         raise Trouble(message)
-
-    def _check_range(self, response: httpx.Response, layer: Layer, begins: int, ends: int) -> bool:
-        """Check that an answer is a range of a blob; return whether it is the whole blob instead."""
-        host = response.request.headers["Host"]
-        if response.status_code == 416:
-            raise Trouble(f"`{host}` says that {layer.digest} is shorter than the {layer.size} bytes of its manifest")
-        if response.status_code == 200:
-            declared = response.headers.get("content-length", str(layer.size))
-            if declared != str(layer.size):
-                raise Trouble(f"`{host}` sends {declared:.20} bytes of {layer.digest}, which has {layer.size}")
-            check_plain(response)
-            return True
-        self.check(response, f"the blob {layer.digest}", status=206)
-        check_plain(response)
-        found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
-        if found is None or int(found[1]) != begins or not begins <= int(found[2]) < ends:
-            raise Trouble(f"`{host}` sends another range of {layer.digest} than it was asked for")
-        if found[3] not in ("*", str(layer.size)):
-            raise Trouble(f"`{host}` says that {layer.digest} has {found[3]} bytes, and its manifest says {layer.size}")
-        return False
 
 
 def _check_digest(data: bytes, told: str, what: str) -> None:
@@ -238,8 +190,3 @@ def _code(response: httpx.Response) -> str:
     except (Trouble, Transient, ValueError, LookupError, TypeError, RecursionError):
         return ""
     return f" ({code})" if isinstance(code, str) and _CODE.fullmatch(code) else ""
-
-
-def _asked_wait_s(response: httpx.Response) -> float:
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0.0

@@ -41,7 +41,7 @@ class RegistrySource(ModelSource):
         from olpipe.default_plugins.sources.registry.address import Address
         from olpipe.default_plugins.sources.registry.client import Registry
         from olpipe.default_plugins.sources.registry.pulling import pull_model
-        from olpipe.default_plugins.sources.registry.trouble import becoming
+        from olpipe.default_plugins.sources.transfer.trouble import becoming
 
         options = self._options()
         address = Address.parse(reference, options.registry)
@@ -52,8 +52,8 @@ class RegistrySource(ModelSource):
         """Send the blobs that the registry lacks, then the manifest."""
         from olpipe.default_plugins.sources.registry.address import Address
         from olpipe.default_plugins.sources.registry.client import Registry
-        from olpipe.default_plugins.sources.registry.trouble import becoming
         from olpipe.default_plugins.sources.registry.upload import upload
+        from olpipe.default_plugins.sources.transfer.trouble import becoming
 
         options = self._options()
         address = Address.parse(reference, options.registry)

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 
 from olpipe.default_plugins.sources.registry.client import DOCKER_MANIFEST, OCI_MANIFEST, Registry
-from olpipe.default_plugins.sources.registry.connections import next_url
-from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble, trying, wait
+from olpipe.default_plugins.sources.transfer.connections import next_url
+from olpipe.default_plugins.sources.transfer.trouble import Transient, Trouble, trying, wait
 from olpipe.errors import InvalidName
 from olpipe.interfaces import Outgoing, Progress, ProgressCallback
 from olpipe.model import Layer, ModelName

@@ -6,8 +6,8 @@ import time
 
 import httpx
 
-from olpipe.default_plugins.sources.registry.connections import broken
-from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble
+from olpipe.default_plugins.sources.transfer.connections import broken
+from olpipe.default_plugins.sources.transfer.trouble import Transient, Trouble
 
 
 def read_answer(response: httpx.Response, most_bytes: int, within_s: float) -> bytes:

@@ -1,4 +1,4 @@
-"""What goes wrong with registries, until it becomes an error of olpipe at one place."""
+"""What goes wrong with hosts of models, until it becomes an error of olpipe at one place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from olpipe.default_plugins.sources.registry.options import Patience
+from olpipe.default_plugins.sources.transfer.options import Patience
 from olpipe.errors import NotAtSource, PullFailed, PushFailed, SourceUnreachable
 from olpipe.interfaces import Progress, ProgressCallback
 
@@ -31,7 +31,7 @@ class Trouble(Exception):
 
 
 class NotThere(Trouble):
-    """What was asked for is not in the registry."""
+    """What was asked for is not there."""
 
 
 class Transient(Exception):
@@ -39,7 +39,7 @@ class Transient(Exception):
 
     Attributes:
         message: What went wrong.
-        wait_s: How long the registry asks to wait.
+        wait_s: How long the host asks to wait.
     """
 
     def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
@@ -60,7 +60,7 @@ def becoming(failed: type[PullFailed] | type[PushFailed]) -> Iterator[None]:
         failed: The class of the error where there is no better one.
 
     Raises:
-        NotAtSource: The registry has no such model.
+        NotAtSource: The host has no such model.
         SourceUnreachable: Nobody answers there.
         PullFailed: Or PushFailed: anything else.
     """

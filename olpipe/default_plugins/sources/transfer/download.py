@@ -1,6 +1,6 @@
 """Download a blob in parts over several connections, and hash it while it comes in.
 
-A part whose connection breaks goes on where it broke. Where a registry does not give ranges, one connection brings the
+A part whose connection breaks goes on where it broke. Where a host does not give ranges, one connection brings the
 whole blob.
 """
 
@@ -9,15 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 
-from olpipe.default_plugins.sources.registry.client import Body, Registry
-from olpipe.default_plugins.sources.registry.connections import broken, cut_off
-from olpipe.default_plugins.sources.registry.direct import READ_BYTES
-from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble
-from olpipe.interfaces import PartialBlob, Progress, ProgressCallback
+from olpipe.default_plugins.sources.transfer.connections import broken, cut_off
+from olpipe.default_plugins.sources.transfer.direct import READ_BYTES
+from olpipe.default_plugins.sources.transfer.ranges import BlobHost, Body
+from olpipe.default_plugins.sources.transfer.trouble import Transient, Trouble
+from olpipe.errors import DigestMismatch
+from olpipe.interfaces import ModelStore, PartialBlob, Progress, ProgressCallback
 from olpipe.model import Layer
 
 PART_BYTES = 32 << 20
@@ -35,26 +36,26 @@ ENDING_S = 1.0
 
 
 def download(
-    registry: Registry, layer: Layer, blob: PartialBlob, progress: ProgressCallback, *, until: int | None = None
+    host: BlobHost, layer: Layer, blob: PartialBlob, progress: ProgressCallback, *, until: int | None = None
 ) -> None:
     """Bring what is missing of a blob.
 
     Args:
-        registry: Where it comes from.
+        host: Where it comes from.
         layer: The blob.
         blob: What is here of it.
         progress: Told how much is here. An exception that it raises ends the download, and what came so far stays.
         until: Where to stop; None brings the whole blob.
 
     Raises:
-        Trouble: The registry does not deliver the blob.
+        Trouble: The host does not deliver the blob.
         Transient: It has failed too often.
         DiskFull: There was no space.
     """
     gaps = [(begins, min(ends, until or layer.size)) for begins, ends in blob.missing()]
     gaps = [(begins, ends) for begins, ends in gaps if begins < ends]
     if gaps:
-        _Download(registry, layer, blob, gaps).run(progress)
+        _Download(host, layer, blob, gaps).run(progress)
 
 
 def hash_rest(layer: Layer, blob: PartialBlob, progress: ProgressCallback) -> None:
@@ -68,16 +69,58 @@ def told(layer: Layer, completed: int) -> Progress:
     return Progress(f"pulling {layer.digest[7:19]}", completed, layer.size, digest=layer.digest)
 
 
+def bring(
+    host: BlobHost,
+    layer: Layer,
+    store: ModelStore,
+    progress: ProgressCallback,
+    *,
+    first: Callable[[PartialBlob], None] | None = None,
+) -> None:
+    """Bring a blob into the store, unless it is there.
+
+    Args:
+        host: Where it comes from.
+        layer: The blob.
+        store: Where it goes.
+        progress: Told how much is here.
+        first: What is done with the blob before the rest of it is downloaded.
+
+    Raises:
+        Trouble: The host does not deliver the blob.
+        Transient: It has failed too often.
+        DigestMismatch: Its bytes have another digest. Nothing of them is kept.
+    """
+    while True:
+        with store.receiving(layer.digest, layer.size, progress) as blob:
+            if blob is None:
+                progress(told(layer, layer.size))
+                return
+            is_new = _count(blob.missing()) == layer.size
+            if first is not None:
+                first(blob)
+            download(host, layer, blob, progress)
+            hash_rest(layer, blob, progress)
+            try:
+                blob.keep()
+            except DigestMismatch:
+                if is_new:
+                    raise
+                continue  # what had come before was damaged, perhaps by a power cut: begin anew
+            progress(told(layer, layer.size))
+            return
+
+
 class _Download:
     """The download of one blob. Its threads take parts from a queue until there are none, or one of them fails."""
 
-    def __init__(self, registry: Registry, layer: Layer, blob: PartialBlob, gaps: list[tuple[int, int]]) -> None:
-        self._registry = registry
-        self._patience = registry.options.patience
+    def __init__(self, host: BlobHost, layer: Layer, blob: PartialBlob, gaps: list[tuple[int, int]]) -> None:
+        self._host = host
+        self._patience = host.options.patience
         self._layer = layer
         self._blob = blob
         self._until = gaps[-1][1]
-        self._parts = deque(_cut(gaps, registry.options.streams))
+        self._parts = deque(_cut(gaps, host.options.streams))
         self._changed = threading.Condition()
         self._came = layer.size - _count(blob.missing())
         self._at_work = 0
@@ -163,16 +206,16 @@ class _Download:
                         begins += len(data)
                         self._note(len(data))
                 if begins < ends:
-                    raise Transient(f"`{self._registry.address.host}` ended a part of {self._layer.digest} too early")
+                    raise Transient(f"`{self._host.host}` ended a part of {self._layer.digest} too early")
             except Transient as trouble:
                 failures = 1 if begins - at >= self._patience.least_bytes else failures + 1
                 self._wait(failures, trouble)
 
     def _take_whole(self, body: Body) -> None:
-        """Take a blob whose registry gives no ranges: this thread alone brings everything, from the beginning on."""
+        """Take a blob whose host gives no ranges: this thread alone brings everything, from the beginning on."""
         with self._changed:
             if self._has_ranges:
-                raise Transient(f"`{self._registry.address.host}` gave ranges before, and now gives none")
+                raise Transient(f"`{self._host.host}` gave ranges before, and now gives none")
             self._parts.clear()
         farthest, failures, opened = 0, 0, body
         while not self._ended:
@@ -186,7 +229,7 @@ class _Download:
                         self._note(before - _count(self._blob.missing()))
                         if at >= self._until:
                             return
-                raise Transient(f"`{self._registry.address.host}` ended {self._layer.digest} too early")
+                raise Transient(f"`{self._host.host}` ended {self._layer.digest} too early")
             except Transient as trouble:
                 failures = 1 if at - farthest >= self._patience.least_bytes else failures + 1
                 farthest = max(farthest, at)
@@ -194,10 +237,10 @@ class _Download:
             opened = self._opened(0, self._layer.size)
             if not opened.whole:
                 opened.response.close()
-                raise Trouble(f"`{self._registry.address.host}` gave no ranges before, and now gives some")
+                raise Trouble(f"`{self._host.host}` gave no ranges before, and now gives some")
 
     def _opened(self, begins: int, ends: int) -> Body:
-        body = self._registry.open_blob(self._layer, begins, ends)
+        body = self._host.open_blob(self._layer, begins, ends)
         with self._changed:
             self._bodies.add(body)
             if self._ended:
@@ -205,12 +248,12 @@ class _Download:
         return body
 
     def _ranges_work(self) -> None:
-        """Let further threads begin, once it is known that the registry gives ranges."""
+        """Let further threads begin, once it is known that the host gives ranges."""
         with self._changed:
             if self._has_ranges:
                 return
             self._has_ranges = True
-            others = min(self._registry.options.streams - 1, len(self._parts))
+            others = min(self._host.options.streams - 1, len(self._parts))
         for _ in range(others):
             self._start()
 
@@ -223,7 +266,7 @@ class _Download:
         gathered = size = 0
         pace = _Pace(self._patience.stall_s, self._patience.least_bytes)
         failure: Transient | None = None
-        host = self._registry.address.host
+        host = self._host.host
         try:
             for data in body.response.iter_raw():
                 size += len(data)

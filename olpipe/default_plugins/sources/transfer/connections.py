@@ -1,7 +1,7 @@
-"""Connections to a registry, and to the hosts to which it redirects.
+"""Connections to a host of models, such as a registry, and to the hosts to which it redirects.
 
 A host is resolved once, its addresses are checked, and connections go to one of these very addresses: another answer of
-the name server later on changes nothing. A registry of the public internet cannot send anybody into a private network.
+the name server later on changes nothing. A host of the public internet cannot send anybody into a private network.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from olpipe import __version__
-from olpipe.default_plugins.sources.registry.direct import CUT_OFF, DirectTransport
-from olpipe.default_plugins.sources.registry.options import Options
-from olpipe.default_plugins.sources.registry.trouble import Transient, Trouble, Unreachable
+from olpipe.default_plugins.sources.transfer.direct import CUT_OFF, DirectTransport
+from olpipe.default_plugins.sources.transfer.options import TransferOptions
+from olpipe.default_plugins.sources.transfer.trouble import Transient, Trouble, Unreachable
 from olpipe.errors import first_line
 from olpipe.network.addresses import MOST_PORT
 from olpipe.network.public_addresses import IPAddress
@@ -35,25 +35,25 @@ _HEADERS = {"User-Agent": f"olpipe/{__version__}", "Accept-Encoding": "identity"
 
 
 class Connections:
-    """Connections to a registry and to the hosts that it names. Several threads may use them."""
+    """Connections to a host and to those that it names. Several threads may use them."""
 
-    def __init__(self, registry: str, options: Options) -> None:
+    def __init__(self, own: str, options: TransferOptions) -> None:
         """Connect to nothing yet.
 
         Args:
-            registry: The registry's URL.
+            own: The host's URL.
             options: How long to wait, and how addresses are found and judged.
         """
-        self._registry = origin_of(httpx.URL(registry))
+        self._own = origin_of(httpx.URL(own))
         self._options = options
         self._clients: dict[tuple[str, str, int], httpx.Client] = {}
         self._lock = threading.Lock()
-        self._only_public = True  # until the registry itself turns out to be in a private network
+        self._only_public = True  # until the host itself turns out to be in a private network
         self._tls: ssl.SSLContext | None = None
 
-    def is_registry(self, url: httpx.URL) -> bool:
-        """Say whether a URL belongs to the registry itself: scheme, host and port are the same."""
-        return origin_of(url) == self._registry
+    def is_own(self, url: httpx.URL) -> bool:
+        """Say whether a URL belongs to the host itself: scheme, name and port are the same."""
+        return origin_of(url) == self._own
 
     def send(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: Iterable[bytes] | bytes | None = None
@@ -97,7 +97,7 @@ class Connections:
         proxy = _proxy(scheme, host)
         if proxy:  # which looks up the name itself, in a network of its own
             literal = _literal(host)
-            if literal is not None and not self.is_registry(url):
+            if literal is not None and not self.is_own(url):
                 self._check(url, [literal])
             return self._proxied(proxy)
         try:
@@ -118,16 +118,16 @@ class Connections:
         Raises:
             Trouble: It has one.
         """
-        if self.is_registry(url):
+        if self.is_own(url):
             self._only_public = any(self._options.is_public(address) for address in addresses)
         for address in addresses:
-            # At a link-local address, clouds hand out secrets to their machines. No registry lives there.
+            # At a link-local address, clouds hand out secrets to their machines. No source of models lives there.
             nowhere = address.is_link_local or address.is_multicast or address.is_unspecified
-            foreign = self._only_public and not self.is_registry(url) and not self._options.is_public(address)
+            foreign = self._only_public and not self.is_own(url) and not self._options.is_public(address)
             if nowhere or foreign:
                 raise Trouble(
-                    f"`{_shown(url)}` has the address {address}, which a registry must not lead to",
-                    hint="models are not fetched from inside a network because a registry outside of it says so",
+                    f"`{_shown(url)}` has the address {address}, which a source of models must not lead to",
+                    hint="models are not fetched from inside a network because a host outside of it says so",
                 )
 
     def _proxied(self, proxy: str) -> httpx.Client:

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from olpipe.default_plugins.sources.registry.options import Patience
+from olpipe.default_plugins.sources.transfer.options import Patience
 
 READ_BYTES = 512 << 10
 """Most bytes that are read at once."""

@@ -1,0 +1,1 @@
+"""Bring files over the network: checked connections, parts over several of them, and patience."""
