@@ -93,14 +93,14 @@ class VisionFile:
 
 def has_vision(header: GGUFHeader) -> bool:
     """Say whether a file holds a vision encoder, alone or beside a text model."""
-    return header.architecture == PROJECTOR_ARCHITECTURE or any(map(_is_vision, header.tensors))
+    return header.architecture == PROJECTOR_ARCHITECTURE or any(map(is_vision_tensor, header.tensors))
 
 
 def text_tensors(header: GGUFHeader) -> Collection[str]:
     """Return the names of the tensors that belong to the text model."""
     if header.architecture == PROJECTOR_ARCHITECTURE:
         return ()
-    return [name for name in header.tensors if not _is_vision(name)]
+    return [name for name in header.tensors if not is_vision_tensor(name)]
 
 
 def open_vision(source: GGUFFile) -> VisionFile:
@@ -125,7 +125,7 @@ def open_vision(source: GGUFFile) -> VisionFile:
     return _whole_file(source, dialect)
 
 
-def _is_vision(name: str) -> bool:
+def is_vision_tensor(name: str) -> bool:
     """Say whether a tensor belongs to a vision encoder, by its name."""
     return name.startswith(_PREFIXES)
 
@@ -154,7 +154,7 @@ def _whole_file(source: GGUFFile, dialect: Dialect) -> VisionFile:
         raise ModelCorrupt(f"`{header.path}` says `deepstack_visual_indexes` is {repr(deep)[:40]}, not blocks")
     places: dict[str, _Place] = {}
     for name, tensor in header.tensors.items():
-        if not _is_vision(name):
+        if not is_vision_tensor(name):
             continue
         known = translated(name, dialect, deep)
         if known in places:

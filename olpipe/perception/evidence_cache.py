@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -65,6 +65,26 @@ class EvidenceCache:
             self._run("REPLACE INTO evidence VALUES (?, ?, ?, ?)", (*key, orjson.dumps(asdict(evidence))))
         return evidence
 
+    def outdated(self, perceivers: Collection[tuple[str, str]]) -> tuple[int, int]:
+        """Return how many entries are of other perceivers or versions, and how many bytes they have.
+
+        Args:
+            perceivers: The name and the version of each perceiver that there is.
+        """
+        if not self._path.is_file():
+            return 0, 0
+        where, values = _of_others(perceivers)
+        found = self._run(f"SELECT count(*) || ' ' || coalesce(sum(length(json)), 0) FROM evidence{where}", values)
+        count, size = (0, 0) if found is None else map(int, found.split())
+        return count, size
+
+    def discard_outdated(self, perceivers: Collection[tuple[str, str]]) -> None:
+        """Delete the entries of other perceivers or versions, and give their space back."""
+        if self._path.is_file() and self.outdated(perceivers)[0]:
+            where, values = _of_others(perceivers)
+            self._run(f"DELETE FROM evidence{where}", values)
+            self._run("VACUUM", ())
+
     def close(self) -> None:
         """Close the file. The cache keeps nothing from then on."""
         with self._lock:
@@ -81,7 +101,7 @@ class EvidenceCache:
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
                 return None
-        return None if row is None else bytes(row[0])
+        return None if row is None else row[0].encode() if isinstance(row[0], str) else bytes(row[0])
 
     def _give_up(self, error: Exception) -> None:
         """Stop using the file. If it is damaged, delete it, so that the next process makes a sound one."""
@@ -120,3 +140,9 @@ class EvidenceCache:
                 raise
             return False
         return True
+
+
+def _of_others(perceivers: Collection[tuple[str, str]]) -> tuple[str, tuple[str, ...]]:
+    """Return a condition for the entries of others than some perceivers, and the values in it."""
+    conditions = " AND ".join("NOT (perceiver = ? AND version = ?)" for _ in perceivers)
+    return f" WHERE {conditions}" if conditions else "", tuple(text for one in perceivers for text in one)

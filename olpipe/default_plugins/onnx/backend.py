@@ -77,6 +77,7 @@ class OnnxBackend(Backend):
             return
         # 1. The package is made in another folder, which is then renamed. So a package is always complete.
         bundle.cache.mkdir(parents=True, exist_ok=True)
+        _check_space(source, bundle)
         unfinished = new_folder(bundle.cache, f"{package.name}-", ".unfinished")
         try:
             _convert(source, unfinished, bundle, self.families, progress)
@@ -188,6 +189,22 @@ def _convert(
                 precision=str(bundle.config.conversion.get("precision", DEFAULT_PRECISION)),
                 progress=told,
             )
+
+
+def _check_space(source: Path, bundle: ModelBundle) -> None:
+    """Refuse a conversion for which there is no space. The size of an embedding model's package is not known before.
+
+    Raises:
+        DiskFull: There is none.
+    """
+    from olpipe.convert.gguf import read_header
+    from olpipe.store.space import check_space, conversion_bytes
+
+    if source.is_file():
+        files = [path for path in (source, source.with_name(PROJECTOR_FILE)) if path.is_file()]
+        tensors = [tensor for path in files for tensor in read_header(path).tensors.values()]
+        precision = str(bundle.config.conversion.get("precision", DEFAULT_PRECISION))
+        check_space(f"the conversion of `{bundle.name}`", conversion_bytes(tensors, precision), bundle.cache)
 
 
 def _embeds(source: Path) -> bool:
