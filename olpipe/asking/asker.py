@@ -55,15 +55,19 @@ class Asker:
         self._refuse_pixels = refuse_pixels
         self._grounder = Grounder(bundle, plugins.perceivers, names=wishes.perceivers, cache=evidence)
 
-    def image(self, source: Path | bytes) -> DecodedImage:
+    def image(self, source: Path | bytes, *, suffix: str = "") -> DecodedImage:
         """Decode a photo, a file or its bytes, to as many pixels as the model or a perceiver can use.
+
+        Args:
+            source: The file, or its bytes.
+            suffix: The end of the file's name, where only the bytes are given: `.jpg`.
 
         Raises:
             ImageError: The photo cannot be decoded. The message names its file.
         """
         sizes = self._grounder.sizes(self._model_pixels)
         if isinstance(source, bytes):
-            return decode(source, "", self._loaders, refuse_pixels=self._refuse_pixels, sizes=sizes)
+            return decode(source, suffix, self._loaders, refuse_pixels=self._refuse_pixels, sizes=sizes)
         return load(source, self._loaders, refuse_pixels=self._refuse_pixels, sizes=sizes)
 
     def request(self, model: str, messages: Sequence[Message]) -> GenerateRequest:
@@ -120,6 +124,11 @@ class Asker:
         if self._interpreter is None:
             return completion
         return replace(completion, text=self._interpreter.heard(request, completion))
+
+
+def without_opening(bundle: ModelBundle) -> ModelBundle:
+    """Return a model that opens no conversation. Its system message stays."""
+    return replace(bundle, messages=tuple(message for message in bundle.messages if message.role == "system"))
 
 
 def judge(request: GenerateRequest, completion: Completion) -> None:

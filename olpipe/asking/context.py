@@ -11,6 +11,9 @@ from olpipe.store import parameters
 
 logger = logging.getLogger(__name__)
 
+OWN_MEANS = "`num_ctx` and `truncate` are the request's own means"
+"""What a server adds to what can be done about a prompt that is too long."""
+
 
 def wanted_context(asked: int, bundle: ModelBundle) -> int:
     """Return most tokens of prompt plus answer of a request; 0 for as many as the loaded model holds.
@@ -25,10 +28,21 @@ def wanted_context(asked: int, bundle: ModelBundle) -> int:
     Raises:
         StoreError: The model's own parameter cannot be used.
     """
-    wanted, longest = asked or parameters.context_length(bundle.parameters), bundle.config.context_length
+    wanted = asked or parameters.context_length(bundle.parameters)
+    return within_limit(wanted, str(bundle.name), bundle.config.context_length)
+
+
+def within_limit(wanted: int, model: str, longest: int) -> int:
+    """Return so many tokens, or as many as a model holds at most. The log says where these are less.
+
+    Args:
+        wanted: How many are wanted.
+        model: The model's name.
+        longest: How many it holds; 0 where that is not known.
+    """
     if wanted <= longest or not longest:
         return wanted
-    _warn(str(bundle.name), wanted, longest)
+    _warn(model, wanted, longest)
     return longest
 
 

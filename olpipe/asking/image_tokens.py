@@ -18,5 +18,9 @@ def check_image_tokens(bundle: ModelBundle, image_tokens: int, *, hint: str) -> 
         UsageError: The model does not see images, and a number was asked for.
     """
     if image_tokens and "vision" not in bundle.config.capabilities:
-        message = f"model `{bundle.name}` does not see images, so no image becomes {image_tokens} tokens"
-        raise UsageError(message, hint=hint)
+        raise no_image_tokens(str(bundle.name), image_tokens, hint=hint)
+
+
+def no_image_tokens(model: str, image_tokens: int, *, hint: str) -> UsageError:
+    """Return the error for a number of image tokens and a model that does not see."""
+    return UsageError(f"model `{model}` does not see images, so no image becomes {image_tokens} tokens", hint=hint)

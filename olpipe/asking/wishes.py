@@ -39,7 +39,7 @@ class Wishes:
         top_logprobs: How many of the likeliest tokens to report beside each token.
         context_length: Most tokens of prompt plus answer; 0 takes what the model was loaded with.
         truncate: Whether the oldest messages are left out where the prompt is too long.
-        template: A chat template in Jinja in place of the model's own; empty takes that.
+        template: A chat template in place of the model's own; empty takes that.
         usual: How tokens are picked where neither the request nor the model says so.
     """
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.errors import ModelCorrupt, UsageError
+from olpipe.families.template_language import is_jinja
 from olpipe.families.turns import Turn
 from olpipe.generation import Thinking
 
@@ -61,8 +62,13 @@ class TemplateFiles:
         return replace(self, source=source, is_plain=False) if self.is_plain and source else self
 
     def instead(self, source: str) -> TemplateFiles:
-        """Return the same with another template for all conversations; with its own where the other one is empty."""
-        return replace(self, source=source, tool_source="", is_plain=False) if source else self
+        """Return the same with another template for all conversations.
+
+        A template in Go's language takes the place of none in Jinja: it is used where the files have no template.
+        """
+        if not source or not (self.is_plain or is_jinja(source)):
+            return self
+        return replace(self, source=source, tool_source="", is_plain=False)
 
     @classmethod
     def read(cls, package: Path) -> TemplateFiles:
@@ -90,6 +96,8 @@ class ChatTemplate:
     Attributes:
         shape: In which form it expects a conversation.
     """
+
+    writes_begin = True
 
     def __init__(
         self,

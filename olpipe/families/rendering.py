@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from olpipe.decoding.prompt import PlacedImage, Prompt
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ModelCorrupt, UsageError, cannot_see
-from olpipe.families.chat_template import ChatTemplate, TemplateFiles
+from olpipe.families.chat_template import TemplateFiles
+from olpipe.families.compiling import Compiled, compile_template
 from olpipe.families.gaps import Gaps
 from olpipe.families.markers import markers_of
 from olpipe.families.tool_quirks import takes_tools_in_system, wants_short_ids, with_short_ids, with_tools
@@ -108,10 +109,10 @@ class ChatRenderer:
         self._tools_in_system = takes_tools_in_system(files.tool_source or files.source)
         self._short_ids = wants_short_ids(files.source + files.tool_source)
         self._vocabulary = vocabulary
-        self._template = ChatTemplate(files.source, files.special_tokens)
+        self._template = compile_template(files.source, files.special_tokens)
         self._tool_template = self._template
         if files.tool_source:
-            self._tool_template = ChatTemplate(files.tool_source, files.special_tokens)
+            self._tool_template = compile_template(files.tool_source, files.special_tokens)
         self._special_tokens = files.special_tokens
         self._begin = files.special_tokens.get("bos_token", "") if files.adds_begin else ""
         self._gaps = Gaps(vocabulary, begin=self._begin)
@@ -163,10 +164,12 @@ class ChatRenderer:
         if self._short_ids:
             turns = with_short_ids(turns)
         text = template.render(turns, tools=functions, think=think)
+        if not template.writes_begin and not text.startswith(self._begin):
+            text = self._begin + text
         # 3. Each text for an image that is left was written by the template: quoted texts cannot contain one.
         return text.replace(self._image_text, IMAGE) if self._image_text else text
 
-    def _shape(self, template: ChatTemplate) -> TemplateShape:
+    def _shape(self, template: Compiled) -> TemplateShape:
         """Return in which form to give a conversation to a template.
 
         Where it is not known what the template writes for an image, it gets texts with `IMAGE` in them, if it takes
@@ -212,10 +215,10 @@ class ChatRenderer:
 
 
 @lru_cache(maxsize=16)
-def _compiled(source: str, special_tokens: tuple[tuple[str, str], ...]) -> ChatTemplate:
+def _compiled(source: str, special_tokens: tuple[tuple[str, str], ...]) -> Compiled:
     """Compile the template of a request. Requests with the same template are often many."""
     try:
-        return ChatTemplate(source, dict(special_tokens))
+        return compile_template(source, dict(special_tokens))
     except ModelCorrupt as error:
         raise UsageError(error.message.replace("the model's chat template", "the chat template")) from error
 

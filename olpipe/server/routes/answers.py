@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, cast
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from olpipe.errors import OlpipeError
 from olpipe.generation import Chunk
-from olpipe.server.asking import answering
+from olpipe.guidance.interpreter import left_out
+from olpipe.server.asking import Answering, answering
 from olpipe.server.bodies.body import read_json
 from olpipe.server.bodies.event_streams import begun
 from olpipe.server.bodies.fields import Fields
@@ -52,20 +54,25 @@ async def _answer(
         return CLOSED
     if question.stream:
         chunks = await unless_gone(request, begun(answer.chunks()))
-        return CLOSED if chunks is None else ndjson(_lines(question, chunks, piece))
+        return CLOSED if chunks is None else ndjson(_lines(question, chunks, piece, _held_to(answer)))
     completion = await unless_gone(request, answer.completion())
     if completion is None:
         return CLOSED
-    return json_response(piece(question.model, ollama.whole(completion), 0))
+    return json_response(piece(question.model, ollama.whole(completion), 0) | _held_to(answer))
 
 
-async def _lines(question: Question, chunks: AsyncIterator[Chunk], piece: Piece) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream. The last of them has `done: true`, or `error`."""
+async def _lines(
+    question: Question, chunks: AsyncIterator[Chunk], piece: Piece, last: Mapping[str, Any]
+) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream. The last of them has `done: true` and the fields `last`, or it has `error`."""
     calls = 0
     try:
         async with aclosing(cast(Any, chunks)):
             async for chunk in chunks:
-                yield b"".join(ollama.line(piece(question.model, part, calls)) for part in _parts(chunk))
+                lines = [piece(question.model, part, calls) for part in _parts(chunk)]
+                if chunk.finish_reason is not None:
+                    lines[-1] |= last
+                yield b"".join(map(ollama.line, lines))
                 calls += len(chunk.tool_calls)
     except OlpipeError as error:
         yield ollama.line(failures.native(error))
@@ -84,11 +91,21 @@ def _generate_piece(model: str, chunk: Chunk, calls_before: int) -> dict[str, An
     return ollama.generate_piece(model, chunk)
 
 
+def _held_to(answer: Answering) -> dict[str, Any]:
+    """Return the schema that an answer is held to, and what was left out of the client's, where the two differ."""
+    given, held = answer.asked.question.wishes.held_to, answer.asked.request.guidance
+    if given is None or held is None or held.kind != "json_schema" or held.source == given.source:
+        return {}
+    return {"format": orjson.loads(held.source), "left_out": list(left_out(given, held))}
+
+
 def _load_only(service: Service, question: Question, *, chat: bool) -> dict[str, Any]:
     """Load the model that nothing is asked of, or unload it where it is to be kept for no time."""
     unloads = question.keep_alive_s == 0
     if unloads:
         service.unload(question.model)
     else:
+        for name in question.wishes.perceivers or ():
+            service.plugins.perceivers.get(name)
         service.load(question.model, keep_alive_s=question.keep_alive_s, options=question.options)
     return ollama.loaded(question.model, chat=chat, unloaded=unloads)

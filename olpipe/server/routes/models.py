@@ -20,7 +20,9 @@ from olpipe.server.service import Service
 from olpipe.server.wire import ollama
 from olpipe.server.wire.models import NO_DETAILS, loaded_body
 from olpipe.server.wire.ollama_options import read_options
+from olpipe.store.sources import offers
 from olpipe.store.summary import brief, shown, summary
+from olpipe.store.unknown import not_here
 
 _COPILOT = "GitHubCopilotChat/"
 """How the user agent of a client begins that takes `general.basename` for the name of the model."""
@@ -64,8 +66,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def _tags(service: Service) -> list[dict[str, Any]]:
-    stored = service.library.stored()
-    return [{**summary(model), "perceivers": list(model.config.perceivers)} for model in stored]
+    return list(map(summary, service.library.stored()))
 
 
 def _show(service: Service, fields: Fields) -> dict[str, Any]:
@@ -83,9 +84,11 @@ def _show(service: Service, fields: Fields) -> dict[str, Any]:
             system=fields.text("system"),
             template=fields.text("template"),
             parameters=None if options is None else options.values,
+            plugins=service.plugins if fields.flag("facts") else None,
         )
     except ModelNotFound as error:
-        raise Refusal(404, f"model '{name}' not found", hint=error.hint) from error
+        hint = not_here(text, service.library, service.plugins, offers(service.plugins)).hint
+        raise Refusal(404, f"model '{name}' not found", hint=hint) from error
 
 
 def loaded_models(service: Service) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ def routes(service: Service) -> list[Route]:
             "total_duration": time.monotonic_ns() - started_ns,
             "load_duration": found.timings.load_ns,
             "prompt_eval_count": found.prompt_tokens,
+            "prompt_eval_duration": found.timings.prompt_ns,
         }
         return json_response(body)
 

@@ -14,21 +14,10 @@ from olpipe.server.model_names import named
 from olpipe.server.refusal import Refusal
 from olpipe.server.wire import ollama
 from olpipe.server.wire.ollama_options import read_options
-from olpipe.store.create import NewModel
+from olpipe.store.create import NewModel, precision_of
 
 _ROLES = frozenset(get_args(Role))
 
-# What Ollama calls the precisions. Its tables of four bits differ in which matrices have more bits.
-_PRECISIONS = {
-    "q4_0": "int4",
-    "q4_1": "int4",
-    "q4_k": "int4",
-    "q4_k_s": "int4",
-    "q4_k_m": "int4",
-    "q8_0": "int8",
-    "f32": "float32",
-    **{name: name for name in ("int4", "int4-fast", "int8", "float32")},
-}
 _OTHER_FIELDS = ("draft_files", "draft_quantize", "renderer", "parser")
 
 
@@ -40,6 +29,7 @@ def read_create(fields: Fields) -> tuple[NewModel, str]:
 
     Raises:
         Refusal: A field cannot be used.
+        UsageError: There is no such precision.
     """
     name = named(ollama.model_of(fields), Refusal(400, "invalid model name"))
     base, files = fields.text("from"), _digests(fields, "files")
@@ -55,7 +45,7 @@ def read_create(fields: Fields) -> tuple[NewModel, str]:
         base=_base(base) if base else None,
         files=files,
         adapters=_digests(fields, "adapters"),
-        precision=_precision(fields.text("quantize") or fields.text("quantization")),
+        precision=precision_of(fields.text("quantize") or fields.text("quantization")),
         system=fields.text("system"),
         template=fields.text("template"),
         licenses=_licenses(fields),
@@ -79,14 +69,6 @@ def _text(fields: Fields, name: str) -> str:
     if not isinstance(value, str):
         raise fields.wrong(name, str)
     return value
-
-
-def _precision(text: str) -> str:
-    if not text:
-        return ""
-    if text.lower() not in _PRECISIONS:
-        raise Refusal(400, f"unsupported quantization type {text}", hint=f"there are {', '.join(_PRECISIONS)}")
-    return _PRECISIONS[text.lower()]
 
 
 def _licenses(fields: Fields) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from olpipe.decoding.vocabulary import Vocabulary
 from olpipe.errors import ModelUnsupported
-from olpipe.families.chat_template import ChatTemplate, TemplateFiles
+from olpipe.families.chat_template import TemplateFiles
+from olpipe.families.compiling import Compiled, compile_template
 
 _QUESTION = {"type": "text", "text": "What is this?"}
 
@@ -21,7 +22,7 @@ def image_text(files: TemplateFiles, vocabulary: Vocabulary) -> str:
         ModelCorrupt: The template is not valid.
         ModelUnsupported: It writes nothing for an image, or something that any user could write.
     """
-    template = ChatTemplate(files.source, files.special_tokens)
+    template = compile_template(files.source, files.special_tokens)
     if template.shape.takes_texts:
         return ""
     blind, seeing = (_rendered(template, parts) for parts in ([_QUESTION], [_QUESTION, {"type": "image"}]))
@@ -34,6 +35,6 @@ def image_text(files: TemplateFiles, vocabulary: Vocabulary) -> str:
     raise ModelUnsupported("the model's chat template writes no special token for an image")
 
 
-def _rendered(template: ChatTemplate, parts: list[dict[str, str]]) -> str:
+def _rendered(template: Compiled, parts: list[dict[str, str]]) -> str:
     turn: dict[str, Any] = {"role": "user", "content": parts}
     return template.render([turn], tools=[], think=None)
