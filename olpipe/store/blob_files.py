@@ -14,6 +14,7 @@ from olpipe.model import Layer, ModelConfig, ModelName
 from olpipe.store.layer_names import check_layer_name, check_together
 from olpipe.store.library import Library
 from olpipe.store.packages import add_package
+from olpipe.store.writing import new_folder, writing
 
 NOT_RELATIVE = "file path must be relative"
 """What Ollama says of a file name that could lead out of the model's folder."""
@@ -33,7 +34,9 @@ def read_blobs(files: Mapping[str, str], name: ModelName, library: Library) -> t
         UsageError: They are no model, or they are damaged.
     """
     known = _Known()
-    folder = library.partial(f"create:{name}")
+    with writing(library.incoming):
+        library.incoming.mkdir(parents=True, exist_ok=True)
+        folder = new_folder(library.incoming, "create-")
     try:
         with telling_no_folder(folder):
             for file_name, digest in _named(files, library).items():

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 
 from filelock import FileLock
 
-from olpipe.errors import ModelUnsupported, PluginError
+from olpipe.errors import ModelNotFound, ModelUnsupported, OlpipeError, PluginError
 from olpipe.interfaces import Backend, Progress, ProgressCallback
 from olpipe.model import ModelBundle
 from olpipe.registry import Registry, blaming
 from olpipe.store.locks import held
+from olpipe.store.seal import write_seal
 from olpipe.store.telling import letting_out
 from olpipe.store.writing import READ_ONLY, writing
 
@@ -28,6 +29,7 @@ def backend_for(bundle: ModelBundle, backends: Registry[Backend], name: str = ""
         name: The backend that was asked for; empty if none was.
 
     Raises:
+        ModelNotFound: Another process has removed it.
         ModelUnsupported: No backend can run it, or the one that was asked for cannot. The message says why.
         UnknownName: No backend has that name.
     """
@@ -44,6 +46,7 @@ def backend_for(bundle: ModelBundle, backends: Registry[Backend], name: str = ""
         if reason is None:
             return backends.get(other)
         reasons.append(f"`{other}`: {reason}")
+    _check_is_here(bundle)
     raise ModelUnsupported(
         f"no backend can run `{bundle.name}` ({'; '.join(reasons) or 'there is none'})",
         hint=f"`olpipe plugins` shows what is installed{backends.not_loaded}",
@@ -91,6 +94,7 @@ def build(
     Raises:
         DiskFull: There was no space for the build; nothing half-built is left.
         ModelCorrupt: The model's files are damaged.
+        ModelNotFound: Another process has removed it.
         PluginError: The backend failed in another way.
     """
     begun = False
@@ -112,5 +116,22 @@ def build(
                 # Nobody builds in a store that is read-only. What is built there can be run all the same
                 if error.errno not in READ_ONLY:
                     raise
-        with letting_out(tell) as told, blaming(f"the backend `{backend.name}`"), writing(bundle.cache):
-            backend.build(bundle, told)
+        try:
+            with letting_out(tell) as told, blaming(f"the backend `{backend.name}`"), writing(bundle.cache):
+                backend.build(bundle, told)
+        except OlpipeError:
+            _check_is_here(bundle)
+            raise
+        if begun:
+            write_seal(bundle.cache)
+
+
+def _check_is_here(bundle: ModelBundle) -> None:
+    """Check that the files of a model are still there, so that no other error hides that they are not.
+
+    Raises:
+        ModelNotFound: Another process has removed them.
+    """
+    if bundle.path.is_absolute() and bundle.path.parent.is_dir() and not bundle.path.is_dir():
+        message = f"model `{bundle.name}` was removed by another process just now"
+        raise ModelNotFound(message, hint=f"run `olpipe pull {bundle.name}`")

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import orjson
 
 from olpipe.errors import ModelError, StoreError
 from olpipe.families.markers import abilities
+from olpipe.families.template_language import is_jinja
 from olpipe.model import CAPABILITIES, ModelConfig
 from olpipe.store import digests
 from olpipe.store.manifest import MAX_BYTES
@@ -105,11 +106,11 @@ class ChatFactsCache:
         self._known.pop(digest, None)
         self._path(digest).unlink(missing_ok=True)
 
-    def clean(self, models: Collection[str], *, before: float) -> None:
-        """Remove the facts about models that are not here, where they are older than a time."""
+    def of_others(self, models: Collection[str], *, before: float) -> Iterator[Path]:
+        """Yield the files about models that are not here, where they are older than a time."""
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             if f"sha256:{path.stem}" not in models and path.lstat().st_mtime < before:
-                path.unlink(missing_ok=True)
+                yield path
 
     def _kept(self, digest: str) -> ChatFacts | None:
         try:
@@ -150,8 +151,9 @@ def read(config: ModelConfig, files: Files) -> ChatFacts | None:
 
 
 def with_template(facts: ChatFacts, template: str) -> ChatFacts:
-    """Return the same facts for a model whose manifest has a template in place of those of its files."""
-    return replace(facts, templates=(template,)) if template else facts
+    """Return the same facts for a model whose manifest has a template, where that is used (`TemplateFiles.instead`)."""
+    is_used = template and (is_jinja(template) or not facts.templates)
+    return replace(facts, templates=(template,)) if is_used else facts
 
 
 def _from_gguf(files: Files) -> ChatFacts:

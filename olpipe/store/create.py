@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from olpipe.errors import ModelCorrupt, ModelError, ModelUnsupported, UsageError
@@ -20,10 +21,19 @@ from olpipe.store.locks import held
 from olpipe.store.manifest import MAX_BYTES
 from olpipe.store.stored_model import StoredModel, layer_name
 from olpipe.store.telling import letting_out
-from olpipe.store.templates import is_jinja
+from olpipe.store.templates import TEMPLATE_KEPT, check_text, is_unused
 
-TEMPLATE_KEPT = "keeping a template that is not in Jinja; the model's own Jinja template is used"
-"""What is told where a model gets a template in Go's language."""
+PRECISIONS = {
+    "q4_0": "int4",
+    "q4_1": "int4",
+    "q4_k": "int4",
+    "q4_k_s": "int4",
+    "q4_k_m": "int4",
+    "q8_0": "int8",
+    "f32": "float32",
+    **{name: name for name in ("int4", "int4-fast", "int8", "float32")},
+}
+"""The precisions by Ollama's names and ours. Ollama's tables of four bits differ in which matrices have more bits."""
 
 _REPLACED = ("system", "template", "params", "messages")
 """The kinds of texts of which a model has one. A new one takes the place of that of the base."""
@@ -58,6 +68,17 @@ class NewModel:
     messages: tuple[Message, ...] = ()
 
 
+def precision_of(text: str) -> str:
+    """Return the precision with a name in Ollama's spelling or in ours; empty where the name is empty.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if text and text.lower() not in PRECISIONS:
+        raise UsageError(f"unsupported quantization type {text}", hint=f"there are {', '.join(PRECISIONS)}")
+    return PRECISIONS.get(text.lower(), "")
+
+
 def check(new: NewModel, library: Library) -> None:
     """Refuse what cannot become a model, as far as that shows without reading files.
 
@@ -71,13 +92,8 @@ def check(new: NewModel, library: Library) -> None:
             raise UsageError(f'blob "{digest:.80}" not found', hint="send its bytes to `/api/blobs/DIGEST` first")
     if len(new.adapters) > 1:
         raise UsageError("a model takes one adapter at most", hint="leave out all adapters but one")
-    if is_jinja(new.template):
-        from olpipe.families.chat_template import ChatTemplate
-
-        try:
-            ChatTemplate(new.template)
-        except ModelCorrupt as error:
-            raise UsageError(f"the template cannot be used: {error.message}") from error
+    if new.template:
+        check_text(new.template)
     for kind, text in _texts(new, new.parameters):
         if len(text.encode()) > MAX_BYTES:
             raise UsageError(f"the layer `{kind}` of `{new.name}` would have more than {MAX_BYTES} bytes")
@@ -108,10 +124,9 @@ def create(new: NewModel, library: Library, plugins: Plugins, *, progress: Progr
             layers = [*_without(layers, "adapter"), _adapter(new, config, library)]
         if new.precision:
             config = replace(config, conversion={**config.conversion, "precision": _precision(new, config)})
-        if new.template and not is_jinja(new.template):
+        if is_unused(new.template, config, _files(layers, config, library)):
             progress(Progress(TEMPLATE_KEPT))
-        parameters = {**({} if base is None else library.get(base.name).parameters), **new.parameters}
-        layers = _with_texts(layers, _texts(new, parameters), library, progress)
+        layers = _with_texts(layers, _new_texts(new, base, library), library, progress)
         # 3. The manifest, once the model is known to run
         manifest = library.compose(config, layers)
         staged = library.stage(new.name, manifest)
@@ -193,6 +208,18 @@ def _texts(new: NewModel, parameters: Mapping[str, Any]) -> Iterator[tuple[str, 
         yield "license", license_text
 
 
+def _new_texts(new: NewModel, base: StoredModel | None, library: Library) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a new model that its base does not have. The same values may be spelled differently."""
+    if base is None:
+        yield from _texts(new, new.parameters)
+        return
+    bundle = library.get(base.name)
+    parameters = {**bundle.parameters, **new.parameters}
+    same = (("params", parameters == bundle.parameters), ("messages", new.messages == bundle.messages))
+    kept = {kind for kind, is_same in same if is_same}
+    yield from ((kind, text) for kind, text in _texts(new, parameters) if kind not in kept)
+
+
 def _turn(message: Message) -> dict[str, str]:
     thinking = "\n".join(part.text for part in message.of_kind(ThinkingPart))
     return {"role": message.role, "content": message.text} | ({"thinking": thinking} if thinking else {})
@@ -205,19 +232,25 @@ def _with_texts(
     found = list(layers)
     for kind, text in texts:
         data = text.encode()
-        known = library.has(digests.of_bytes(data))
-        layer = replace(library.add_bytes(data), media_type=MEDIA_TYPE + kind)
-        status = "using existing layer" if known else "creating new layer"
+        media_type, digest = MEDIA_TYPE + kind, digests.of_bytes(data)
+        others = [layer for layer in found if layer.media_type == media_type]
+        if digest in {layer.digest for layer in others} and (len(others) == 1 or kind not in _REPLACED):
+            continue
+        status = "using existing layer" if library.has(digest) else "creating new layer"
+        layer = replace(library.add_bytes(data), media_type=media_type)
         progress(Progress(f"{status} {layer.digest}"))
-        if kind in _REPLACED:
-            found = _without(found, kind)
-        if layer not in found:
-            found.append(layer)
+        found = [*(_without(found, kind) if kind in _REPLACED else found), layer]
     return found
 
 
 def _without(layers: Sequence[Layer], kind: str) -> list[Layer]:
     return [layer for layer in layers if layer.media_type != MEDIA_TYPE + kind]
+
+
+def _files(layers: Sequence[Layer], config: ModelConfig, library: Library) -> dict[str, tuple[Path, int]]:
+    """Return the files of a model by their names, with their sizes."""
+    named = ((layer_name(layer, config), layer) for layer in layers)
+    return {name: (library.blob_path(layer.digest), layer.size) for name, layer in named if name}
 
 
 def _same_files(base: StoredModel, layers: Sequence[Layer]) -> bool:

@@ -62,22 +62,28 @@ def copy(source: BinaryIO, target: BinaryIO, report: Callable[[int], None]) -> s
     return f"sha256:{hashed.hexdigest()}"
 
 
-def read(path: Path, report: Callable[[int], None]) -> tuple[str, int]:
-    """Return the digest and the size of a file, once its bytes are safe on the disk.
+def read(file: BinaryIO, report: Callable[[int], None]) -> tuple[str, int]:
+    """Return the digest and the size of what is left to read in a file.
 
     Args:
-        path: The file.
-        report: Called with the number of bytes so far.
+        file: The file.
+        report: Called with the number of bytes so far, after each MiB.
     """
     hashed = hashlib.sha256()
     done = 0
-    with path.open("rb+") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            hashed.update(chunk)
-            done += len(chunk)
-            report(done)
-        os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the final name
+    while chunk := file.read(CHUNK_BYTES):
+        hashed.update(chunk)
+        done += len(chunk)
+        report(done)
     return f"sha256:{hashed.hexdigest()}", done
+
+
+def read_durably(path: Path, report: Callable[[int], None]) -> tuple[str, int]:
+    """Return the digest and the size of a file, once its bytes are safe on the disk. The rest is as with `read`."""
+    with path.open("rb+") as file:
+        found = read(file, report)
+        os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the final name
+    return found
 
 
 def check(found: str, expected: str | None, what: str) -> None:

@@ -7,14 +7,19 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from olpipe.errors import DiskFull, ModelCorrupt, ModelUnsupported, nearest
+from olpipe.convert.architectures import PROJECTOR_FILE
+from olpipe.errors import ModelCorrupt, ModelUnsupported, nearest
 from olpipe.interfaces import Backend
 from olpipe.model import ModelBundle, ModelConfig, ModelName
 from olpipe.registry import Registry
 from olpipe.store.blobs import Blobs
 from olpipe.store.build import backend_for
+from olpipe.store.disk import used
 from olpipe.store.manifest import MAX_BYTES, Manifest, config_from_bytes, unusable
+from olpipe.store.package_checks import CONFIG_NAME
+from olpipe.store.space import check_space
 from olpipe.store.stored_model import layer_name
+from olpipe.store.unfinished import blob_key, partial_name
 from olpipe.store.writing import new_folder
 
 _GGUF = "gguf"
@@ -40,13 +45,8 @@ def check_sizes(name: ModelName, manifest: Manifest, blobs: Blobs, folder: Path)
         if here is not None and here != size:
             message = f"`{name}` cannot be used: its manifest says that {digest} has {size} bytes, and it has {here}"
             raise ModelCorrupt(message, hint="pull it from elsewhere")
-        missing += size if here is None else 0
-    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
-    if missing > free:
-        raise DiskFull(
-            f"`{name}` needs {missing / 1e9:.1f} GB, and `{folder}` has {free / 1e9:.1f} GB left",
-            hint="free some space, or set OLPIPE_HOME or OLLAMA_MODELS to a folder with more",
-        )
+        missing += size - used(folder / partial_name(blob_key(digest))) if here is None else 0
+    check_space(f"`{name}`", missing, folder)
 
 
 def check_runs(
@@ -58,12 +58,13 @@ def check_runs(
     *,
     folder: Path,
 ) -> None:
-    """Check that a backend runs a GGUF model of which only the config and the beginnings of files are here.
+    """Check that a backend runs a model of which only the config and the beginnings of files are here.
 
     Args:
         name: What the model will be called.
         manifest: Its manifest.
-        beginnings: Files that have their headers and are as long as they will be, by their digests.
+        beginnings: By their digests, GGUF files that have their headers and are as long as they will be, or the
+            configuration of a package.
         blobs: The blobs that are here.
         backends: All backends.
         folder: A folder on the file system of the files.
@@ -88,11 +89,10 @@ def check_runs(
             raise unusable(name, f"two files are called `{file_name}`")
         if not file_name and layer.size > MAX_BYTES:
             raise unusable(name, f"a layer of the type `{layer.media_type:.80}` has {layer.size} bytes and no name")
-    if config.model_format != _GGUF:
-        return
-    check_architecture(name, config.model_family, backends)
+    if config.model_format == _GGUF:
+        check_architecture(name, config.model_family, backends)
     files = {named[digest]: path for digest, path in beginnings.items() if named.get(digest)}
-    if files:
+    if files and (config.model_format == _GGUF or CONFIG_NAME in files):
         _check_beginnings(name, config, files, folder, backends)
 
 
@@ -119,7 +119,7 @@ def check_architecture(name: ModelName, architecture: str, backends: Registry[Ba
 def _check_beginnings(
     name: ModelName, config: ModelConfig, files: Mapping[str, Path], folder: Path, backends: Registry[Backend]
 ) -> None:
-    """Check that a backend runs a model, of whose GGUF files only the headers are here, by their names."""
+    """Check that a backend runs a model, of whose files only the headers or the configuration are here."""
     from olpipe.convert.gguf import read_header
 
     shown = new_folder(folder, "beginnings-")
@@ -127,7 +127,9 @@ def _check_beginnings(
         for file_name, path in files.items():
             target = shown.joinpath(*file_name.split("/"))
             target.parent.mkdir(parents=True, exist_ok=True)
-            _second_name(path, target)
+            second_name(path, target)
+            if config.model_format != _GGUF or file_name == PROJECTOR_FILE:
+                continue
             try:
                 architecture = read_header(target).architecture
             except (ModelCorrupt, ModelUnsupported):
@@ -138,7 +140,8 @@ def _check_beginnings(
         shutil.rmtree(shown, ignore_errors=True)
 
 
-def _second_name(path: Path, target: Path) -> None:
+def second_name(path: Path, target: Path) -> None:
+    """Give a file a second name, without a copy of its bytes."""
     try:
         os.link(path, target)
     except OSError:  # a file system without hard links

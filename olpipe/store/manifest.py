@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from olpipe.errors import InvalidName, ModelCorrupt
@@ -21,6 +21,12 @@ MAX_LAYERS = 4096
 
 _MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+SOURCE = "org.opencontainers.image.source"
+"""The annotation of a manifest with the URL of the repository that the model comes from."""
+
+REVISION = "org.opencontainers.image.revision"
+"""The annotation of a manifest with the revision of that repository."""
+
 _TITLE = "org.opencontainers.image.title"
 """The annotation with a file's name. Source: https://github.com/opencontainers/image-spec/blob/main/annotations.md"""
 
@@ -30,10 +36,17 @@ _FORMATS = {".gguf": "gguf", "genai_config.json": "onnx", "model.safetensors": "
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a model is made of: a config layer and the other layers."""
+    """What a model is made of: a config layer and the other layers.
+
+    Attributes:
+        config: The config layer.
+        layers: The other layers.
+        annotations: Further facts by their names, such as `REVISION`.
+    """
 
     config: Layer
     layers: tuple[Layer, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -53,7 +66,7 @@ class Manifest:
             "config": {"mediaType": _CONFIG_TYPE, "digest": self.config.digest, "size": self.config.size},
             "layers": [_layer_to_json(layer) for layer in self.layers],
         }
-        return _compact(value)
+        return _compact(value | ({"annotations": dict(self.annotations)} if self.annotations else {}))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
@@ -62,7 +75,7 @@ class Manifest:
         Raises:
             ValueError: It is not a manifest, or the name of a layer could lead out of the store.
         """
-        value = _table(data)
+        value = config_value(data)
         layers = value.get("layers") or []
         if not isinstance(layers, list):
             raise ValueError("`layers` is not a list")
@@ -70,7 +83,7 @@ class Manifest:
             raise ValueError(f"it has {len(layers)} layers, and at most {MAX_LAYERS} are allowed")
         read = tuple(_layer_from_json(layer) for layer in layers)
         check_together(layer.name for layer in read if layer.name)
-        return cls(_layer_from_json(value.get("config")), read)
+        return cls(_layer_from_json(value.get("config")), read, _annotations(value.get("annotations")))
 
 
 def config_to_bytes(config: ModelConfig, layers: Sequence[Layer]) -> bytes:
@@ -108,7 +121,7 @@ def config_from_bytes(data: bytes, layers: Sequence[Layer] = ()) -> ModelConfig:
     Raises:
         ValueError: It is not a config layer.
     """
-    value = _table(data)
+    value = config_value(data)
     conversion = value.get("conversion") or {}
     if not isinstance(conversion, dict):
         raise ValueError("`conversion` is not an object")
@@ -150,6 +163,12 @@ def _layer_from_json(value: object) -> Layer:
     )
 
 
+def _annotations(value: object) -> dict[str, str]:
+    """Return the annotations that are texts. No other has a meaning here."""
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {name: text for name, text in pairs if isinstance(text, str)}
+
+
 def _title(annotations: object) -> str:
     """Return the name of a file as OCI artifacts have it; empty where there is none."""
     return _text(annotations, _TITLE) if isinstance(annotations, dict) else ""
@@ -167,7 +186,12 @@ def _compact(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _table(data: bytes) -> dict[str, Any]:
+def config_value(data: bytes) -> dict[str, Any]:
+    """Read the JSON object in a manifest or in a config.
+
+    Raises:
+        ValueError: It is none, or far too large.
+    """
     if len(data) > MAX_BYTES:
         raise ValueError("it is too large")
     try:

@@ -46,7 +46,15 @@ class ManifestFile:
 
 def damaged(name: ModelName, reason: object) -> StoreError:
     """Return the error for a model whose files on this machine cannot be used."""
-    return StoreError(f"model `{name}` is damaged: {reason}", hint=f"run `olpipe rm {name}`, then pull it again")
+    hint = f"run `olpipe store repair {name}`, or remove it with `olpipe rm {name}`"
+    return StoreError(f"model `{name}` is damaged: {reason}", hint=hint)
+
+
+def not_found(name: ModelName, known: Iterable[str]) -> ModelNotFound:
+    """Return the error for a name that no model has, with those of the known names that are like it."""
+    close = nearest_models(str(name), list(known))
+    hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else "`olpipe list` shows all"
+    return ModelNotFound(f"model `{name}` is not on this machine", hint=hint)
 
 
 class Manifests:
@@ -122,16 +130,29 @@ class Manifests:
         models: set[str] = set()
         blobs: set[str] = set()
         for name in self.names():
-            found = self.read(name)
+            try:
+                found = self.read(name)
+            except ModelNotFound:
+                continue  # removed by another program since it was listed
             models.add(found.digest)
             blobs |= found.manifest.blob_digests
+        for path in self._others():
+            with suppress(OSError, ValueError):  # what is no manifest needs nothing
+                blobs |= Manifest.from_bytes(_read(path)).blob_digests
         return models, blobs
+
+    def _others(self) -> Iterator[Path]:
+        """Yield what is no name's file here. Another program may have manifests elsewhere, or behind links."""
+        known = {self._path(name) for name in self.names()}
+        for folder, _, files in os.walk(self.folder):
+            for file in files:
+                path = Path(folder, file)
+                if path not in known and path.is_file():
+                    yield path
 
     def not_found(self, name: ModelName) -> ModelNotFound:
         """Return the error for a name that has no manifest."""
-        close = nearest_models(str(name), [str(known) for known in self.names()])
-        hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else "`olpipe list` shows all"
-        return ModelNotFound(f"model `{name}` is not on this machine", hint=hint)
+        return not_found(name, map(str, self.names()))
 
     def _path(self, name: ModelName) -> Path:
         return self.folder / name.host / name.namespace / name.model / name.tag
@@ -139,6 +160,11 @@ class Manifests:
     def _bytes(self, name: ModelName) -> tuple[bytes, float]:
         with self._path(name).open("rb") as file:
             return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mtime
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _names_below(folder: Path, parts: tuple[str, ...]) -> Iterator[ModelName]:

@@ -6,12 +6,15 @@ Source: https://github.com/ollama/ollama/blob/main/docs/modelfile.mdx
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from olpipe.model import ModelBundle
+from olpipe.store.modelfile_reader import HEREDOC, QUOTES
 
-_QUOTES = '"""'
+_LINE_BREAK = re.compile(r"[\r\n]")
 
 
 def modelfile(bundle: ModelBundle, *, template: str) -> str:
@@ -52,6 +55,14 @@ def _value(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """Return a text so that a Modelfile may hold it, in quotes where it needs them."""
-    if "\n" not in text and text == text.strip() and '"' not in text and text:
+    lines = _LINE_BREAK.split(text)
+    is_one = len(lines) == 1
+    if is_one and text and text == text.strip() and '"' not in text and not HEREDOC.fullmatch(text):
         return text
-    return f"{_QUOTES}{text}{_QUOTES}" if '"' in text or "\n" in text else f'"{text}"'
+    if is_one and '"' not in text:
+        return f'"{text}"'
+    if not any(line.rstrip().endswith(QUOTES) for line in lines[:-1]):
+        return f"{QUOTES}{text}{QUOTES}"
+    words = (f"TEXT{number or ''}" for number in count())
+    word = next(word for word in words if word not in text.split("\n"))
+    return f"<<{word}\n{text}\n{word}"

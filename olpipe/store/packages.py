@@ -156,7 +156,7 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
             _refuse_pointers(found, folder)
             check_package(folder)
             files = {layer_name: (path, _kind(path)) for layer_name, path in found.items()}
-            config = _package_config(read_config(folder))
+            config = package_config(read_config(folder))
         elif model_folder.is_model_folder(folder):
             found = _files(folder, _is_stored)
             _refuse_pointers(found, folder)
@@ -252,7 +252,12 @@ def _refuse_outside(path: Path, root: Path) -> None:
         raise ValueError(f"`{path.relative_to(root)}` is a link out of the folder, or no regular file")
 
 
-def _package_config(genai: Mapping[str, Any]) -> ModelConfig:
+def package_config(genai: Mapping[str, Any]) -> ModelConfig:
+    """Describe a package of ONNX Runtime GenAI by its configuration.
+
+    Raises:
+        ValueError: It has no decoder.
+    """
     model = _table(genai, "model")
     decoder = _table(model, "decoder")
     family = model.get("type")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from olpipe.errors import DigestMismatch, ModelCorrupt, ModelUnsupported
-from olpipe.interfaces import ProgressCallback
+from olpipe.errors import DigestMismatch, ModelCorrupt, ModelUnsupported, NotAtSource
+from olpipe.interfaces import PartialBlob, ProgressCallback
 from olpipe.model import Layer, ModelBundle, ModelConfig, ModelName
 from olpipe.plugins import Plugins
 from olpipe.store import digests
@@ -15,6 +16,8 @@ from olpipe.store.library import Library
 from olpipe.store.locks import held
 from olpipe.store.sources import Origin
 from olpipe.store.telling import letting_out
+from olpipe.store.templates import check_used
+from olpipe.store.unfinished import Note, blob_key, partial_name
 from olpipe.store.writing import having_space
 
 
@@ -45,16 +48,36 @@ def pull(
         ModelUnsupported: No backend can run the model. It is not in the library then.
         PluginError: The source failed, or brought something else than it was asked for.
     """
-    lock = library.pull_lock(f"{origin.source.scheme}:{origin.reference}")
+    lock = library.pull_lock(origin.text)
     with held(lock, f"waiting for another pull of {origin.reference}", progress):
         if again or name not in library.names():
             library.clean()
-            with letting_out(progress) as tell:
+            with letting_out(progress) as tell, noted(origin, name, library) as note:
                 store = _CheckedStore(origin, name, library, plugins, tell, building)
+                store.note = note
                 _pull(origin, name, store, library, plugins, tell)
         bundle = library.get(name)
     build(bundle, backend_for(bundle, plugins.backends), progress, building=building)
     return bundle
+
+
+@contextmanager
+def noted(origin: Origin, name: ModelName, library: Library) -> Iterator[Note]:
+    """Write down what a pull brings while a block runs, so that nothing of it is removed before it is finished.
+
+    It is also finished where it turns out that the model cannot be used, or where nothing has come.
+    """
+    note = library.unfinished.begin(name, origin.text)
+    try:
+        yield note
+    except (ModelCorrupt, ModelUnsupported, DigestMismatch, NotAtSource):
+        library.unfinished.finish(name, origin.text)
+        raise
+    except BaseException:
+        if note.is_empty:
+            library.unfinished.finish(name, origin.text)
+        raise
+    library.unfinished.finish(name, origin.text)
 
 
 def _pull(
@@ -80,7 +103,10 @@ class _CheckedStore:
 
     Attributes:
         committed: Whether the model is in the library.
+        note: Where it is written down what has come.
     """
+
+    note: Note
 
     def __init__(
         self,
@@ -98,15 +124,32 @@ class _CheckedStore:
         self._progress = progress
         self._building = building
         self.committed = False
-        self.has = library.has
-        self.partial = library.partial
-        self.add_bytes = library.add_bytes
-        self.receiving = library.receiving
+
+    def add_bytes(self, data: bytes) -> Layer:
+        self.note.add_blob(digests.of_bytes(data))
+        return self._library.add_bytes(data)
+
+    def has(self, digest: str) -> bool:
+        self.note.add_blob(digests.normalised(digest))
+        return self._library.has(digest)
+
+    def partial(self, key: str) -> Path:
+        self.note.add_partial(partial_name(key))
+        return self._library.partial(key)
+
+    def receiving(
+        self, digest: str, size: int, progress: ProgressCallback
+    ) -> AbstractContextManager[PartialBlob | None]:
+        self.note.add_blob(digests.normalised(digest))
+        self.note.add_partial(partial_name(blob_key(digest)))
+        return self._library.receiving(digest, size, progress)
 
     def add_file(
         self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
     ) -> Layer:
-        return self._library.add_file(path, digest=digest, move=move, progress=progress)
+        layer = self._library.add_file(path, digest=digest, move=move, progress=progress)
+        self.note.add_blob(layer.digest)
+        return layer
 
     def check_manifest(self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path] | None = None) -> None:
         self._check(name, digests.of_bytes(manifest))
@@ -120,11 +163,13 @@ class _CheckedStore:
         self._check(name, digests.of_bytes(manifest))
         staged = self._library.stage(name, manifest)
         try:
+            check_used(staged)
             build(staged, backend_for(staged, self._plugins.backends), self._progress, building=self._building)
         except (ModelCorrupt, ModelUnsupported):
             self._library.forget(staged)
             raise
         self._library.commit_manifest(name, manifest)
+        self._library.origins.keep(digests.of_bytes(manifest), self._origin.text)
         self.committed = True
 
     def _check(self, name: ModelName, digest: str) -> None:

@@ -14,7 +14,6 @@ from olpipe.store.blobs import Blobs
 from olpipe.store.layer_names import check_layer_name
 from olpipe.store.manifest import MAX_BYTES
 from olpipe.store.manifests import ManifestFile
-from olpipe.store.templates import is_jinja
 
 _UNNAMED_FILES = ("model", "projector")
 _ADAPTER = "adapter"  # Ollama's own adapters are GGUF files
@@ -85,13 +84,13 @@ def texts(model: StoredModel, kind: str, blobs: Blobs) -> list[str]:
 
 
 def template(model: StoredModel, blobs: Blobs) -> str:
-    """Return the Jinja template that a model's manifest has; empty where it has none, or one of another language.
+    """Return the template that a model's manifest has; empty where it has none.
 
     Raises:
         ValueError: A blob is missing, too large or no text.
     """
     found = texts(model, "template", blobs)
-    return found[-1] if found and is_jinja(found[-1]) else ""
+    return found[-1] if found else ""
 
 
 def bundle(model: StoredModel, blobs: Blobs, *, view: Path, cache: Path) -> ModelBundle:
@@ -125,16 +124,23 @@ def bundle(model: StoredModel, blobs: Blobs, *, view: Path, cache: Path) -> Mode
 def _parameters(found: list[str]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for text in found:
-        value = json.loads(text)
+        value = _json(text)
         if not isinstance(value, dict):
             raise ValueError("its parameters are not a JSON object")
         merged |= value
     return merged
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("one of its texts is nested too deeply") from error
+
+
 def _messages(text: str) -> list[Message]:
     """Read a layer with messages, which is a JSON list of objects with `role`, `content` and perhaps `thinking`."""
-    value = json.loads(text)
+    value = _json(text)
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ValueError("its messages are not a list of JSON objects")
     return [_message(entry) for entry in value]

@@ -7,11 +7,15 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from olpipe.families.table import Families
-from olpipe.messages import Message
+from olpipe.convert.vision_file import is_vision_tensor
+from olpipe.interfaces import Backend
+from olpipe.messages import Message, ThinkingPart
 from olpipe.model import ModelBundle, ModelName
+from olpipe.plugins import Plugins
+from olpipe.registry import Registry
+from olpipe.store.build import refusal
 from olpipe.store.library import Library
-from olpipe.store.model_info import model_info
+from olpipe.store.model_info import ModelInfo, model_info
 from olpipe.store.modelfile import modelfile, parameter_lines
 from olpipe.store.stored_model import StoredModel
 from olpipe.store.vision import vision_facts
@@ -32,6 +36,7 @@ def summary(model: StoredModel) -> dict[str, Any]:
             "embedding_length": config.embedding_length,
         },
         "capabilities": list(config.capabilities),
+        "perceivers": list(config.perceivers),
     }
 
 
@@ -48,24 +53,6 @@ def brief(model: StoredModel) -> dict[str, Any]:
     }
 
 
-def details(bundle: ModelBundle, families: Families | None = None) -> dict[str, Any]:
-    """Return what else can be said about a model once its files are laid out.
-
-    Args:
-        bundle: The model.
-        families: All families of vision models; None stands for those that ship with olpipe.
-    """
-    vision = vision_facts(bundle, families)
-    return {
-        "projector": None if vision is None else asdict(vision),
-        "perceivers": list(bundle.config.perceivers),
-        "parameters": dict(bundle.parameters),
-        "system": bundle.system,
-        "license": "\n".join(bundle.licenses),
-        "card": bundle.card,
-    }
-
-
 def shown(
     name: ModelName,
     library: Library,
@@ -74,6 +61,7 @@ def shown(
     system: str = "",
     template: str = "",
     parameters: Mapping[str, Any] | None = None,
+    plugins: Plugins | None = None,
 ) -> dict[str, Any]:
     """Return all that Ollama's `show` says about a model; what a model does not have is left out.
 
@@ -84,6 +72,8 @@ def shown(
         system: What to show in place of its system message; empty shows its own.
         template: What to show in place of its template; empty shows its own.
         parameters: What to show in place of some of its parameters.
+        plugins: Whoever runs the model and reads its vision encoder. Where they are given, what olpipe alone knows is
+            told, too: who runs the model, what its vision encoder is, and its card.
 
     Raises:
         ModelNotFound: It is not on this machine.
@@ -111,12 +101,37 @@ def shown(
         "model_info": info.values,
         "tensors": info.tensors,
         "capabilities": list(model.config.capabilities),
+        "perceivers": list(model.config.perceivers),
         "modified_at": _time(model.modified_at),
+        **({} if plugins is None else _facts(model, bundle, info, plugins)),
     }
 
 
+def _facts(model: StoredModel, bundle: ModelBundle, info: ModelInfo, plugins: Plugins) -> dict[str, Any]:
+    """Return what olpipe alone knows of a model."""
+    # The header of a large file takes a second to read, so it is not read again where it has no vision encoder
+    names = [str(tensor["name"]) for tensor in info.tensors]
+    may_see = info.projector is not None or not names or any(map(is_vision_tensor, names))
+    vision = vision_facts(bundle, plugins.families) if may_see else None
+    described = summary(model)
+    return {
+        **{key: described[key] for key in ("name", "size", "digest")},
+        "projector": None if vision is None else asdict(vision),
+        "backends": _backends(bundle, plugins.backends),
+        "card": bundle.card,
+    }
+
+
+def _backends(bundle: ModelBundle, backends: Registry[Backend]) -> list[dict[str, Any]]:
+    """Return which backend runs a model, and why others cannot, in the order in which backends are asked."""
+    answers = [(name, refusal(name, backends, bundle)) for name in backends.names()]
+    chosen = next((name for name, reason in answers if reason is None), None)
+    return [{"name": name, "runs": name == chosen, "refuses": reason} for name, reason in answers]
+
+
 def _message(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.text}
+    thinking = "".join(part.text for part in message.of_kind(ThinkingPart))
+    return {"role": message.role, "content": message.text} | ({"thinking": thinking} if thinking else {})
 
 
 def _time(seconds: float) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from olpipe.errors import DiskFull, PluginError, StoreError
+from olpipe.errors import DiskFull, ModelCorrupt, ModelNotFound, PluginError, StoreError
 from olpipe.interfaces import Backend, Progress
 from olpipe.model import ModelBundle, ModelConfig, ModelName
-from olpipe.store.build import build
+from olpipe.registry import Registry
+from olpipe.store.build import backend_for, build
 from olpipe.store.library import Library
 
 
@@ -144,3 +145,17 @@ def test_other_users_may_read_a_store_as_the_umask_says(tmp_path, umask, file, f
     assert {name for name, mode in modes.items() if mode == folder} == {
         path.relative_to(tmp_path).as_posix() for path in made if path.is_dir()
     }
+
+
+def test_a_model_that_is_removed_while_it_is_loaded_is_not_here_instead_of_damaged(bundle, tmp_path):
+    bundle = replace(bundle, path=tmp_path / "view")
+    (tmp_path / "view").mkdir()
+    with pytest.raises(ModelCorrupt):
+        build(bundle, Builder(ModelCorrupt("`model.gguf` is not a file")), lambda step: None)
+    (tmp_path / "view").rmdir()
+    for attempt in (
+        lambda: build(bundle, Builder(ModelCorrupt("`model.gguf` is not a file")), lambda step: None),
+        lambda: backend_for(bundle, Registry("backend", Backend)),
+    ):
+        with pytest.raises(ModelNotFound, match="model `tiny:latest` was removed by another process just now"):
+            attempt()

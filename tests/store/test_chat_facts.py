@@ -96,10 +96,14 @@ def test_a_jinja_template_of_the_manifest_takes_the_place_of_that_of_the_files(l
     assert library.get(IT).template == THINKS
 
 
-def test_a_template_of_go_takes_no_place(library, tmp_path):
+def test_a_template_of_go_takes_the_place_of_none_in_jinja(library, tmp_path):
     add_gguf(library, tmp_path, [template_layer(library, "{{ .Prompt }}<think></think>")], chat_template=CALLS)
     assert library.get(IT).config.capabilities == ("completion", "tools")
-    assert library.get(IT).template == ""
+
+
+def test_a_template_of_go_counts_where_the_files_have_none(library, tmp_path):
+    add_gguf(library, tmp_path, [template_layer(library, "{{ .Prompt }}<think></think>")], chat_template="")
+    assert library.get(IT).config.capabilities == ("completion", "thinking")
 
 
 def test_a_package_is_asked_through_its_tokenizer(library, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ import pytest
 from olpipe.convert.adapter import write_adapter
 from olpipe.errors import DiskFull, ModelNotFound, UsageError
 from olpipe.messages import Message, TextPart, ThinkingPart
-from olpipe.model import ModelName
+from olpipe.model import MEDIA_TYPE, ModelName
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
-from olpipe.store.create import TEMPLATE_KEPT, NewModel, check, create
+from olpipe.store.create import NewModel, check, create
 from olpipe.store.library import Library
 from olpipe.store.pull import pull
 from olpipe.store.resolve import find_source
+from olpipe.store.templates import TEMPLATE_KEPT
 from olpipe.testing.bert import write_tiny_bert
 from olpipe.testing.models import write_tiny_gguf
 
@@ -90,6 +92,33 @@ def test_a_model_keeps_what_it_has_from_its_base(make, base, library, plugins):
     assert (made.system, made.parameters) == ("One.", {"seed": 1, "top_k": 3})
     assert made.licenses == ("MIT", "BSD")
     assert made.messages == (Message.of("user", "x"),)
+
+
+def test_the_same_texts_in_another_spelling_give_the_same_layers(make, base, library):
+    texts = {
+        "params": b'{"temperature":1,"stop":["x"]}',
+        "messages": b'[{"role":"user","content":"hi"}]',
+        "system": b"Be brief.",
+        "license": b"MIT",
+    }
+    model = library.describe(BASE)
+    layers = [
+        replace(library.add_bytes(text), media_type=MEDIA_TYPE + kind, name="LICENSE" if kind == "license" else "")
+        for kind, text in texts.items()
+    ]
+    library.commit(BASE, model.written, [*model.manifest.layers, *layers])
+    _, statuses = make(
+        base=BASE,
+        system="Be brief.",
+        parameters={"stop": ["x"], "temperature": 1.0},
+        messages=(Message.of("user", "hi"),),
+        licenses=("MIT",),
+    )
+    assert not any(status.startswith("creating new layer") for status in statuses)
+    before, after = (
+        [(layer.media_type, layer.digest) for layer in library.describe(name).manifest.layers] for name in (BASE, NEW)
+    )
+    assert before == after
 
 
 def test_thinking_in_a_message_is_kept(make, base):

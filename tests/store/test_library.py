@@ -8,7 +8,7 @@ import pytest
 
 from olpipe.errors import DigestMismatch, ModelCorrupt, ModelNotFound, StoreError
 from olpipe.model import MEDIA_TYPE, ModelConfig, ModelName
-from olpipe.store.leftovers import PARTIAL_KEPT_S, TEMPORARY_KEPT_S, UNNAMED_BLOB_KEPT_S
+from olpipe.store.leftovers import TEMPORARY_KEPT_S, UNNAMED_BLOB_KEPT_S
 from olpipe.store.library import Library
 from olpipe.store.views import LINK_FROM_BYTES
 
@@ -187,7 +187,7 @@ def test_a_blob_that_was_cut_short_is_noticed_and_mended_by_another_pull(library
     (tmp_path / "models" / "blobs" / blob_name(b"weights")).write_bytes(b"weig")
     with pytest.raises(StoreError, match=r"the file `model\.gguf` is missing or cut short") as caught:
         library.get(ONE)
-    assert caught.value.hint == "run `olpipe rm one:latest`, then pull it again"
+    assert caught.value.hint == "run `olpipe store repair one:latest`, or remove it with `olpipe rm one:latest`"
     library.remove(ONE)
     add(library, ONE, {"model.gguf": b"weights"})
     assert (library.get(ONE).path / "model.gguf").read_bytes() == b"weights"
@@ -301,19 +301,22 @@ def test_cleaning_removes_what_is_old_and_keeps_what_a_pull_may_need(library, tm
     ):
         (incoming / name).write_bytes(b"half")
         make_old(incoming / name, age_s)
-    kept, dropped = library.partial("kept"), library.partial("dropped")
-    (dropped / "wheel").write_bytes(b"x")
-    make_old(dropped, PARTIAL_KEPT_S + 9)
+    kept = library.partial("kept")
+    (kept / "wheel").write_bytes(b"x")
+    make_old(kept, 365 * 24 * 3600)
     foreign = tmp_path / "models" / "blobs" / f"{blob_name(b'named')}-partial-0"
     foreign.write_bytes(b"another program's")
-    for name in blobs(tmp_path) - {blob_name(b"fresh")}:
+    for name in blobs(tmp_path) - {blob_name(b"fresh"), foreign.name}:
         make_old(tmp_path / "models" / "blobs" / name, UNNAMED_BLOB_KEPT_S + 9)
 
+    library.clean()
+    assert library.has(stale.digest)  # the other program may count on it
+    foreign.unlink()
+    make_old(tmp_path / "models" / "blobs" / blob_name(b"stale"), UNNAMED_BLOB_KEPT_S + 9)
     library.clean()
     assert library.has(fresh.digest)
     assert not library.has(stale.digest)
     assert (library.get(ONE).path / "model.gguf").read_bytes() == b"named"
-    assert foreign.exists()
     assert {path.name for path in incoming.iterdir()} == {"blob-fresh", "store.lock", kept.name}
 
 

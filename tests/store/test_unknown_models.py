@@ -62,7 +62,7 @@ def asked(ask, text, *others):
     return caught.value.message, caught.value.hint
 
 
-HOSTS = "claimed hosts are `toys.example`, `localhost`"
+HOSTS = "claimed hosts are `toys.example`, `localhost`, `hf.co`, `huggingface.co`"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_no_name_is_said_to_be_none_with_the_part_that_is_missing(librar
         ("other.example/poems/nix", f"no plugin claims the host `other.example`; {HOSTS}"),
         ("kept.example/poems/errors:v2", f"no plugin claims the host `kept.example`; {HOSTS}"),
         ("other.example/nix:x", f"no plugin claims the host `other.example`; {HOSTS}"),
-        ("toyz:x:y", f"sources are `toys:`, `file:`, `pip:`, `oci:`; {HOSTS}"),
+        ("toyz:x:y", f"sources are `toys:`, `file:`, `pip:`, `hf:`, `oci:`; {HOSTS}"),
     ],
 )
 def test_a_model_that_no_source_has_is_one_line_and_the_way_on(library, plugins, text, hint):
@@ -136,8 +136,9 @@ def test_without_a_plugin_the_way_on_is_a_file(library, bare):
     said = "run `olpipe pull file:PATH` for your own weights"
     assert asked(resolve, "qqqqqq", library, bare, pytest.fail)[1] == f"{said}; `olpipe list` shows what is here"
     assert asked(find_source, "qqqqqq", bare)[1] == said
-    assert asked(find_source, "a.example/b/c", bare)[1] == "no plugin claims the host `a.example`"
-    assert asked(find_source, "a/b/c/d", bare)[1] == "sources are `file:`, `pip:`, `oci:`"
+    claimed = "claimed hosts are `hf.co`, `huggingface.co`"
+    assert asked(find_source, "a.example/b/c", bare)[1] == f"no plugin claims the host `a.example`; {claimed}"
+    assert asked(find_source, "a/b/c/d", bare)[1] == f"sources are `file:`, `pip:`, `hf:`, `oci:`; {claimed}"
 
 
 @pytest.mark.parametrize("text", ["qqqqqq", "other.example/poems/nix"])
@@ -175,3 +176,9 @@ def test_the_hint_for_another_tag_is_a_command_that_works(library, bare):
     hint = asked(resolve, "toy:7b", library, bare, pytest.fail)[1]
     assert hint == "did you mean `toy:latest`? run `olpipe pull toy:latest`"
     assert str(find_source("toy:latest", bare)[1]) == "toy:latest"
+
+
+def test_a_short_name_of_the_catalogue_that_is_nearly_right_is_offered(library, bare):
+    hint = "did you mean `smolvlm:256m` or `smolvlm:500m`?"
+    assert asked(find_source, "smolvlm:500n", bare)[1] == hint
+    assert asked(resolve, "smolvlm:500n", library, bare, pytest.fail)[1] == f"{hint} run `olpipe pull smolvlm:256m`"
