@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from olpipe.settings import Settings
 
 if TYPE_CHECKING:
+    from olpipe.client.server import Server
     from olpipe.engine.manager import Engine
     from olpipe.interfaces import ProgressCallback
     from olpipe.perception.evidence_cache import EvidenceCache
@@ -43,6 +44,23 @@ class App:
         from olpipe.perception.evidence_cache import EvidenceCache
 
         return EvidenceCache(self.settings.home / "cache" / "evidence.sqlite")
+
+    @cached_property
+    def server(self) -> Server | None:
+        """The server that commands use; None where each command does its work itself.
+
+        Raises:
+            ServerUnreachable: A server was chosen, and nobody answers there.
+        """
+        from olpipe.client.finding import find_server
+
+        return find_server(self.settings)
+
+    def close(self) -> None:
+        """Close the connections to the server, where there are any."""
+        server = self.__dict__.get("server")
+        if server is not None:
+            server.close()
 
     def engine(self, progress: ProgressCallback) -> Engine:
         """Make an engine; use it as a context manager, so that no runner outlives it.

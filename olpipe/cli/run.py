@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +12,14 @@ from olpipe.cli import choices
 from olpipe.cli.app import App
 from olpipe.cli.question import STDIN, Question, read_question
 from olpipe.cli.repl.terminal import Terminal, on_terminal
-from olpipe.errors import UsageError
+from olpipe.cli.usage_report import report
+from olpipe.errors import UsageError, cannot_see
 
 if TYPE_CHECKING:
-    from olpipe.asking.asker import Asker
-    from olpipe.asking.wishes import Wishes
+    from olpipe.cli.hosts.host import Answer, Conversation, Model
     from olpipe.cli.repl.preferences import Preferences
     from olpipe.cli.repl.spinner import Waiting
-    from olpipe.engine.manager import Engine
-    from olpipe.generation import Completion, GenerateRequest, Thinking
-    from olpipe.messages import Message
-    from olpipe.model import ModelBundle
+    from olpipe.generation import Completion, Thinking
 
 _THINKING: dict[str, Thinking] = {
     "true": "on",
@@ -60,6 +55,23 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(str(error)) from error
 
 
+_CHOOSING = (
+    click.option(
+        "--temperature",
+        type=click.FloatRange(0, 100),
+        help="How freely tokens are chosen; 0 always takes the most probable one.",
+    ),
+    click.option("--top-k", type=click.IntRange(min=0), help="Keep the N most probable tokens; 0 keeps all."),
+    click.option(
+        "--top-p",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Keep the most probable tokens that together have this probability.",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Give the same answer again each time."),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; may be repeated."),
+    click.option("--max-tokens", type=click.IntRange(1, (1 << 31) - 1), help="Most tokens of the answer."),
+)
+
 _SHOWING = (
     click.option(
         "--think",
@@ -70,9 +82,12 @@ _SHOWING = (
     click.option("--hidethinking", is_flag=True, help="Do not show what the model thinks."),
     click.option("--nowordwrap", is_flag=True, help="Do not break lines between words on a terminal."),
     click.option(
-        "--keepalive", metavar="DURATION", callback=_seconds, help="How long an idle model stays loaded, like `10m`."
+        "--keepalive",
+        metavar="DURATION",
+        callback=_seconds,
+        help="How long the model stays loaded afterwards, like `10m`.",
     ),
-    click.option("--verbose", is_flag=True, help="Show tokens and times on stderr."),
+    click.option("--verbose", is_flag=True, help="Show tokens and times after the answer, on stderr."),
 )
 
 
@@ -83,28 +98,37 @@ def _showing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _sampling(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command the options that say how tokens are chosen, and where the answer ends."""
+    for option in reversed(_CHOOSING):
+        command = option(command)
+    return command
+
+
 @click.command(cls=RunCommand)
 @click.argument("model")
 @click.argument("prompt", nargs=-1)
-@click.option("--format", "format_", metavar="json|SCHEMA", help="Hold the answer to JSON or a schema (text or file).")
+@click.option(
+    "--format",
+    "format_",
+    metavar="json|SCHEMA",
+    help="Make the answer JSON: any, or as a JSON schema says. SCHEMA is its text or its file.",
+)
 @click.option(
     "--image",
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="An image to ask about; may be repeated.",
+    help="A photo to ask about; may be repeated.",
 )
 @choices.perceivers
 @choices.loading
-@click.option("--temperature", type=click.FloatRange(0, 100), help="0 always picks the most probable token.")
-@click.option("--top-k", type=click.IntRange(min=0), help="Keep the K most probable tokens; 0 keeps all.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Keep top tokens up to this probability.")
-@click.option("--seed", type=click.IntRange(min=0), help="Make a sampled answer repeatable.")
-@click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before this text; may be repeated.")
-@click.option("--max-tokens", type=click.IntRange(1, (1 << 31) - 1), help="Most tokens of the answer.")
+@_sampling
 @_showing
-@click.option("--dimensions", type=click.IntRange(min=1), help="Cut a vector to this many values.")
+@click.option(
+    "--dimensions", type=click.IntRange(min=1), help="Cut a vector to N values, for a model that makes embeddings."
+)
 @click.pass_obj
 def run(
     app: App,
@@ -115,16 +139,21 @@ def run(
     dimensions: int | None,
     **given: Any,
 ) -> None:
-    """Ask MODEL something and show its answer, or talk with it: without PROMPT on a terminal, a session begins.
+    """Ask MODEL one question, or talk with it: without PROMPT on a terminal, a session begins.
 
-    Paths of images in PROMPT are images, which are shown to the model or to perceivers. `-` stands for what
-    is piped in, text or an image. A model that makes embeddings answers with a vector, as one JSON array.
+    Write the path of a photo in PROMPT to ask about the photo. `-` stands for what is piped in, a text or a
+    photo. A model that makes embeddings answers with a vector, as one JSON array.
+
+    If a server of olpipe runs on this machine, or OLLAMA_HOST names a server, the server answers. Otherwise
+    this command runs the model itself. With `--backend` or `--device`, it always does.
 
     \b
     olpipe run photo-mini
     olpipe run photo-mini "what is in samples/photos/cat.jpg?"
     olpipe run photo-mini --format json "describe cat.jpg"
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
+    if given["backend"] or given["device"]:
+        app.server = None  # a server chooses them by itself
     if prompt or images or not on_terminal():
         question = read_question(prompt, app.plugins.image_loaders, images)
         _ask(app, model, question, _preferences(app, given), dimensions)
@@ -169,68 +198,61 @@ def _format(given: str | None) -> str | None:
     return schema_text("--format", given, hint="give `json`, the path of a file, or JSON in quotes")
 
 
-def _ask(app: App, model: str, question: Question, preferences: Preferences, dimensions: int | None) -> None:
+def _ask(app: App, name: str, question: Question, preferences: Preferences, dimensions: int | None) -> None:
     """Ask one question, and show the answer."""
-    from olpipe.asking.asker import Asker, judge
-    from olpipe.asking.image_tokens import check_image_tokens
-    from olpipe.cli.asked_model import bundle_of, sees, sight
+    from olpipe.cli.hosts.choosing import hosting
     from olpipe.cli.progress import shown
     from olpipe.cli.repl.spinner import Waiting
-    from olpipe.cli.run_embedding import embed, only_embeds
-    from olpipe.cli.usage_report import report
 
-    options, verbose = preferences.load, preferences.verbose
-    with shown(f"`{model}` is not built yet: this happens once") as display, closing(app.evidence) as evidence:
+    with shown(f"`{name}` is not built yet: this happens once") as display:
         waiting = Waiting(Terminal(), display)
-        with app.engine(waiting) as engine:
-            bundle = bundle_of(app, model, engine, waiting)
-            check_image_tokens(bundle, options.image_tokens, hint="leave out `--image-tokens`")
-            wishes = _wishes(model, bundle, preferences)
-            if only_embeds(bundle):
-                embed(engine, model, question, wishes, dimensions=dimensions, options=options, verbose=verbose)
+        with hosting(app, waiting) as host:
+            model = host.find(name, pulls=True)
+            _check(model, question, preferences, dimensions)
+            if model.only_embeds:
+                from olpipe.cli.run_embedding import embed
+
+                embed(host, model, question, preferences, dimensions)
                 return
-            if dimensions is not None:
-                raise UsageError(f"`{model}` makes no embeddings, so there are no dimensions", hint=_NO_DIMENSIONS)
-            eyes = {}
-            if sees(bundle):
-                with waiting.spinner():
-                    info = engine.load(model, options=options).result()
-                eyes = sight(app, bundle, info, backend=options.backend)
-            asker = Asker(bundle, wishes, app.plugins, evidence=evidence, **eyes)
-            request = asker.request(model, [_message(asker, question)])
-            completion = _show(asker, request, engine, preferences, waiting)
-    if verbose:
-        report(completion)
-    judge(request, completion)
+            answer = host.ask(model, _conversation(question), preferences)
+            for image in question.images:
+                click.echo(f"Added image '{STDIN if isinstance(image, bytes) else image}'", err=True)
+            completion = _show(answer, preferences, waiting)
+            if preferences.verbose:
+                report(completion, counts_all=host.is_olpipe)
+    answer.judge(completion)
 
 
-def _wishes(model: str, bundle: ModelBundle, preferences: Preferences) -> Wishes:
-    """Return what the answer has to be like.
+def _check(model: Model, question: Question, preferences: Preferences, dimensions: int | None) -> None:
+    """Refuse what a model cannot do.
 
     Raises:
-        UsageError: The model cannot think first, and was asked to.
+        UsageError: It cannot do what is asked.
     """
-    from olpipe.asking.wishes import USUAL
+    from olpipe.asking.image_tokens import no_image_tokens
 
-    thinks = "thinking" in bundle.config.capabilities
-    if preferences.think not in (None, "off") and not thinks:
-        raise UsageError(f"`{model}` does not think before it answers", hint="leave out `--think`")
-    return replace(preferences.wishes(thinks=thinks), usual=USUAL, truncate=False)
-
-
-def _message(asker: Asker, question: Question) -> Message:
-    """Load the images of the question."""
-    from olpipe.messages import Message
-
-    images = [asker.image(image) for image in question.images]
-    for image in question.images:
-        click.echo(f"Added image '{STDIN if isinstance(image, bytes) else image}'", err=True)
-    return Message.of("user", question.text, *images)
+    image_tokens = preferences.load.image_tokens
+    if image_tokens and not model.sees:
+        raise no_image_tokens(model.full_name, image_tokens, hint="leave out `--image-tokens`")
+    if preferences.think not in (None, "off") and not model.thinks:
+        raise UsageError(f"`{model.name}` does not think before it answers", hint="leave out `--think`")
+    if model.only_embeds:
+        return
+    if dimensions is not None:
+        raise UsageError(f"`{model.name}` makes no embeddings, so there are no dimensions", hint=_NO_DIMENSIONS)
+    if question.images and not model.looks(preferences.perceivers):
+        raise cannot_see(model.full_name)
 
 
-def _show(
-    asker: Asker, request: GenerateRequest, engine: Engine, preferences: Preferences, waiting: Waiting
-) -> Completion:
+def _conversation(question: Question) -> Conversation:
+    """Read the images of the question."""
+    from olpipe.cli.hosts.host import Conversation, Photo, Turn
+
+    photos = tuple(map(Photo.read, question.images))
+    return Conversation((Turn("user", question.text, photos=photos),), truncate=False)
+
+
+def _show(answer: Answer, preferences: Preferences, waiting: Waiting) -> Completion:
     """Show the answer.
 
     Raises:
@@ -242,11 +264,8 @@ def _show(
 
     wraps = preferences.wraps and preferences.format_ is None
     view = AnswerView(Terminal(), wraps=wraps, hides_thinking=preferences.hides_thinking)
-    keep_s, options = preferences.keep_alive_s, preferences.load
     try:
-        completion = show_answer(
-            asker, request, engine, view=view, waiting=waiting, keep_alive_s=keep_s, options=options
-        )
+        completion = show_answer(answer, view=view, waiting=waiting)
     finally:
         if not view.is_empty:
             click.echo()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from olpipe.client.server import Server
-from olpipe.errors import ServerUnreachable
+from olpipe.client.presence import PRODUCT as PRODUCT
+from olpipe.client.presence import listens, nobody
+from olpipe.errors import OlpipeError
 from olpipe.network.addresses import DEFAULT_NAME, Address
 from olpipe.settings import Settings, look_up
 
-PRODUCT = "olpipe"
+if TYPE_CHECKING:
+    from olpipe.client.server import Server
+
 _ALL = ("", "0.0.0.0", "::")
-_LOCAL = (*_ALL, "localhost", "127.0.0.1", "::1")
-_ANSWERS_WITHIN_S = 2.0
 
 
 def find_server(settings: Settings) -> Server | None:
@@ -24,24 +25,28 @@ def find_server(settings: Settings) -> Server | None:
     `0.0.0.0`, chooses nothing.
 
     Raises:
-        ServerUnreachable: An address was chosen, and nobody answers there.
+        ServerUnreachable: An address was chosen, and nobody answers there, or something that is no server of models.
+        UsageError: An address was chosen, and the server there lets nobody in.
     """
     if not settings.uses_server:
         return None
     address = reachable(settings.host)
     chosen = _is_chosen(settings.host)
-    if not chosen and not _listens(address):
-        return None  # without the libraries that a request needs
+    if not listens(address):
+        if chosen:
+            raise nobody(address)
+        return None
+    from olpipe.client.server import Server
+
     server = Server(address, key=next(iter(settings.api_keys), ""))
     try:
-        product = server.get("/api/version", within_s=_ANSWERS_WITHIN_S).get("product")
-    except ServerUnreachable:
+        if server.is_olpipe or chosen:
+            return server
+    except OlpipeError:
         server.close()
-        if not chosen:
-            return None
-        raise
-    if chosen or product == PRODUCT:
-        return server
+        if chosen:
+            raise
+        return None  # something else answers there
     server.close()
     return None
 
@@ -55,14 +60,3 @@ def _is_chosen(host: Address) -> bool:
     """Say whether somebody chose a server with OLLAMA_HOST, and not only where one listens."""
     is_set = any(found.source != "default" for found in look_up() if found.name == "OLLAMA_HOST")
     return is_set and (host.name not in _ALL or host.is_unix) and host != Address()
-
-
-def _listens(address: Address) -> bool:
-    """Say whether something listens at an address of this machine."""
-    if address.is_unix or address.name not in _LOCAL:
-        return True
-    try:
-        socket.create_connection((address.name, address.port), _ANSWERS_WITHIN_S).close()
-    except OSError:
-        return False
-    return True

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import IO, Any, Self
 
 import httpx
 
 from olpipe import errors
-from olpipe.errors import ModelNotFound, OlpipeError, ServerUnreachable, UsageError, first_line
+from olpipe.client.presence import PRODUCT, nobody
+from olpipe.errors import ModelNotFound, OlpipeError, ServerUnreachable, UsageError
 from olpipe.network.addresses import Address
 
 _CONNECTS_WITHIN_S = 10.0
+_VERSION_WITHIN_S = 2.0
 _CLASSES: Mapping[str, type[OlpipeError]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, OlpipeError)
 }
@@ -32,8 +37,13 @@ class Server:
             address: Where it is.
             key: The key that lets the client in; empty sends none.
         """
+        if address.is_unix and sys.platform == "win32":
+            hint = "set OLLAMA_HOST to a name and a port"
+            raise UsageError(f"this system has no sockets in the file system: {address}", hint=hint)
         self.address = address
-        transport = httpx.HTTPTransport(uds=address.path) if address.is_unix else None
+        # A transport of our own asks no proxy, and none stands between a client and its own machine
+        socket = address.path if address.is_unix else None
+        transport = httpx.HTTPTransport(uds=socket) if address.is_local else None
         base = "http://localhost" if address.is_unix else str(address)
         self._client = httpx.Client(
             base_url=base,
@@ -46,6 +56,23 @@ class Server:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+
+    @cached_property
+    def version(self) -> dict[str, Any]:
+        """What it says of itself: its `version`, and its `product` where it is olpipe.
+
+        Raises:
+            ServerUnreachable: Nobody answers soon, or something that is no such server.
+        """
+        found = self.get("/api/version", within_s=_VERSION_WITHIN_S)
+        if not isinstance(found.get("version"), str):
+            raise _no_server(self.address)
+        return found
+
+    @property
+    def is_olpipe(self) -> bool:
+        """Whether it says that it is olpipe. If not, it is a server that knows Ollama's API only."""
+        return self.version.get("product") == PRODUCT
 
     def __enter__(self) -> Self:
         return self
@@ -121,17 +148,27 @@ class Server:
         try:
             yield
         except httpx.ConnectError as error:
-            message = f"no server answers at {self.address}"
-            hint = "run `olpipe serve` in another window, or unset OLLAMA_HOST"
-            raise ServerUnreachable(message, hint=hint) from error
+            if (reason := _distrusted(error)) is not None:
+                message = f"the certificate of the server at {self.address} is not trusted: {reason}"
+                raise ServerUnreachable(message, hint=_CERTIFICATE) from error
+            raise nobody(self.address) from error
         except httpx.TimeoutException as error:
             raise ServerUnreachable(f"the server at {self.address} does not answer", hint=_WAIT) from error
         except (httpx.TransportError, httpx.StreamError) as error:
-            message = f"the server at {self.address} went away: {first_line(error)}"
-            raise ServerUnreachable(message, hint="look at its log, and run `olpipe serve` again") from error
+            raise ServerUnreachable(f"the server at {self.address} went away", hint=_GONE) from error
 
 
+_CERTIFICATE = "let SSL_CERT_FILE name a file with the certificate, if you trust it"
 _WAIT = "wait, and run the command again"
+_GONE = "look at its log, start it again with `olpipe serve`, then run the command again"
+
+
+def _distrusted(error: BaseException) -> str | None:
+    """Return why a certificate is not trusted; None where something else is wrong."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return None if cause is None else cause.verify_message
 
 
 def error_of(body: Mapping[str, Any], status: int) -> OlpipeError:
@@ -153,14 +190,20 @@ def _json(response: httpx.Response, address: Address) -> dict[str, Any]:
     """
     if response.is_success:
         return _parsed(response.content, address) if response.content.strip() else {}
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        asked = response.request.headers
+        problem = "does not know the key" if "Authorization" in asked else "lets nobody in without a key"
+        raise UsageError(f"the server at {address} {problem}", hint="set OLPIPE_API_KEY to a key of the server")
+    if response.status_code == httpx.codes.FORBIDDEN and not response.content:
+        message = f"the server at {address} does not know that name of its machine"
+        raise UsageError(message, hint="write the IP address of the machine into OLLAMA_HOST")
     try:
         body = json.loads(response.content)
     except ValueError:
-        body = {"error": response.text.strip() or f"status {response.status_code}"}
-    if response.status_code in (401, 403):
-        hint = "set OLPIPE_API_KEY to a key of the server"
-        raise UsageError(f"the server at {address} lets nobody in without a key", hint=hint)
-    raise error_of(body if isinstance(body, dict) else {}, response.status_code)
+        body = None
+    if not isinstance(body, dict) or "error" not in body:
+        raise _no_server(address)
+    raise error_of(body, response.status_code)
 
 
 def _parsed(data: bytes, address: Address) -> dict[str, Any]:
@@ -169,5 +212,9 @@ def _parsed(data: bytes, address: Address) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ServerUnreachable(f"what answers at {address} is no server of models", hint="look at OLLAMA_HOST")
+        raise _no_server(address)
     return found
+
+
+def _no_server(address: Address) -> ServerUnreachable:
+    return ServerUnreachable(f"what answers at {address} is no server of models", hint="look at OLLAMA_HOST")

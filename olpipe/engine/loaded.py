@@ -25,6 +25,7 @@ class LoadedModel:
         active: How many requests are not answered.
         waiting: How many of these have not begun.
         expires_in_s: How long it stays if nobody asks anything; infinity while it is at work, or if it stays for ever.
+        keep_alive_s: How long it stays once it has answered everything.
         progress: How far building and loading it is; None while it is loaded, or waits for a place.
         context_length: Most tokens of prompt plus answer that the last request asked for. Where it asked for none, or
             for more than there are, those that the model was loaded with; 0 while that is not known.
@@ -40,6 +41,7 @@ class LoadedModel:
     active: int
     waiting: int
     expires_in_s: float
+    keep_alive_s: float
     progress: Progress | None = None
     context_length: int = 0
 
@@ -60,6 +62,7 @@ def describe(resident: Resident) -> LoadedModel:
         active=resident.active,
         waiting=resident.waiting,
         expires_in_s=resident.expires_in_s(),
+        keep_alive_s=resident.keep_alive_s,
         progress=resident.progress,
         context_length=min(asked, held) if asked and held else asked or held,
     )

@@ -104,6 +104,19 @@ class Interpreter:
         return guidance
 
 
+def left_out(given: Guidance, held_to: Guidance) -> tuple[str, ...]:
+    """Return the paths of what `Interpreter.asked` left out of a schema.
+
+    Args:
+        given: The schema that was asked for.
+        held_to: The schema of the request that it returned.
+    """
+    if not given.kind == held_to.kind == "json_schema" or given.source == held_to.source:
+        return ()
+    source, lost = _without_boxes(given.source, _known(held_to))
+    return lost if source == held_to.source else ()
+
+
 def _photos(request: GenerateRequest) -> list[DecodedImage]:
     return [image for message in request.messages for image in message.images]
 

@@ -12,6 +12,7 @@ DEFAULT_NAME = "127.0.0.1"
 DEFAULT_PORT = 11434
 MOST_PORT = 65535
 UNIX = "unix"
+_LOCAL = ("localhost", "::1")
 _SCHEME_PORTS = {"http": 80, "https": 443}
 
 
@@ -53,6 +54,11 @@ class Address:
     def is_unix(self) -> bool:
         """Whether it is a socket in the file system."""
         return self.scheme == UNIX
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.is_unix or self.name in _LOCAL or self.name.startswith("127.")
 
     def __str__(self) -> str:
         if self.is_unix:

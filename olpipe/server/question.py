@@ -18,10 +18,12 @@ class EncodedImage:
     Attributes:
         data: The bytes of the file.
         url: Where it has to be fetched first; empty where the bytes are here. `image_urls` fetches it.
+        suffix: What its file's name ends with, such as `.tiff`, where the client says so. Some formats need it.
     """
 
     data: bytes
     url: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Question:
         keep_alive_s: How long the model stays loaded afterwards. None takes the settings' value; below 0 means for
             ever.
         stream: Whether the answer is sent as it is written.
+        opens: Whether the turns with which the model opens a conversation come first.
         needs: What the model must be able to do, in the words of `ModelConfig.capabilities`.
     """
 
@@ -58,6 +61,7 @@ class Question:
     options: LoadOptions = field(default_factory=LoadOptions)
     keep_alive_s: float | None = None
     stream: bool = True
+    opens: bool = True
     needs: tuple[str, ...] = ("completion",)
 
     @property

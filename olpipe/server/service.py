@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from olpipe.asking.asker import Asker
+from olpipe.asking.asker import Asker, without_opening
 from olpipe.asking.context import load_options
 from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.asking.interpreting import finding_about, interpreter
@@ -144,7 +144,7 @@ class Service:
         options = self.load_options(question.options, bundle)
         info = self._info(bundle, question, options)
         asker = Asker(
-            bundle,
+            bundle if question.opens else without_opening(bundle),
             question.wishes,
             self.plugins,
             model_pixels=(info.fit_pixels if info else 0) or USUAL_PIXELS,
@@ -228,6 +228,10 @@ def _request(asker: Asker, question: Question) -> GenerateRequest:
     return asker.request(question.model, [_message(asker, turn) for turn in question.turns])
 
 
+def _image(asker: Asker, image: EncodedImage) -> ImagePart:
+    return ImagePart(asker.image(image.data, suffix=image.suffix))
+
+
 def _message(asker: Asker, turn: Turn) -> Message:
-    parts = (ImagePart(asker.image(part.data)) if isinstance(part, EncodedImage) else part for part in turn.parts)
+    parts = (_image(asker, part) if isinstance(part, EncodedImage) else part for part in turn.parts)
     return Message(turn.role, tuple(parts))

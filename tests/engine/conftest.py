@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from queue import SimpleQueue
 
-import psutil
 import pytest
 
 from olpipe.engine.manager import Engine
@@ -16,6 +15,7 @@ from olpipe.plugins import Plugins
 from olpipe.settings import Settings
 from olpipe.store.library import Library
 from olpipe.testing.fixtures import echo_plugin, plugin_folder
+from tests.engine.processes import children, note_others
 
 __all__ = ["echo_plugin", "plugin_folder"]
 
@@ -23,11 +23,11 @@ __all__ = ["echo_plugin", "plugin_folder"]
 @pytest.fixture(autouse=True)
 def leaves_nothing() -> Iterator[None]:
     """Let no test leave a process or a thread behind."""
-    us = psutil.Process()
-    threads, processes = set(threading.enumerate()), set(us.children(recursive=True))
+    threads = set(threading.enumerate())
+    note_others()
     yield
     assert {thread.name for thread in set(threading.enumerate()) - threads} == set()
-    assert set(us.children(recursive=True)) - processes == set()
+    assert children() == []
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import time
 
-import psutil
 import pytest
 
 from olpipe.embedding import EmbedRequest
@@ -12,6 +11,7 @@ from olpipe.generation import FinishReason, GenerateRequest
 from olpipe.interfaces import ModelSource, Progress
 from olpipe.messages import Message
 from olpipe.model import ModelName
+from tests.engine.processes import children
 
 
 def ask(text: str, model: str = "echo") -> GenerateRequest:
@@ -21,7 +21,7 @@ def ask(text: str, model: str = "echo") -> GenerateRequest:
 def close(engine: Engine, *streams) -> None:
     engine.close()
     assert {stream.completion().finish_reason for stream in streams} == {FinishReason.CANCELLED}
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == []
 
 
 class EndlessSource(ModelSource):
@@ -61,7 +61,7 @@ def test_while_a_model_is_built(engine, add_echo, until):
 def test_while_a_process_loads(engine, add_echo, until):
     add_echo(options='{"load_s": 60}')
     streams = [engine.submit(ask("a")) for _ in range(2)]
-    until(lambda: psutil.Process().children())
+    until(children)
     close(engine, *streams)
 
 
@@ -118,7 +118,7 @@ def test_while_a_model_is_idle(engine, add_echo):
     add_echo()
     engine.load("echo", keep_alive_s=-1).result()
     engine.close()
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == []
     assert engine.loaded() == []
 
 

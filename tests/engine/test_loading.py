@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
-import psutil
 import pytest
 
 from olpipe.engine.stream import Stream
@@ -14,6 +13,7 @@ from olpipe.generation import FinishReason, GenerateRequest
 from olpipe.interfaces import ModelSource, Progress
 from olpipe.messages import Message
 from olpipe.model import ModelConfig, ModelName
+from tests.engine.processes import children
 
 
 def ask(text: str, model: str = "echo") -> GenerateRequest:
@@ -22,10 +22,6 @@ def ask(text: str, model: str = "echo") -> GenerateRequest:
 
 def reason(stream: Stream) -> FinishReason:
     return stream.completion().finish_reason
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
 
 
 class SlowSource(ModelSource):

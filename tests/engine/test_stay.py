@@ -5,7 +5,6 @@ import math
 import random
 import time
 
-import psutil
 import pytest
 
 from olpipe.engine.manager import MOST_AT_REST, Engine, LoadedModel
@@ -14,6 +13,7 @@ from olpipe.errors import InvalidName, UnknownName
 from olpipe.generation import GenerateRequest
 from olpipe.messages import Message
 from olpipe.model import LoadOptions, ModelName
+from tests.engine.processes import children
 
 
 def ask(text: str, model: str = "echo") -> GenerateRequest:
@@ -23,10 +23,6 @@ def ask(text: str, model: str = "echo") -> GenerateRequest:
 def only(engine: Engine) -> LoadedModel:
     (model,) = engine.loaded()
     return model
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
 
 
 def test_a_model_stays_as_long_as_the_last_request_says(start, add_echo, until):

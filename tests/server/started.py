@@ -27,17 +27,18 @@ class Started:
         process: The process.
     """
 
-    def __init__(self, home: Path, log: Path, *, host: str = "127.0.0.1", **environment: str) -> None:
+    def __init__(self, home: Path, log: Path, *, host: str = "127.0.0.1", port: int = 0, **environment: str) -> None:
         """Start it and wait until it answers.
 
         Args:
             home: OLPIPE_HOME. Its `models` are the models.
             log: The file for its output.
             host: The address that it listens at. Tests always reach it at 127.0.0.1.
+            port: The port; 0 takes one that is free.
             **environment: Further variables, such as OLLAMA_KEEP_ALIVE.
         """
         self.home, self.log = home, log
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         variables = {**os.environ, "OLPIPE_HOME": str(home), "OLLAMA_HOST": f"{host}:{self.port}", **environment}
         with log.open("wb") as output:

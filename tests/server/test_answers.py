@@ -30,7 +30,7 @@ def test_a_stream_has_the_text_of_the_whole_answer(server, path, body):
 def test_a_model_that_is_not_here_is_not_pulled(server):
     assert server.post("/api/chat", {**CHAT, "model": "nobody"}) == (
         404,
-        {"error": "model 'nobody' not found", "hint": "run `olpipe pull nobody`"},
+        {"error": "model 'nobody' not found", "hint": "run `olpipe pull nobody`", "kind": "ModelNotFound"},
     )
 
 

@@ -6,10 +6,18 @@ from contextlib import closing
 import ollama
 import pytest
 
+from olpipe.testing.images import photo
 from olpipe.testing.models import write_tiny_gguf
-from olpipe.testing.vision_models import write_vision_gguf
+from olpipe.testing.vision_models import write_monolithic_gguf, write_vision_gguf
 
 TEMPLATE = "{% for message in messages %}[{{ message.content }}]{% endfor %}"
+GO_TEMPLATE = "{{ if .System }}({{ .System }}){{ end }}[{{ .Prompt }}]<think>{{ .Response }}</think>"
+GO_SEEING = """<|im_start|>system
+{{ or .System "You are a helpful assistant." }}<|im_end|>
+{{ range .Messages }}<|im_start|>{{ .Role }}
+{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+"""
 ASKED = {"num_predict": 6, "temperature": 0}
 
 
@@ -98,17 +106,38 @@ def test_a_template_of_go_is_kept_and_the_answer_says_that_it_is_not_used(client
     assert "TEMPLATE {{ .Prompt }}" in shown.modelfile
 
 
-def test_a_request_may_have_a_jinja_template_of_its_own(client):
-    assert (
-        said(client, "tiny", template=TEMPLATE)
-        == client.generate("tiny", "[the cat]", raw=True, options=ASKED).response
-    )
+def test_a_template_of_go_is_used_where_the_files_have_none(client, made, tmp_path):
+    digest = client.create_blob(write_tiny_gguf(tmp_path / "bare.gguf", seed=12, chat_template=""))
+    statuses = made("bare", files={"bare.gguf": digest}, template=GO_TEMPLATE)
+    assert not any(status.startswith("keeping a template") for status in statuses)
+    raw = client.generate("bare", "[the cat]<think>", raw=True, options=ASKED)
+    assert said(client, "bare") == raw.response
+    assert client.chat("bare", [{"role": "user", "content": "the cat"}], options=ASKED).message.content == raw.response
+    shown = client.show("bare")
+    assert (shown.template, shown.capabilities) == (GO_TEMPLATE, ["completion", "thinking"])
+
+
+def test_a_model_that_sees_takes_images_with_a_template_of_go(client, made, tmp_path):
+    digest = client.create_blob(write_monolithic_gguf("qwen2_5_vl", tmp_path / "seer.gguf"))
+    made("seer-plain", files={"seer.gguf": digest})
+    made("seer-go", files={"seer.gguf": digest}, template=GO_SEEING)
+    asked = [{"role": "user", "content": "the cat", "images": [photo(320, 240)]}]
+    plain, by_go = (client.chat(name, asked, options=ASKED) for name in ("seer-plain", "seer-go"))
+    assert plain.prompt_eval_count == by_go.prompt_eval_count > 20
+    assert plain.message.content == by_go.message.content
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, "[{{ .Prompt }}]", "{{ range .Messages }}[{{ .Content }}]{{ end }}"])
+def test_a_request_may_have_a_template_of_its_own(client, template):
+    raw = client.generate("tiny", "[the cat]", raw=True, options=ASKED)
+    assert said(client, "tiny", template=template) == raw.response
 
 
 @pytest.mark.parametrize(
     ("template", "error"),
     [
-        ("{{ .Prompt }}", "`template` is not a template in Jinja"),
+        ("{{ if .Prompt }}", "`template` is not valid: `{{ if }}` has no `{{ end }}` (line 1)"),
+        ("{{ .Prompt.x }}", "chat template fails on this conversation: type string has no field `x` (line 1)"),
         ("{% for %}", "`template` is not valid"),
         ("{% for message in messages %}{{ message.__class__.__mro__ }}{% endfor %}", "chat template"),
     ],
@@ -186,6 +215,7 @@ NO_BLOB = "sha256:" + "0" * 64
         ({"from": "tiny", "parameters": {"top_p": 7}}, 'option "top_p" cannot be 7: it must be between 0 and 1'),
         ({"from": "tiny", "quantize": "q2_K"}, "unsupported quantization type q2_K"),
         ({"from": "tiny", "template": "{% for %}"}, "the template cannot be used: "),
+        ({"from": "tiny", "template": "{{ .Prompt"}, "the template cannot be used: "),
         ({"from": "tiny", "messages": [{"role": "judge", "content": "x"}]}, "message role must be one of "),
         ({"from": "tiny", "license": 3}, "`license` must be a list"),
         ({"from": "tiny", "renderer": "x"}, "`renderer` has no meaning here"),

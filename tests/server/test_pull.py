@@ -9,6 +9,7 @@ from contextlib import closing
 import ollama
 import pytest
 
+from olpipe.network.proof import prove
 from olpipe.testing.models import write_tiny_gguf
 
 NO_MANIFEST = "pull model manifest: file does not exist"
@@ -103,7 +104,7 @@ def test_what_goes_wrong_at_the_source_is_an_error_line(workshop, shelf, box):
     box("hollow")
     (shelf / "hollow.gguf").write_bytes(b"")
     *_, last = workshop.lines("/api/pull", {"model": "hollow"})
-    assert last == {"error": "`hollow` is an empty box", "hint": "fill it"}
+    assert last == {"error": "`hollow` is an empty box", "hint": "fill it", "kind": "PullFailed"}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,26 @@ def test_what_goes_wrong_at_the_source_is_an_error_line(workshop, shelf, box):
 def test_a_client_cannot_ask_for_files_of_the_server(workshop, name, stream):
     status, answer = workshop.post("/api/pull", {"model": name, "stream": stream})
     assert (status, answer["error"]) == (400, "invalid model name")
+
+
+def test_the_user_of_the_server_can_name_a_file_and_nobody_else(workshop, tmp_path):
+    path = write_tiny_gguf(tmp_path / "own.gguf", seed=6)
+    asked = {"model": f"file:{path}", "destination": "own:file", "stream": False}
+    for wrong in ("", "x", "ü", prove(workshop.home, "file:/another.gguf"), prove(tmp_path, f"file:{path}")):
+        status, answer = workshop.post("/api/pull", {**asked, "proof": wrong})
+        assert (status, answer["error"]) == (400, "invalid model name")
+    proved = {**asked, "proof": prove(workshop.home, f"file:{path}")}
+    assert workshop.post("/api/pull", proved) == (200, {"status": "success"})
+    names = [model["name"] for model in workshop.get("/api/tags")[1]["models"]]
+    assert "own:file" in names
+    assert "own:latest" not in names
+
+
+def test_a_model_that_is_pulled_can_get_another_name(workshop):
+    assert workshop.post("/api/pull", {"model": "shelf-tiny", "destination": "me/called:so", "stream": False})[0] == 200
+    assert workshop.post("/api/show", {"model": "me/called:so"})[0] == 200
+    status, answer = workshop.post("/api/pull", {"model": "shelf-tiny", "destination": "../x"})
+    assert (status, answer["error"]) == (400, 'destination "../x" is invalid')
 
 
 def test_two_clients_that_want_the_same_follow_one_pull(shelf, box, pulling):

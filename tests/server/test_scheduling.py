@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from starlette.requests import Request
@@ -341,3 +341,9 @@ def test_how_far_a_model_is_stands_in_the_list(shared):
     assert (model["loading"]["status"], model["loading"]["unit"]) == ("building", "hundredths")
     assert 0 < model["loading"]["completed"] < model["loading"]["total"] == 60_000
     assert (model["active"], model["queue"]) == (0, 1)
+
+
+def test_a_model_that_answers_stays_as_long_as_it_was_asked_to_behind_its_answer(shared):
+    shared.begun("a", keep_alive="10m")
+    expires = datetime.fromisoformat(shared.models()["echo"]["expires_at"])
+    assert timedelta(minutes=9) < expires - datetime.now(UTC) <= timedelta(minutes=10)

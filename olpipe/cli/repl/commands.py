@@ -13,6 +13,7 @@ from olpipe.cli.repl.help_command import show_help
 from olpipe.cli.repl.set_command import change
 from olpipe.cli.repl.show_command import show
 from olpipe.errors import ModelNotFound, UsageError
+from olpipe.store.manifests import nearest_models
 
 if TYPE_CHECKING:
     from olpipe.cli.repl.session import Session
@@ -75,7 +76,10 @@ def _load(session: Session, given: str) -> None:
     try:
         session.open(name)
     except ModelNotFound as error:
-        raise ModelNotFound(f"Couldn't find model '{name}'", hint=error.hint) from error
+        close = nearest_models(name, session.host.names())
+        offer = f"did you mean {' or '.join(f'`{match}`' for match in close)}? If not, " if close else ""
+        hint = f"{offer}run `olpipe pull {name}` in another window, then `/load {name}` again"
+        raise ModelNotFound(f"Couldn't find model '{name}'", hint=hint) from error
 
 
 def _save(session: Session, given: str) -> None:

@@ -28,6 +28,7 @@ from olpipe.cli.repl.editor import edit
 from olpipe.cli.repl.history import FILE, HistoryFile
 from olpipe.cli.repl.reading import MORE_PROMPT, PROMPT, Abandoned
 from olpipe.cli.repl.telling import told
+from olpipe.errors import OlpipeError
 
 if TYPE_CHECKING:
     from olpipe.cli.repl.session import Session
@@ -170,7 +171,9 @@ class _Completions(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Yield what may stand in place of the word before the cursor."""
-        session = self._session
-        names = session.app.library.names
-        word, found = complete(document.current_line_before_cursor, lambda: map(str, names()), session.image_suffixes)
+        names, suffixes = self._session.host.names, self._session.image_suffixes
+        try:
+            word, found = complete(document.current_line_before_cursor, names, suffixes)
+        except OlpipeError:  # the server is gone: what is sent to it says so
+            return []
         return [Completion(text, start_position=-len(word)) for text in found]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from olpipe.cli.asked_model import bundle_of
+from olpipe.cli.hosts.choosing import hosting
 from olpipe.cli.progress import shown
 from olpipe.cli.repl.commands import obey
 from olpipe.cli.repl.preferences import Preferences
@@ -38,14 +38,11 @@ def converse(app: App, model: str, preferences: Preferences) -> None:
     with (
         terminal.unechoed() if terminal.moves else nullcontext(),
         shown(f"`{model}` is not built yet: this happens once") as display,
-        closing(app.evidence),
     ):
         waiting = Waiting(terminal, display)
-        with app.engine(waiting) as engine:
-            bundle_of(app, model, engine, waiting)
-            waiting.close()
-            session = Session(app, engine, terminal, preferences, waiting)
-            session.open(model)
+        with hosting(app, waiting) as host:
+            session = Session(app, host, terminal, preferences, waiting)
+            session.open(model, pulls=True)
             with _reader(session) as reader:
                 while _goes_on(session, reader):
                     pass

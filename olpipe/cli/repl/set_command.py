@@ -52,7 +52,7 @@ def _parameter(session: Session, given: str) -> None:
         raise UsageError(f'Couldn\'t set parameter: "{error.message}"', hint=hint) from error
     session.preferences.parameters[name] = value
     _tell(session, f"Set parameter '{name}' to '{', '.join(texts)}'")
-    if name in WITHOUT_EFFECT:
+    if name in WITHOUT_EFFECT and session.host.is_olpipe:
         click.echo(f"note: `{name}` changes nothing here", err=True)
 
 
@@ -132,8 +132,8 @@ def _quiet(session: Session, given: str) -> None:
 
 
 def _think(session: Session, given: str) -> None:
-    if not session.thinks:
-        raise UsageError(f"'{session.model}' does not support thinking", hint="`/show info` lists what it can do")
+    if not session.model.thinks:
+        raise UsageError(f"'{session.model.name}' does not support thinking", hint="`/show info` lists what it can do")
     level = next((level for level in LEVELS if level == given), None)
     if given and level is None:
         raise UsageError(f"there is no level `{given}` of thinking", hint=f"there are {', '.join(LEVELS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,14 +31,14 @@ def show(session: Session, given: str) -> None:
 def _info(session: Session) -> None:
     from olpipe.cli.models import show as show_model
 
-    show_model.main(args=[str(session.bundle.name)], obj=session.app, standalone_mode=False)
+    show_model.main(args=[session.model.full_name], obj=session.app, standalone_mode=False)
     click.echo()
 
 
 def _parameters(session: Session) -> None:
-    from olpipe.store.modelfile import each_parameter, parameter_lines
+    from olpipe.store.modelfile import each_parameter
 
-    own = parameter_lines(session.bundle.parameters) or "the model has none"
+    own = session.host.show(session.model).get("parameters") or "the model has none"
     click.echo("Model defined parameters:\n" + "\n".join(f"  {line}" for line in own.splitlines()))
     given = session.preferences.parameters
     if given:
@@ -48,25 +48,20 @@ def _parameters(session: Session) -> None:
 
 
 def _system(session: Session) -> None:
-    _show(session.preferences.system or session.bundle.system, "There is no system message.")
+    own = session.preferences.system or session.host.show(session.model).get("system", "")
+    _show(own, "There is no system message.")
 
 
 def _license(session: Session) -> None:
-    _show("\n".join(session.bundle.licenses), "The model has no licence text.")
+    _show(session.host.show(session.model).get("license", ""), "The model has no licence text.")
 
 
 def _modelfile(session: Session) -> None:
-    _show(_facts(session)["modelfile"])
+    _show(session.host.show(session.model).get("modelfile", ""))
 
 
 def _template(session: Session) -> None:
-    _show(_facts(session).get("template", ""), "The model has no prompt template.")
-
-
-def _facts(session: Session) -> dict[str, Any]:
-    from olpipe.store.summary import shown
-
-    return shown(session.bundle.name, session.app.library)
+    _show(session.host.show(session.model).get("template", ""), "The model has no prompt template.")
 
 
 def _show(text: str, otherwise: str = "") -> None:

@@ -64,11 +64,11 @@ class Terminal:
 
         The mode of the terminal is restored at the end, also where the process is told to end.
         """
-        try:
-            import termios
-        except ImportError:  # on Windows
+        if sys.platform == "win32":  # what is typed is shown there
             yield
             return
+        import termios
+
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
         changed = list(before)

@@ -8,6 +8,7 @@ import math
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -159,10 +160,10 @@ def _no_password() -> str:
 
 def _allow_open_files(settings: Settings) -> None:
     """Ask the system for as many open files as there may be connections."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
+    if sys.platform == "win32":  # it has no such limit
         return
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.max_connections + FILES_BESIDE
     if soft == resource.RLIM_INFINITY or soft >= wanted:

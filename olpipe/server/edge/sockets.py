@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -98,7 +99,7 @@ def _keep_alive(one: socket.socket) -> None:
 
 def _unix_socket(address: Address) -> socket.socket:
     """Listen at a path, which only this user may open. What a server that has ended left there is replaced."""
-    if not hasattr(socket, "AF_UNIX"):
+    if sys.platform == "win32":
         raise OlpipeError(f"this system has no sockets in the file system: {address}", hint="set OLLAMA_HOST")
     if not address.path.startswith("/"):
         raise OlpipeError(f"the path of `{address}` is not absolute", hint="write it with three slashes: unix:///path")
@@ -121,6 +122,8 @@ def _remove_stale(address: Address) -> None:
     Raises:
         OlpipeError: Somebody listens there, or there is something that is no socket.
     """
+    if sys.platform == "win32":  # it has none
+        return
     try:
         kind = os.lstat(address.path).st_mode
     except OSError:

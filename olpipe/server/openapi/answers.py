@@ -15,6 +15,12 @@ _ASKED = {
     "keep_alive": ref("KeepAlive"),
     "think": native.THINK,
     "truncate": native.TRUNCATE,
+    "perceivers": about(
+        list_of(TEXT), "What tells the model about the photos. By default, those that the model names do."
+    ),
+    "opening": about(
+        FLAG, "Whether the turns with which the model opens a conversation come first. The default is true."
+    ),
     "logprobs": native.LOGPROBS,
     "top_logprobs": native.TOP_LOGPROBS,
     **native.BESIDE,
@@ -23,6 +29,10 @@ _END = {
     "done_reason": one_of("stop", "length", "load", "unload", "cancelled"),
     "logprobs": list_of(ref("Likelihood")),
     **native.METRICS,
+    "format": about(
+        {"type": "object"}, "The schema that the answer was held to, where it is not the one of the request."
+    ),
+    "left_out": about(list_of(TEXT), "What of the request's schema is missing there, because the model says no boxes."),
 }
 
 GENERATE = request(
@@ -32,7 +42,7 @@ GENERATE = request(
     ),
     suffix=about(TEXT, "Text that comes after the answer."),
     system=TEXT,
-    template=about(TEXT, "A chat template in Jinja, in place of the model's own."),
+    template=about(TEXT, "A chat template, in Jinja or in Go's language, in place of the model's own."),
     raw=about(FLAG, "Whether the prompt goes to the model as it is, without a chat template."),
     images=native.IMAGES,
     context=about(ANY, "Taken, and without effect."),

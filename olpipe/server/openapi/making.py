@@ -39,18 +39,24 @@ CREATE = request(
     files=_FILES,
     adapters=_FILES,
     system=TEXT,
-    template=about(TEXT, "A chat template in Jinja."),
+    template=about(TEXT, "A chat template, in Jinja or in Go's language."),
     license=either(TEXT, list_of(TEXT)),
     parameters=ref("Options"),
     messages=list_of(request({"role": one_of("system", "user", "assistant", "tool")}, content=TEXT, thinking=TEXT)),
     quantize=about(TEXT, "How finely the weights are stored: `q4_k_m`, `q8_0`, `f32`, …"),
 )
-TRANSFER = request(
+_TRANSFER: dict[str, Schema] = {
+    "model": about(TEXT, "The name of a model."),
+    "name": about(TEXT, "The same, as older clients call it."),
+    "stream": _STREAM,
+    "insecure": about(FLAG, "Whether the registry may be asked without encryption."),
+}
+TRANSFER = request({}, **_TRANSFER)
+PULL = request(
     {},
-    model=about(TEXT, "The name of a model."),
-    name=about(TEXT, "The same, as older clients call it."),
-    stream=_STREAM,
-    insecure=about(FLAG, "Whether the registry may be asked without encryption."),
+    **_TRANSFER,
+    destination=about(native.NAME, "What to call the model here, in place of the source's name for it."),
+    proof=about(TEXT, "Proves that the user of the server asks. Only that user may name a path: `file:PATH`."),
 )
 
 
@@ -69,7 +75,7 @@ _DIGEST = {
 _FILE = {"required": True, "content": {"application/octet-stream": {"schema": {}}}}
 PATHS = {
     "/api/create": {"post": _steps("create", "Make a model from another one, or from files.", ref("Create"))},
-    "/api/pull": {"post": _steps("pull", "Bring a model onto this machine.", ref("Transfer"))},
+    "/api/pull": {"post": _steps("pull", "Bring a model onto this machine.", ref("Pull"))},
     "/api/push": {"post": _steps("push", "Send a model elsewhere.", ref("Transfer"))},
     "/api/blobs/{digest}": {
         "parameters": [_DIGEST],
@@ -81,4 +87,4 @@ PATHS = {
         ),
     },
 }  # fmt: skip
-SCHEMAS = {"Progress": PROGRESS, "Create": CREATE, "Transfer": TRANSFER}
+SCHEMAS = {"Progress": PROGRESS, "Create": CREATE, "Transfer": TRANSFER, "Pull": PULL}

@@ -60,12 +60,14 @@ LOADED = answer(
         "queue": about(COUNT, "Requests that wait for it."),
     }
 )
+_BACKEND = answer({"name": TEXT, "runs": FLAG, "refuses": or_null(TEXT)})
 SHOWN = answer(
     {
         "details": ref("Details"),
         "model_info": {"type": "object"},
         "tensors": list_of(answer({"name": TEXT, "type": TEXT, "shape": list_of(COUNT)})),
         "capabilities": _CAPABILITIES,
+        "perceivers": about(list_of(TEXT), "What looks at photos for a model that does not see."),
         "modified_at": TIME,
     },
     license=TEXT,
@@ -75,6 +77,12 @@ SHOWN = answer(
     system=TEXT,
     messages=list_of({"type": "object"}),
     projector_info={"type": "object"},
+    name=TEXT,
+    size=about(COUNT, "Bytes of all files."),
+    digest=_DIGEST,
+    projector=about(or_null({"type": "object"}), "What its vision encoder is; null where it has none."),
+    backends=about(list_of(_BACKEND), "Which backend runs it, and why others do not, in the order they are asked."),
+    card=about(TEXT, "Its model card, in Markdown."),
 )
 
 PATHS = {
@@ -104,6 +112,7 @@ PATHS = {
                 native.named(
                     {}, verbose=about(FLAG, "Whether to show long lists."), system=TEXT, template=TEXT,
                     options=ref("Options"),
+                    facts=about(FLAG, "Whether to tell what olpipe alone knows: `projector`, `backends`, `card`, …"),
                 )
             ),
         )

@@ -36,6 +36,7 @@ EMBEDDED = answer(
         "total_duration": NANOSECONDS,
         "load_duration": NANOSECONDS,
         "prompt_eval_count": about(COUNT, "Tokens of all texts."),
+        "prompt_eval_duration": NANOSECONDS,
     }
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from olpipe.asking.context import OWN_MEANS
 from olpipe.errors import Busy, ContextExceeded, ModelNotFound, OlpipeError
 from olpipe.server.refusal import Refusal, status_of
 
@@ -33,7 +34,7 @@ def native(error: OlpipeError) -> dict[str, Any]:
     if isinstance(error, Busy):
         return {"error": _BUSY, "hint": _told(error), **kind}
     if isinstance(error, ContextExceeded):
-        hint = f"{error.hint}; `num_ctx` and `truncate` are the request's own means"
+        hint = f"{error.hint}; {OWN_MEANS}"
         return {"error": error.message, "hint": hint, **kind}
     return {"error": error.message} | ({"hint": error.hint} if error.hint else {}) | kind
 

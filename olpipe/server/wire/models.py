@@ -33,7 +33,8 @@ def loaded_body(model: LoadedModel, details: Mapping[str, Any]) -> dict[str, Any
         model: The model.
         details: What is said about its files.
     """
-    lasts = timedelta(seconds=min(model.expires_in_s, FOR_EVER.total_seconds()))
+    stays_s = model.keep_alive_s if model.active else model.expires_in_s
+    lasts = timedelta(seconds=min(stays_s, FOR_EVER.total_seconds()))
     return {
         "name": str(model.name),
         "model": str(model.name),

@@ -5,7 +5,7 @@ Source: https://github.com/ollama/ollama/blob/main/api/types.go
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -16,7 +16,7 @@ from olpipe.asking.options import Options
 from olpipe.asking.wishes import SERVED, Wishes, holding_to
 from olpipe.durations import duration
 from olpipe.errors import ModelCorrupt, SchemaError
-from olpipe.families.chat_template import ChatTemplate
+from olpipe.families.compiling import compile_template
 from olpipe.generation import (
     MOST_TOP_LOGPROBS,
     Chunk,
@@ -30,6 +30,7 @@ from olpipe.generation import (
     Usage,
 )
 from olpipe.guidance.tools import arguments_schema
+from olpipe.image import ShownImage
 from olpipe.messages import Part, Role, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from olpipe.server.bodies.fields import Fields
 from olpipe.server.question import EncodedImage, Question, Turn, VectorQuestion
@@ -37,7 +38,6 @@ from olpipe.server.refusal import Refusal
 from olpipe.server.wire.images import from_url
 from olpipe.server.wire.ollama_options import read_options, read_request_options
 from olpipe.server.wire.tool_choices import choose_tools
-from olpipe.store.templates import is_jinja
 
 _THINKING = {"true": "on", "false": "off", "high": "high", "medium": "medium", "low": "low", "max": "max"}
 _ROLES = frozenset(get_args(Role))
@@ -164,6 +164,7 @@ def _question(fields: Fields, turns: list[Turn]) -> Question:
         options=options.load,
         keep_alive_s=read_keep_alive(fields),
         stream=fields.flag("stream", default=True),
+        opens=fields.flag("opening", default=True),
     )
 
 
@@ -171,6 +172,7 @@ def _wishes(fields: Fields, options: Options) -> Wishes:
     return Wishes(
         held_to=read_format(fields.any("format")),
         sampling=options.sampling,
+        perceivers=tuple(fields.texts("perceivers")) if "perceivers" in fields else None,
         think=_think(fields.any("think")),
         top_logprobs=_logprobs(fields),
         context_length=options.load.context_length,
@@ -183,15 +185,12 @@ def _template(text: str) -> str:
     """Return a chat template that can be used for a request.
 
     Raises:
-        Refusal: It is not in Jinja, or it is not valid.
+        Refusal: It is not valid.
     """
     if not text:
         return ""
-    if not is_jinja(text):
-        hint = "write it in Jinja, or leave it out: then the model's own is used"
-        raise Refusal(400, "`template` is not a template in Jinja", hint=hint)
     try:
-        ChatTemplate(text)
+        compile_template(text)
     except ModelCorrupt as error:
         raise Refusal(400, error.message.replace("the model's chat template", "`template`")) from error
     return text
@@ -307,6 +306,7 @@ def whole(completion: Completion) -> Chunk:
         completion.usage,
         completion.timings,
         completion.logprobs,
+        completion.shown,
     )
 
 
@@ -325,11 +325,11 @@ def _end(body: dict[str, Any], chunk: Chunk) -> dict[str, Any]:
     if chunk.finish_reason is not None:
         reason = FinishReason.STOP if chunk.finish_reason is FinishReason.TOOL_CALLS else chunk.finish_reason
         body["done_reason"] = reason.value
-        body |= metrics(chunk.usage or Usage(), chunk.timings or Timings())
+        body |= metrics(chunk.usage or Usage(), chunk.timings or Timings(), chunk.shown)
     return body
 
 
-def metrics(usage: Usage, timings: Timings) -> dict[str, Any]:
+def metrics(usage: Usage, timings: Timings, shown: Sequence[ShownImage] = ()) -> dict[str, Any]:
     """Return the counts and times at the end of an answer: Ollama's, then ours."""
     prompt_ns = timings.prompt_ns + timings.fit_ns + timings.encode_ns
     body: dict[str, Any] = {
@@ -340,7 +340,13 @@ def metrics(usage: Usage, timings: Timings) -> dict[str, Any]:
         "prompt_eval_duration": prompt_ns,
         "eval_count": usage.sampled_tokens + usage.forced_tokens,
         "eval_duration": timings.decode_ns,
+        "queue_duration": timings.queue_ns,
+        "eval_forced_count": usage.forced_tokens,
+        "spliced_count": usage.spliced_tokens,
     }
+    if shown:
+        sizes = [{"width": image.width, "height": image.height, "tokens": image.tokens} for image in shown]
+        body |= {"images": sizes, "fit_duration": timings.fit_ns, "encode_duration": timings.encode_ns}
     if usage.cut_tokens:
         body |= {"truncated": True, "truncated_messages": usage.cut_messages, "truncated_tokens": usage.cut_tokens}
     return body

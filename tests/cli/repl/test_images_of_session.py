@@ -75,6 +75,7 @@ def test_a_clipboard_that_cannot_be_read_is_told(start, tmp_path):
     with start("echo", PATH=str(tmp_path)) as typist:
         typist.type("hello \x16")
         typist.see("hint: install `wl-paste` or `xclip`")
+        typist.see_last(">>> hello")
         assert typist.enter("you") == "hello you\n\n"
 
 

@@ -6,8 +6,6 @@ import stat
 
 import pytest
 
-from tests.cli.repl.conftest import put_echo
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 
 LEFT, UP, DOWN, HOME, END, DELETE = "\x1b[D", "\x1b[A", "\x1b[B", "\x1b[H", "\x1b[F", "\x1b[3~"
@@ -51,17 +49,17 @@ def program(folder, body):
     return str(path)
 
 
-def test_ctrl_g_takes_the_text_from_an_editor(start, tmp_path):
+def test_ctrl_g_takes_the_text_from_an_editor(start_there, tmp_path):
     editor = program(tmp_path, 'printf " and\\nmore" >> "$1"')
-    with start("echo", OLLAMA_EDITOR=editor, EDITOR="false") as typist:
+    with start_there("echo", OLLAMA_EDITOR=editor, EDITOR="false") as typist:
         typist.type("this\x07")
         typist.see("more")
         assert typist.enter("!") == "this and\nmore!\n\n"
 
 
 @pytest.mark.parametrize("name", ["VISUAL", "EDITOR"])
-def test_other_variables_name_the_editor_too(start, tmp_path, name):
-    with start("echo", **{"VISUAL": "", "EDITOR": "false", name: program(tmp_path, 'echo new > "$1"')}) as typist:
+def test_other_variables_name_the_editor_too(start_there, tmp_path, name):
+    with start_there("echo", **{"VISUAL": "", "EDITOR": "false", name: program(tmp_path, 'echo new > "$1"')}) as typist:
         typist.type("old\x07")
         typist.see("new")
         assert typist.enter(" text") == "new text\n\n"
@@ -74,11 +72,11 @@ def test_other_variables_name_the_editor_too(start, tmp_path, name):
         ("/no/such", "error: the editor `/no/such` cannot"),
     ],
 )
-def test_an_editor_that_fails_changes_nothing(start, editor, said):
-    with start("echo", OLLAMA_EDITOR=editor) as typist:
+def test_an_editor_that_fails_changes_nothing(start_there, editor, said):
+    with start_there("echo", OLLAMA_EDITOR=editor) as typist:
         typist.type("some text\x07")
         typist.see(said)
-        typist.see(">>> some text")
+        typist.see_last(">>> some text")
         assert typist.enter("") == "some text\n\n"
 
 
@@ -87,7 +85,7 @@ def test_an_editor_that_fails_changes_nothing(start, editor, said):
 
 @pytest.fixture
 def home(tmp_path):
-    put_echo(tmp_path, "echo", ("completion",), {})
+    """Return a home of the session's own, so that its history is not that of other tests."""
     return tmp_path
 
 
@@ -96,14 +94,14 @@ def kept(home):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_up_brings_back_what_was_typed_in_an_earlier_session(start, home):
-    with start("echo", home=home) as typist:
+def test_up_brings_back_what_was_typed_in_an_earlier_session(start_there, home):
+    with start_there("echo", home=home) as typist:
         typist.enter("first message")
         typist.enter("second\nmessage")
         typist.leave()
     assert kept(home) == ["first message", "second\nmessage", "/bye"]
     assert stat.S_IMODE(os.stat(home / "history.jsonl").st_mode) == 0o600
-    with start("echo", home=home) as typist:
+    with start_there("echo", home=home) as typist:
         typist.type(UP * 2)
         typist.see("... message")
         assert typist.enter("") == "second\nmessage\n\n"
@@ -112,8 +110,8 @@ def test_up_brings_back_what_was_typed_in_an_earlier_session(start, home):
         assert typist.enter("") == "first message\n\n"
 
 
-def test_the_history_can_be_switched_off_and_on(start, home):
-    with start("echo", home=home) as typist:
+def test_the_history_can_be_switched_off_and_on(start_there, home):
+    with start_there("echo", home=home) as typist:
         typist.enter("one one")
         typist.enter("/set nohistory")
         typist.enter("two two")
@@ -122,16 +120,16 @@ def test_the_history_can_be_switched_off_and_on(start, home):
     assert kept(home) == ["one one", "/set nohistory", "three three"]
 
 
-def test_a_variable_switches_the_history_off(start, home):
-    with start("echo", home=home, OLLAMA_NOHISTORY="1") as typist:
+def test_a_variable_switches_the_history_off(start_there, home):
+    with start_there("echo", home=home, OLLAMA_NOHISTORY="1") as typist:
         typist.enter("one one")
         typist.leave()
     assert kept(home) == []
 
 
-def test_a_history_that_cannot_be_written_stops_nobody(start, home):
+def test_a_history_that_cannot_be_written_stops_nobody(start_there, home):
     (home / "history.jsonl").mkdir()
-    with start("echo", home=home) as typist:
+    with start_there("echo", home=home) as typist:
         assert typist.enter("one one") == "one one\n\n"
         typist.type(UP)
         typist.see(">>> one one")
@@ -157,11 +155,11 @@ def test_tab_completes_commands_and_models(talk, typed, completed):
     assert talk.enter("") == ""
 
 
-def test_tab_completes_the_path_of_an_image(start, tmp_path):
+def test_tab_completes_the_path_of_an_image(start_there, tmp_path):
     (tmp_path / "my photos").mkdir()
     (tmp_path / "my photos/cat.jpg").write_bytes(b"")
     (tmp_path / "my photos/cats.txt").write_bytes(b"")
-    with start("echo", columns=160) as typist:
+    with start_there("echo", columns=160) as typist:
         typist.type(f"{tmp_path}/my\t")
         typist.see("my\\ photos/")
         typist.type("ca\t")

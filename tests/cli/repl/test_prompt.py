@@ -9,8 +9,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 PLACEHOLDER = "Send a message (/? for help)"
 
 
-def test_the_placeholder_goes_at_the_first_key(start):
-    with start("echo") as typist:
+def test_the_placeholder_goes_at_the_first_key(start_there):
+    with start_there("echo") as typist:
         typist.see(PLACEHOLDER)
         assert f">>> {PLACEHOLDER}" in typist.lines
         grey = typist.screen.buffer[typist.screen.cursor.y][10]
@@ -98,8 +98,8 @@ def test_ctrl_c_stops_an_answer_and_not_the_session(start):
         assert typist.leave() == 0
 
 
-def test_what_is_typed_while_the_model_answers_is_not_shown_and_comes_next(start):
-    with start("echo") as typist:
+def test_what_is_typed_while_the_model_answers_is_not_shown_and_comes_next(start_there):
+    with start_there("echo") as typist:
         typist.type(f"{'many words ' * 40}\r")
         typist.child.expect_exact(ENTERED)
         typist.type("later on\r")

@@ -22,29 +22,29 @@ def resize(typist, rows, columns):
     typist.wait()
 
 
-def test_lines_are_broken_between_words_at_the_width_that_the_terminal_has_now(start):
+def test_lines_are_broken_between_words_at_the_width_that_the_terminal_has_now(start_there):
     words = " ".join(["windmill"] * 12)
-    with start("echo", columns=40) as typist:
+    with start_there("echo", columns=40) as typist:
         assert {line.rstrip() for line in typist.enter(words).splitlines()} == {" ".join(["windmill"] * 4), ""}
         resize(typist, 24, 30)
         assert {line.rstrip() for line in typist.enter(words).splitlines()} == {" ".join(["windmill"] * 3), ""}
         typist.enter("/set nowordwrap")
         assert typist.enter(words) == f"{words}\n\n"
-    with start("echo", "--nowordwrap", columns=40) as typist:
+    with start_there("echo", "--nowordwrap", columns=40) as typist:
         assert typist.enter(words) == f"{words}\n\n"
 
 
-def test_wide_characters_count_twice(start):
+def test_wide_characters_count_twice(start_there):
     text = "照片里有一只猫坐在窗台上看着外面的雨" * 2
-    with start("echo", columns=20) as typist:
+    with start_there("echo", columns=20) as typist:
         said = typist.enter(text)
         assert [len(line) for line in said.splitlines() if line] == [10, 10, 10, 6]
         assert typist.lines[-1].startswith(">>>")
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])
-def test_a_dumb_terminal_gets_no_codes(start, term):
-    with start("echo", "--verbose", term=term, ready=False) as typist:
+def test_a_dumb_terminal_gets_no_codes(start_there, term):
+    with start_there("echo", "--verbose", term=term, ready=False) as typist:
         typist.child.expect_exact(">>> ")
         typist.type("hello you\n")
         typist.child.expect_exact(">>> ")
@@ -67,32 +67,32 @@ def test_a_dumb_terminal_gets_no_codes(start, term):
         assert not any(CODES.search(line) for line in typist.lines)
 
 
-def test_without_colours_nothing_is_coloured(start):
-    with start("thinker", NO_COLOR="1") as typist:
+def test_without_colours_nothing_is_coloured(start_there):
+    with start_there("thinker", NO_COLOR="1") as typist:
         raw = typist.enter_raw("hello you")
         assert re.findall(r"\x1b\[[0-9;]*m", raw) in ([], ["\x1b[0m"] * len(re.findall(r"\x1b\[0m", raw)))
         assert not any("Send a message" in line for line in typist.lines)
 
 
-def test_control_characters_in_an_answer_are_shown_and_not_obeyed(start):
-    with start("echo") as typist:
+def test_control_characters_in_an_answer_are_shown_and_not_obeyed(start_there):
+    with start_there("echo") as typist:
         typist.paste("evil \x1b]0;title\x07 \x1b[2J text")
         typist.see("text")
         assert typist.enter("") == "evil ␛]0;title␇ ␛[2J text\n\n"
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(20, 5), (5, 2), (1, 1)])
-def test_a_tiny_terminal_is_enough(start, columns, rows):
-    with start("echo", columns=columns, rows=rows) as typist:
+def test_a_tiny_terminal_is_enough(start_there, columns, rows):
+    with start_there("echo", columns=columns, rows=rows) as typist:
         assert "".join(typist.enter("hello you").split()) == "helloyou"
         typist.enter("/? shortcuts")
         assert typist.leave() == 0
 
 
-def test_a_large_text_can_be_pasted(start):
+def test_a_large_text_can_be_pasted(start_there):
     text = "\n".join(f"line {number} of a long text" for number in range(2000))
     assert len(text) > 45_000
-    with start("echo", "--max-tokens", "3", columns=20, rows=5) as typist:
+    with start_there("echo", "--max-tokens", "3", columns=20, rows=5) as typist:
         typist.paste(text)
         typist.see("line 1999")
         assert typist.enter("").startswith("error: the prompt takes 12000 tokens")
@@ -147,3 +147,24 @@ def test_without_a_terminal_there_is_one_plain_answer(echo_home, echo_site, argu
         env={**os.environ, "OLPIPE_HOME": str(echo_home), "PYTHONPATH": str(echo_site)},
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "hello you\n", "")
+
+
+@pytest.mark.parametrize("piped", ["stdin", "stdout"])
+def test_one_pipe_is_enough_for_one_plain_answer(echo_home, echo_site, echo_server, piped):
+    terminal, end = os.openpty()
+    given = {"OLPIPE_HOME": str(echo_home), "PYTHONPATH": str(echo_site), "TERM": "xterm-256color"}
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "olpipe", "run", "echo", *(["hello you"] if piped == "stdout" else [])],
+        stdin=subprocess.PIPE if piped == "stdin" else end,
+        stdout=subprocess.PIPE if piped == "stdout" else end,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **given, "OLPIPE_SERVER": "on", "OLLAMA_HOST": echo_server.url},
+    )
+    out, said = child.communicate(b"hello you\n" if piped == "stdin" else None)
+    os.close(end)
+    assert (child.returncode, said) == (0, b"")
+    if piped == "stdout":
+        assert out == b"hello you\n"
+    else:
+        assert os.read(terminal, 4096).endswith(b"hello you\r\n")
+    os.close(terminal)

@@ -8,6 +8,7 @@ import shlex
 import sys
 import termios
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -56,7 +57,8 @@ class Typist:
             **given: Further variables. OLPIPE_HOME has to be one of them.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLPIPE_", "OLLAMA_"))}
-        variables = {**kept, "TERM": term, "LANG": "C.UTF-8", "PS1": SHELL, "OLPIPE_REGISTRY": "off", **given}
+        usual = {"TERM": term, "LANG": "C.UTF-8", "PS1": SHELL, "OLPIPE_REGISTRY": "off", "OLPIPE_SERVER": "off"}
+        variables = {**kept, **usual, **given}
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self.screen)
         command = [sys.executable, "-P", "-m", "olpipe", "run", *arguments]
@@ -117,8 +119,15 @@ class Typist:
 
     def see(self, text: str) -> None:
         """Wait until the screen shows a text. What has come by then is no longer waited for."""
+        self._until(text, lambda: any(text in line for line in self.screen.display))
+
+    def see_last(self, text: str) -> None:
+        """Wait until the last line of the screen begins with a text: the prompt, below what was told."""
+        self._until(text, lambda: self.lines[-1:] != [] and self.lines[-1].startswith(text))
+
+    def _until(self, text: str, is_there: Callable[[], bool]) -> None:
         until = time.monotonic() + LONGEST_S
-        while not any(text in line for line in self.screen.display):
+        while not is_there():
             assert time.monotonic() < until, "\n".join([f"`{text}` is not on the screen:", *self.lines])
             with suppress(pexpect.TIMEOUT):
                 self.child.read_nonblocking(4096, timeout=1)

@@ -1,0 +1,1 @@
+"""Who answers in `olpipe run`: the engine in this process, or a server."""

@@ -1,0 +1,1 @@
+"""The models that commands list, change and move: those of this machine, or those of a server."""
