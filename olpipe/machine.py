@@ -1,9 +1,10 @@
-"""What this machine lets a process use: cores and memory. Cores are known on Linux only."""
+"""What this machine lets a process use: cores and memory. Cores and limits are known on Linux only."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 SMALL = 2
@@ -29,6 +30,15 @@ def cores(*, root: Path = Path("/"), cpus: Collection[int] | None = None) -> int
     return max(1, int(min([len(siblings), *_quotas(root)])))
 
 
+def cpu_quota(*, root: Path = Path("/")) -> float:
+    """Return how many processors the control groups of this process allow it; 0 where they set no limit.
+
+    Args:
+        root: Where `/proc` and `/sys` are.
+    """
+    return min(_quotas(root), default=0.0)
+
+
 def threads(available: int) -> int:
     """Return how many threads a model's forwards get; 0 leaves it to the runtime.
 
@@ -52,25 +62,77 @@ def resident_bytes(pid: int) -> int | None:
         return None
 
 
-def available_bytes() -> int:
-    """Return how much memory can be taken without swapping."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory of a machine, in bytes.
+
+    Attributes:
+        total: What the machine has.
+        available: What this process can take without swapping.
+        limit: What the control groups of this process allow all their processes together; 0 where they set no limit.
+    """
+
+    total: int
+    available: int
+    limit: int = 0
+
+
+def memory(*, root: Path = Path("/")) -> Memory:
+    """Return how much memory there is, and how much of it can be taken.
+
+    Args:
+        root: Where `/proc` and `/sys` are.
+    """
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    found = psutil.virtual_memory()
+    limits = [(limit, used) for limit, used in _memory_limits(root) if limit < found.total]
+    left = [max(0, limit - used) for limit, used in limits]
+    return Memory(int(found.total), min([int(found.available), *left]), min((limit for limit, _ in limits), default=0))
+
+
+def available_bytes() -> int:
+    """Return how much memory can be taken without swapping, and within the limits of control groups."""
+    return memory().available
+
+
+def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Yield the limit of each control group above this process, and what of it is in use.
+
+    The pages of files that nobody has used for some time are given back when memory is needed, so they do not count.
+    """
+    for folder, is_unified in _groups(root, "memory"):
+        limit, used, idle = (
+            ("memory.max", "memory.current", "inactive_file")
+            if is_unified
+            else ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        )
+        text = _text(folder / limit)
+        if text.isdecimal():
+            counted = _text(folder / used)
+            lines = [line.split() for line in _text(folder / "memory.stat").splitlines()]
+            kept = next((int(line[1]) for line in lines if line[:1] == [idle] and line[-1].isdecimal()), 0)
+            yield int(text), max(0, (int(counted) if counted.isdecimal() else 0) - kept)
 
 
 def _quotas(root: Path) -> Iterator[float]:
     """Yield the CPU limit of each control group above this process, in processors; groups without one are left out."""
+    for folder, is_unified in _groups(root, "cpu"):
+        quota, period = _unified_quota(folder) if is_unified else _quota(folder)
+        if quota > 0 and period > 0:
+            yield quota / period
+
+
+def _groups(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folder of each control group above this process, and whether it is one of cgroup v2."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        top = root / "sys/fs/cgroup" / (controller if controllers else "")
         group = top / path.lstrip("/")
         for folder in (group, *group.parents):
-            quota, period = _quota(folder) if controllers else _unified_quota(folder)
-            if quota > 0 and period > 0:
-                yield quota / period
+            yield folder, not controllers
             if folder == top:
                 break
 

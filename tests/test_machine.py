@@ -116,3 +116,60 @@ def test_a_process_that_is_not_there_takes_nothing_known():
 
 def test_the_memory_that_can_be_taken_is_no_more_than_the_machine_has():
     assert 0 < machine.available_bytes() <= psutil.virtual_memory().total
+
+
+def memory_files(group: str, *, limit: str, used: int, idle: int = 0) -> dict[str, str]:
+    return {
+        f"{group}/memory.max": limit,
+        f"{group}/memory.current": str(used),
+        f"{group}/memory.stat": f"anon 5\ninactive_file {idle}\nactive_file 3",
+    }
+
+
+def test_a_control_group_limits_the_memory(tmp_path):
+    files = {"proc/self/cgroup": "0::/job"} | memory_files("sys/fs/cgroup/job", limit="1000000", used=700000, idle=1000)
+    found = machine.memory(root=tree(tmp_path, files))
+    assert (found.limit, found.available) == (1000000, 301000)
+    assert found.total == psutil.virtual_memory().total
+
+
+def test_the_narrowest_control_group_limits_the_memory(tmp_path):
+    files = {"proc/self/cgroup": "0::/a/b"}
+    files |= memory_files("sys/fs/cgroup/a", limit="500000", used=499000)
+    files |= memory_files("sys/fs/cgroup/a/b", limit="1000000", used=499000)
+    found = machine.memory(root=tree(tmp_path, files))
+    assert (found.limit, found.available) == (500000, 1000)
+
+
+def test_an_older_control_group_limits_the_memory_too(tmp_path):
+    folder = "sys/fs/cgroup/memory/job"
+    files = {
+        "proc/self/cgroup": "4:memory:/job\n0::/",
+        f"{folder}/memory.limit_in_bytes": "2000000",
+        f"{folder}/memory.usage_in_bytes": "500000",
+        f"{folder}/memory.stat": "cache 9\ntotal_inactive_file 100000",
+        "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+    }
+    found = machine.memory(root=tree(tmp_path, files))
+    assert (found.limit, found.available) == (2000000, 1600000)
+
+
+@pytest.mark.parametrize("limit", ["max", "", "nonsense", "9223372036854771712"])
+def test_a_control_group_without_a_limit_limits_nothing(tmp_path, limit):
+    files = {"proc/self/cgroup": "0::/job"} | memory_files("sys/fs/cgroup/job", limit=limit, used=7)
+    found = machine.memory(root=tree(tmp_path, files))
+    assert found.limit == 0
+    assert found.available > 1000000
+
+
+def test_more_in_use_than_allowed_leaves_nothing(tmp_path):
+    files = {"proc/self/cgroup": "0::/"} | memory_files("sys/fs/cgroup", limit="1000", used=2000)
+    assert machine.memory(root=tree(tmp_path, files)).available == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [({}, 0), (unified("/", root="max 100000"), 0), (unified("/a", root="400000 100000", a="150000 100000"), 1.5)],
+)
+def test_the_quota_of_processors_is_that_of_the_narrowest_control_group(tmp_path, files, quota):
+    assert machine.cpu_quota(root=tree(tmp_path, files)) == quota

@@ -1,19 +1,16 @@
-"""Say what this machine has for models, and what a model needs of it."""
+"""Say what a model needs, and what of that is there."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from olpipe import machine
 from olpipe.errors import ModelUnsupported
 from olpipe.interfaces import Backend
 from olpipe.model import MEDIA_TYPE, ModelName
-from olpipe.pipeline.report import versions
 from olpipe.registry import Registry
-from olpipe.settings import Settings
 from olpipe.store.build import backend_for
 from olpipe.store.findings import Finding
 from olpipe.store.library import Library
@@ -127,35 +124,3 @@ def _backend(name: ModelName, library: Library, backends: Registry[Backend]) -> 
         return backend_for(library.get(name), backends).name, ""
     except ModelUnsupported as error:
         return "", error.message
-
-
-def machine_condition(settings: Settings, library: Library) -> dict[str, Any]:
-    """Return what this machine has: versions, what can compute, memory, and the store."""
-    folder = settings.models_folder
-    return {
-        "versions": versions(),
-        "providers": providers(),
-        "cores": machine.cores() or None,
-        "available_memory": machine.available_bytes(),
-        "store": {"folder": str(folder), "size": _size(folder), "models": len(library.names())},
-    }
-
-
-def providers() -> list[str]:
-    """Return what the installed ONNX Runtime can compute on; nothing where none is installed."""
-    try:
-        import onnxruntime
-    except ImportError:
-        return []
-    return [str(provider) for provider in onnxruntime.get_available_providers()]
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes of all files in a folder. A file that disappears meanwhile counts nothing."""
-    total = 0
-    for path in folder.rglob("*") if folder.is_dir() else ():
-        try:
-            total += path.lstat().st_size if path.is_file() else 0
-        except OSError:
-            continue
-    return total

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -12,9 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from olpipe.cli.bar import Rate, bar_line
+from olpipe.cli.live_line import LiveLine, can_move, is_ascii, say
+from olpipe.interfaces import Progress
 
 if TYPE_CHECKING:
     from olpipe.imaging.discover import Discovery
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from olpipe.pipeline.run import BatchResult
 
 LINE_EVERY_S = 10.0
+"""Where no bar is shown, a line says so often how far the run is."""
+
+SLOW = 5.0
+"""Up to so many photos a second, each one is shown at once."""
 
 MOST_LINES = 5
 """At most so many folders are named one by one."""
@@ -35,56 +42,45 @@ class BatchDisplay:
     def __init__(self) -> None:
         self.working = False
         """Whether photos are being worked on, so that an interrupt should let them finish."""
-        self._bar: Any = None
-        self._started_s = self._line_s = time.monotonic()
-        self._before = 0
+        self._line: LiveLine | None = None
+        self._rate = Rate()
+        self._line_s = time.monotonic()
 
     def progress(self, counts: Counts) -> None:
         """Show the counts."""
-        if not self.working:
+        is_first = not self.working
+        if is_first:
             self.working = True
-            self._started_s = self._line_s = time.monotonic()
-            self._before = counts.done
-            if sys.stderr.isatty():
-                self._bar = _bar(counts)
-        if self._bar is not None:
-            self._bar.set_postfix(failed=counts.failures + counts.failures_before, refresh=False)
-            self._bar.update(counts.done - self._bar.n)
+            self._line_s = time.monotonic()
+            if can_move(sys.stderr):
+                self._line = LiveLine(sys.stderr)
+        self._rate.add(time.monotonic(), counts.done)
+        if self._line is not None:
+            self._show(self._line, counts, at_once=is_first)
         elif time.monotonic() - self._line_s >= LINE_EVERY_S:
             self._line_s = time.monotonic()
-            rate = (counts.done - self._before) / (self._line_s - self._started_s)
-            failed = counts.failures + counts.failures_before
-            click.echo(f"{counts.done}/{counts.wanted} photos, {rate:.2f} images/s, {failed} failed", err=True)
+            rate, failed = self._rate.per_second, counts.failures + counts.failures_before
+            say(f"{counts.done}/{counts.wanted} photos, {rate:.2f} images/s, {failed} failed", sys.stderr)
 
     def notice(self, text: str) -> None:
         """Say something without breaking the bar."""
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            click.echo(text, err=True)
+        say(text, sys.stderr)
 
     def close(self) -> None:
         """Leave the bar as it is and go to the next line."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
-
-def _bar(counts: Counts) -> Any:
-    from tqdm import tqdm
-
-    # Some terminals say that they have no columns. tqdm would believe that and draw nothing.
-    size = shutil.get_terminal_size()
-    return tqdm(
-        desc="photos",
-        total=counts.wanted,
-        initial=counts.done,
-        unit=" images",
-        smoothing=0.1,
-        file=sys.stderr,
-        ncols=size.columns,
-        nrows=size.lines,
-    )
+    def _show(self, line: LiveLine, counts: Counts, *, at_once: bool) -> None:
+        progress = Progress("photos", counts.done, counts.wanted, "photos")
+        rate, ascii_only = self._rate.per_second, is_ascii(sys.stderr)
+        failed = counts.failures + counts.failures_before
+        note = f"{failed} failed" if failed else ""
+        line.update(
+            lambda columns: bar_line(progress, columns, rate=rate, note=note, ascii_only=ascii_only),
+            at_once=at_once or rate < SLOW,  # the next photo may take long, so the line would be wrong for long
+        )
 
 
 @contextmanager

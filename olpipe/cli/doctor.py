@@ -1,9 +1,10 @@
-"""`olpipe doctor`: what this machine has for models, what a model needs, and whether it really sees."""
+"""`olpipe doctor`: a report on the machine, what a model needs, and whether it really sees."""
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,10 @@ _UNITS = {
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def doctor(app: App, model: str | None, eyes: bool, as_json: bool) -> int:
-    """Say whether everything is there to run MODEL, or without MODEL, what this machine has for models.
+    """Say whether everything is there to run MODEL. Without MODEL, report on this machine and say what to do next.
+
+    The report says which runtimes, models, image formats, settings and plugins there are, and what is wrong with them.
+    The exit code is 1 where something is missing that models need to run, and 0 otherwise.
 
     With `--eyes`, the model is asked up to 60 questions about pictures of shapes and words that are drawn for it. Its
     answers tell what it sees, and how it says where something is. `olpipe batch` uses that from then on.
@@ -56,24 +60,18 @@ def doctor(app: App, model: str | None, eyes: bool, as_json: bool) -> int:
 
 
 def _machine(app: App, *, as_json: bool) -> int:
-    """Write what this machine has."""
-    from olpipe.checkup.condition import machine_condition
+    """Write what this machine has, what is missing, and what to do about it."""
+    from olpipe.checkup.general import machine_report
 
-    found = machine_condition(app.settings, app.library)
+    found = machine_report(app.settings, app.library, app.plugins)
     if as_json:
-        _write(found)
-        return 0
-    store = found["store"]
-    models = "1 model" if store["models"] == 1 else f"{store['models']} models"
-    rows = [
-        *found["versions"].items(),
-        ("computes on", ", ".join(found["providers"]) or "nothing: ONNX Runtime is not installed"),
-        ("cores", str(found["cores"] or "unknown")),
-        ("memory", f"{words.size(found['available_memory'])} available"),
-        ("store", f"{store['folder']}, {words.size(store['size'])}, {models}"),
-    ]
-    click.echo(words.table(rows))
-    return 0
+        _write(found.to_json())
+    else:
+        from olpipe.cli.colours import in_colour
+        from olpipe.cli.doctor_report import report_lines
+
+        click.echo("\n".join(report_lines(found)), color=in_colour(sys.stdout))
+    return 0 if found.is_well else FAILED
 
 
 def _model(app: App, model: str, *, as_json: bool) -> int:
@@ -85,7 +83,7 @@ def _model(app: App, model: str, *, as_json: bool) -> int:
     if as_json:
         _write(found.to_json())
     else:
-        click.echo(words.table(list(_condition_rows(found))))
+        click.echo(words.table(list(_condition_rows(found)), columns=words.screen_columns()))
     return 0 if found.is_well else FAILED
 
 

@@ -1,4 +1,4 @@
-"""`olpipe doctor` and `olpipe doctor MODEL`: what this machine has, and what a model needs."""
+"""`olpipe doctor` and `olpipe doctor MODEL`: a report on the machine, and what a model needs."""
 
 import json
 import sys
@@ -22,28 +22,60 @@ def tiny(tmp_path, library):
 def test_the_machine_is_described(olpipe, tiny, isolated_home):
     code, out, said = olpipe("doctor")
     assert (code, said) == (0, "")
-    rows = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in out.splitlines()}
-    assert rows["onnxruntime"] == onnxruntime.__version__
-    assert "CPUExecutionProvider" in rows["computes on"]
-    assert rows["store"].startswith(f"{isolated_home / 'models'}, ")
-    assert rows["store"].endswith(", 1 model")
+    titles = [line for line in out.splitlines() if line and not line.startswith(" ")]
+    assert titles == [
+        *("Machine", "Runtimes", "Store", "Models", "Images and languages", "Server", "Settings", "Plugins"),
+        "What to do next",
+    ]
+    rows = {line[8:].split("  ")[0]: (line[:8].strip(), line) for line in out.splitlines()}
+    assert rows["onnxruntime"][0] == "ok"
+    assert rows["onnxruntime"][1].endswith(f"  {onnxruntime.__version__}")
+    assert rows["folder"][0] == ""
+    assert f"  {isolated_home / 'models'}, 1 model, " in rows["folder"][1]
+    assert rows["tiny:latest"][0] == "ok"
+
+
+def test_the_columns_of_all_sections_begin_at_the_same_places(olpipe, tiny):
+    lines = [line for line in olpipe("doctor")[1].splitlines() if line.startswith("  ok  ")]
+    assert len({len(line) - len(line[8:].partition("  ")[2].lstrip()) for line in lines}) == 1
 
 
 def test_the_machine_is_described_for_programs(olpipe, tiny, isolated_home):
     code, out, _ = olpipe("doctor", "--json")
     found = json.loads(out)
-    assert code == 0
+    assert (code, found["well"], found["next"]) == (0, True, [])
     assert found["store"]["models"] == 1
-    files = [path for path in (isolated_home / "models").rglob("*") if path.is_file()]
-    assert found["store"]["size"] == sum(path.stat().st_size for path in files) > tiny.size
-    assert found["providers"] == onnxruntime.get_available_providers()
-    assert found["available_memory"] > 0
+    assert found["runtimes"]["providers"] == onnxruntime.get_available_providers()
+    assert found["machine"]["available_memory"] > 0
+    assert found["models"]["models"][0]["model"] == "tiny:latest"
 
 
-def test_an_empty_store_has_no_models_and_is_not_made(olpipe, isolated_home):
-    found = json.loads(olpipe("doctor", "--json")[1])
-    assert found["store"] == {"folder": str(isolated_home / "models"), "size": 0, "models": 0}
+def test_a_machine_without_models_can_run_them_and_is_told_how_to_get_one(olpipe, isolated_home):
+    code, out, _ = olpipe("doctor")
+    assert code == 0
+    assert out.partition("What to do next\n")[2].splitlines()[0].startswith("  olpipe pull ")
     assert not isolated_home.exists()
+
+
+def test_a_machine_that_lacks_nothing_has_nothing_to_do(olpipe, tiny):
+    assert olpipe("doctor")[1].splitlines()[-2:] == ["What to do next", "  nothing: everything is there"]
+
+
+def test_a_machine_without_a_runtime_is_not_well(olpipe, tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, out, _ = olpipe("doctor")
+    assert code == 1
+    assert "\n  fail  onnxruntime " in out
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_marks_have_colours_only_where_they_are_wanted(olpipe, tiny, monkeypatch, variables, coloured):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[" in olpipe("doctor")[1]) is coloured
 
 
 def test_a_model_that_can_run_is_well(olpipe, tiny):
@@ -69,8 +101,6 @@ def test_a_runtime_that_is_not_installed_is_told(olpipe, tiny, monkeypatch):
     code, out, _ = olpipe("doctor", "tiny")
     assert code == 1
     assert "runtime         onnxruntime, not installed" in out
-    assert "computes on" in (machine := olpipe("doctor")[1])
-    assert "nothing: ONNX Runtime is not installed" in machine
 
 
 def test_memory_that_may_not_be_enough_is_told(olpipe, tiny, monkeypatch):

@@ -78,7 +78,8 @@ def test_what_is_written_for_people(eyes, olpipe):
     assert lines[12:] == [
         "`eyes:latest` sees colours, shapes, numbers of things, printed words and sizes, but not positions."
     ]
-    asking, estimate = said.splitlines()
+    asking, *others = said.splitlines()
+    (estimate,) = [line for line in others if "more questions" in line]  # a slow machine also says how far it is
     assert asking == "asking `eyes` about pictures"
     assert estimate.startswith("56 more questions will take about ")
 
