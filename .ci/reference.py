@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -12,15 +13,21 @@ from typing import Any
 
 import click
 from interface_pages import hooks
+from manual_page import EXIT_CODES, manual_page
 
 from olpipe import errors
+from olpipe.cli.environment import variables
 from olpipe.cli.group import ALIASES, COMMANDS
 from olpipe.cli.main import cli
 from olpipe.perception.prompt import UNSURE
 from olpipe.settings import Settings
 from olpipe.settings.ollama_variables import WITHOUT_EFFECT
+from olpipe.store.catalog import entries
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+CATALOGUE = "<!-- catalogue: written by .ci/reference.py -->"
+CATALOGUE_END = "<!-- catalogue: end -->"
 
 BOXES = """
     A model that sees is asked for boxes in the way that it was trained to say them. They become pixels of the photo,
@@ -88,7 +95,20 @@ def main(arguments: list[str]) -> int:
 def commands() -> Iterator[str]:
     """Write the page on commands and their options."""
     yield "# Commands\n"
-    yield "stdout is data, stderr is talk. Every command knows `--help`; `python -m olpipe` is the same as `olpipe`.\n"
+    yield inspect.cleandoc(
+        """
+        stdout is data, stderr is talk. Every command knows `--help`, and `olpipe help COMMAND` shows the same page. It
+        ends with the variables of the environment that matter for the command. [Settings](settings.md) explains them.
+        `python -m olpipe` is the same as `olpipe`.
+
+        A shell can complete commands, options and names: see [The shell](shell.md).
+
+        | command | |
+        |---|---|
+        """
+    )
+    yield from (f"| [`olpipe {name}`](#olpipe-{name}) | {meaning} |" for name, (_, meaning) in COMMANDS.items())
+    yield ""
     context = click.Context(cli, info_name="olpipe")
     for name in COMMANDS:
         command = cli.get_command(context, name)
@@ -96,10 +116,28 @@ def commands() -> Iterator[str]:
         aliases = [alias for alias, known in ALIASES.items() if known == name]
         yield f"## olpipe {name}\n"
         arguments = [_argument(given) for given in command.params if isinstance(given, click.Argument)]
-        yield f"```\n{' '.join(['olpipe', name, '[OPTIONS]', *arguments])}\n```\n"
-        yield inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n"
+        wanted = ["COMMAND", "[ARGUMENTS]..."] if isinstance(command, click.Group) else arguments
+        yield f"```\n{' '.join(['olpipe', name, '[OPTIONS]', *wanted])}\n```\n"
+        yield _fenced(inspect.cleandoc(command.help or "")) + "\n"
         if aliases:
             yield f"Also as `olpipe {aliases[0]}`.\n"
+        options = [given for given in command.params if isinstance(given, click.Option)]
+        yield from _table("option meaning", [(_option(given), _escaped(given.help or "")) for given in options])
+        if names := ", ".join(f"`{variable}`" for variable in variables(name)):
+            yield f"Environment: {names}.\n"
+        if isinstance(command, click.Group):
+            yield from _within(name, command)
+    yield "## Exit codes\n"
+    yield from _table("code meaning", [(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+def _within(name: str, group: click.Group) -> Iterator[str]:
+    """Write the commands of a group."""
+    for within, command in group.commands.items():
+        arguments = [_argument(given) for given in command.params if isinstance(given, click.Argument)]
+        yield f"### olpipe {name} {within}\n"
+        yield f"```\n{' '.join(['olpipe', name, within, '[OPTIONS]', *arguments])}\n```\n"
+        yield _fenced(inspect.cleandoc(command.help or "")) + "\n"
         options = [given for given in command.params if isinstance(given, click.Option)]
         yield from _table("option meaning", [(_option(given), _escaped(given.help or "")) for given in options])
 
@@ -148,7 +186,8 @@ def settings() -> Iterator[str]:
 def error_classes() -> Iterator[str]:
     """Write the page on errors."""
     yield "# Errors\n"
-    yield inspect.cleandoc(
+    codes = _table("code meaning", [(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+    text = inspect.cleandoc(
         """
         An error is one line that says what happened and with which value, and a hint that says what to do next:
 
@@ -161,20 +200,14 @@ def error_classes() -> Iterator[str]:
 
         ## Exit codes
 
-        | code | meaning |
-        |---|---|
-        | 0 | done |
-        | 1 | failed |
-        | 2 | the command, a recipe or a setting is wrong |
-        | 3 | some photos have no record; `failures.jsonl` says why |
-        | 4 | the machine failed: runtime gone, disk full, output busy, queue full |
-        | 130 | interrupted |
+        {codes}
 
         ## Classes
 
         All stand in `olpipe.errors`. The HTTP status is what a server answers with.
         """
     )
+    yield text.replace("{codes}", "\n".join(codes).rstrip())
     yield ""
     rows = [
         (
@@ -221,6 +254,34 @@ def record() -> Iterator[str]:
     yield "the same as a key of the record.\n"
 
 
+def _fenced(text: str) -> str:
+    """Put lines that click leaves as they are into a block of code."""
+    return re.sub(r"^\x08\n((?:.+\n?)+)", lambda found: f"```\n{found[1].rstrip()}\n```\n", text, flags=re.MULTILINE)
+
+
+def models() -> Iterator[str]:
+    """Write the table of the catalogue into the page on models."""
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    before, begins, rest = page.partition(CATALOGUE)
+    _, ends, after = rest.partition(CATALOGUE_END)
+    yield before + begins
+    where = {"library": "Ollama's library", "plugin": "a plugin"}
+    rows = []
+    for entry in entries():
+        names = "<br>".join(f"`{name}`".replace(":latest", "") for name in (entry.name, *entry.aliases))
+        known = (entry.download_gb, entry.memory_gb, entry.seconds_a_photo)
+        figures = ["" if figure is None else f"{figure:g}" for figure in known]
+        source = where.get(entry.source, f"`{entry.source}`")
+        rows.append((names, source, _escaped(entry.about), entry.license, *figures, entry.tested))
+    yield ""
+    yield from _table("name|from|about|licence|download, GB|memory, GB|seconds a photo|what was run", rows)
+    yield "An empty cell means that nobody has measured it. Downloads are as their sources say them. Memory and"
+    yield "seconds are those of one photo at a time:\n"
+    yield from (f"- `{entry.name}`: {entry.measured}.".replace(":latest", "") for entry in entries() if entry.measured)
+    yield ""
+    yield ends + after
+
+
 def _argument(given: click.Argument) -> str:
     name = given.metavar or (given.name or "").upper() + ("..." if given.nargs == -1 else "")
     return name if given.required else f"[{name}]"
@@ -264,6 +325,8 @@ PAGES = {
     "errors.md": error_classes,
     "hooks.md": hooks,
     "record.md": record,
+    "models.md": models,
+    "man/olpipe.1": manual_page,
 }
 
 if __name__ == "__main__":

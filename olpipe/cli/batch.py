@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 SOME_FAILED = 3
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The output folder.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUTPUT", help="The output folder."
+)
 @click.option("--recipe", "recipe_name", default="photo-tags", metavar="NAME|FILE", help="What to ask of every photo.")
-@click.option("--model", help="Use this model instead of the recipe's.")
+@click.option("--model", metavar="MODEL", help="Use this model instead of the recipe's.")
 @click.option("--prompt", help="Ask this instead of what the recipe asks.")
-@click.option("--schema", metavar="FILE|JSON", help="JSON Schema of the answer, which then stands under `data`.")
+@click.option("--schema", metavar="FILE|JSON", help="The JSON Schema of answers. Records have them under `data` then.")
 @choices.perceivers
-@click.option("--min-score", type=float, metavar="N", help="Leave out tags and objects with a lower score, 0 to 1.")
+@click.option("--min-score", type=float, metavar="N", help="Leave out tags and objects with a score below N (0 to 1).")
 @choices.loading
 @click.option("--lang", "language", metavar="TAG", help="The language of tags and texts, like de or zh-Hans.")
 @click.option(
@@ -38,7 +40,7 @@ SOME_FAILED = 3
     metavar="SCHEME[:TARGET]",
     help="Where records go; may be repeated. TARGET is a path below OUTPUT, or what the sink understands.",
 )
-@click.option("--executor", metavar="NAME", help="The executor that works through the photos.")
+@click.option("--executor", metavar="NAME", help="What works through the photos. By default, local.")
 @click.option(
     "--exclude",
     multiple=True,

@@ -24,7 +24,7 @@ HIDDEN = "********"
 def env(as_json: bool) -> None:
     """List all settings, and where each comes from: the environment, the config file, or its default.
 
-    Keys are not shown. Variables of Ollama's that are set and change nothing here are named at the end.
+    Secrets are hidden. At the end, it names the variables of Ollama that are set but have no effect here.
     """
     from olpipe.settings import look_up
     from olpipe.settings.ollama_variables import without_effect
@@ -51,8 +51,8 @@ def _row(found: Found) -> Mapping[str, Any]:
 def _shown(found: Found) -> Any:
     """Return a value as JSON has it. A secret is hidden."""
     value = found.value
-    if found.setting.metadata["secret"]:
-        return [HIDDEN] * len(value)
+    if found.setting.metadata["secret"] and value is not None:
+        return HIDDEN if isinstance(value, str) else [HIDDEN] * len(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return list(value) if isinstance(value, tuple) else str(value.expanduser() if isinstance(value, Path) else value)

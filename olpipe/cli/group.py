@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,21 +14,56 @@ from olpipe.errors import UsageError, first_line, nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from click.shell_completion import CompletionItem
+
 COMMANDS = {
     "batch": ("olpipe.cli.batch:batch", "Describe folders of photos, with one JSON record for each photo"),
     "run": ("olpipe.cli.run:run", "Ask a model something, with images if you like"),
     "serve": ("olpipe.cli.serve:serve", "Answer over HTTP, as Ollama does"),
+    "create": ("olpipe.cli.create:create", "Make a model as a Modelfile says"),
     "pull": ("olpipe.cli.pull:pull", "Bring a model onto this machine"),
     "push": ("olpipe.cli.push:push", "Send a model to a registry"),
-    "list": ("olpipe.cli.models:list_models", "List the models on this machine"),
+    "search": ("olpipe.cli.search:search", "Find models, with what they take and how fast they are"),
+    "list": ("olpipe.cli.models:list_models", "List the models"),
     "show": ("olpipe.cli.models:show", "Show what a model is"),
     "cp": ("olpipe.cli.models:cp", "Copy a model under another name"),
-    "rm": ("olpipe.cli.models:rm", "Remove models from this machine"),
-    "doctor": ("olpipe.cli.doctor:doctor", "Say whether a model can run here, and whether it really sees"),
+    "rm": ("olpipe.cli.models:rm", "Remove models"),
+    "ps": ("olpipe.cli.models:ps", "List the models that a server has in memory"),
+    "stop": ("olpipe.cli.models:stop", "Take a model out of a server's memory"),
+    "store": ("olpipe.cli.store:store", "Check, mend and tidy up what is on the disk"),
+    "doctor": (
+        "olpipe.cli.doctor:doctor",
+        "Say what this machine lacks to run models, and whether a model really sees",
+    ),
     "plugins": ("olpipe.cli.plugins:plugins", "List plugins and what they bring"),
     "env": ("olpipe.cli.env:env", "List all settings, and where each comes from"),
+    "completion": (
+        "olpipe.cli.completion.command:completion",
+        "Write the script with which a shell completes commands",
+    ),
+    "help": ("olpipe.cli.help:help_", "Explain a command"),
 }
 ALIASES = {"ls": "list", "start": "serve"}
+_OTHER_WORDS = {
+    "chat": "run",
+    "copy": "cp",
+    "delete": "rm",
+    "describe": "batch",
+    "info": "show",
+    "models": "list",
+    "remove": "rm",
+    "settings": "env",
+    "tags": "list",
+    "version": "--version",
+}
+"""What other programs call a command."""
+_ACCOUNTS = ("signin", "signout", "login", "logout")
+HELP_OPTIONS = ["-h", "--help"]
+FROM_PLUGIN = "from a plugin"
+COMPLETE = "_OLPIPE_COMPLETE"
+"""The variable with which a shell asks how a line goes on: `bash_complete`, or for its script: `bash_source`."""
+HELP_ASKED = "olpipe.help_asked"
+"""The key of what a context knows: whether `--help` is among the arguments."""
 
 
 class LazyGroup(click.Group):
@@ -41,6 +77,15 @@ class LazyGroup(click.Group):
             named = [name for name in named if name in allowed]
         return [*COMMANDS, *named]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Where there are none, show the help, as Ollama does."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        words = args[: args.index("--")] if "--" in args else args
+        ctx.meta[HELP_ASKED] = not set(words).isdisjoint(ctx.help_option_names)
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or ask the plugin that names it."""
         name = ALIASES.get(cmd_name, cmd_name)
@@ -48,7 +93,7 @@ class LazyGroup(click.Group):
             module, attribute = COMMANDS[name][0].split(":")
             command = getattr(importlib.import_module(module), attribute)
             assert isinstance(command, click.Command)
-            return command
+            return _prepared(command, name, completes=ctx.resilient_parsing)
         if name in self.commands:
             return self.commands[name]
         return self._plugin_command(name)
@@ -57,23 +102,45 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or fail and offer the most similar names."""
-        from olpipe.settings import Settings
-
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            if (owner := _owner(name)) is not None:
-                Settings.read()  # raises where it is not known which plugins are disabled
-                ctx.fail(f"no such command `{name}`, because the plugins of `{owner}` are disabled")
-            close = nearest(name, self.list_commands(ctx))
-            offer = f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
-            ctx.fail(f"no such command `{name}`.{offer}")
+            raise self.no_such_command(ctx, name)
         return super().resolve_command(ctx, args)
+
+    def no_such_command(self, ctx: click.Context, name: str) -> Exception:
+        """Return the error for a name that no command has, with the most similar names.
+
+        Raises:
+            UsageError: It is not known which plugins are disabled.
+        """
+        from olpipe.settings import Settings
+
+        if (owner := _owner(name)) is not None:
+            Settings.read()
+            return click.UsageError(f"no such command `{name}`, because the plugins of `{owner}` are disabled", ctx)
+        if name in _ACCOUNTS:
+            hint = (
+                "no account is needed; what `docker login HOST` keeps is used for a registry that asks for a password"
+            )
+            return UsageError(f"no such command `{name}`", hint=hint)
+        close = [_OTHER_WORDS[name]] if name in _OTHER_WORDS else nearest(name, [*self.list_commands(ctx), *ALIASES])
+        offer = f"did you mean {' or '.join(f'`{match}`' for match in close)}? " if close else ""
+        return UsageError(f"no such command `{name}`", hint=f"{offer}run `{ctx.command_path} help` to see all commands")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing any."""
-        rows = [(name, COMMANDS[name][1] if name in COMMANDS else "from a plugin") for name in self.list_commands(ctx)]
+        aliases = {name: f"{name}, {alias}" for alias, name in ALIASES.items()}
+        rows = [(aliases.get(name, name), _meaning(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands, or the options, that begin like what is typed. No command is imported for this."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=_meaning(name)) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def _plugin_command(self, name: str) -> click.Command | None:
         found = _plugin_commands().get(name)
@@ -92,6 +159,35 @@ class LazyGroup(click.Group):
             )
             raise click.ClickException(f"{failed}: `{found.module}` of `{entry_points.distribution(found)}` {brings}")
         return self.commands[name]
+
+
+def _meaning(name: str) -> str:
+    return COMMANDS[name][1] if name in COMMANDS else FROM_PLUGIN
+
+
+def _prepared(command: click.Command, name: str, *, completes: bool) -> click.Command:
+    """Give a command of olpipe's own the end of its help page, and what its values may be where a shell asks.
+
+    A number is called `N` on its help page, and not `INTEGER RANGE`.
+    """
+    for within in command.commands.values() if isinstance(command, click.Group) else ():
+        _prepared(within, name, completes=completes)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and isinstance(parameter.type, click.IntRange | click.FloatRange):
+            parameter.metavar = parameter.metavar or "N"
+    if completes:
+        from olpipe.cli.completion.values import teach
+
+        teach(command)
+    command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
+    command.format_epilog = partial(_write_environment, name)  # type: ignore[method-assign]
+    return command
+
+
+def _write_environment(name: str, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    from olpipe.cli.environment import write_variables
+
+    write_variables(name, formatter)
 
 
 def _plugin_commands() -> dict[str, EntryPoint]:

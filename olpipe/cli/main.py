@@ -4,22 +4,52 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 
 import click
 
 from olpipe import __version__
-from olpipe.cli.group import LazyGroup
-from olpipe.errors import OlpipeError
+from olpipe.cli.group import COMPLETE, HELP_ASKED, HELP_OPTIONS, LazyGroup
+from olpipe.errors import OlpipeError, UsageError
 
 INTERRUPTED = 130
 
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_WITHOUT_SETTINGS = ("help", "completion")
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, "-v", "--version", message="olpipe version is %(version)s")
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Show the version, and that of a server that runs and has another one."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    from olpipe.cli.version import other_server
+
+    click.echo(f"olpipe version is {__version__}")
+    if warning := other_server():
+        click.echo(f"warning: {warning}", err=True)
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 100},
+    epilog="`olpipe help COMMAND` explains a command.",
+)
+@click.option(
+    "-v",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Run vision-language models on your own machine. Photos go in, and one JSON record for each photo comes out."""
+    if ctx.invoked_subcommand in _WITHOUT_SETTINGS:
+        return
     # Imported here, because `olpipe --help` ends before this line and would take twice as long with them.
     import logging
 
@@ -29,12 +59,21 @@ def cli(ctx: click.Context) -> None:
     from olpipe.settings import Settings
     from olpipe.settings.warnings import setting_warnings
 
-    settings = Settings.read()
+    try:
+        settings = Settings.read()
+    except UsageError:
+        if not ctx.meta.get(HELP_ASKED):
+            raise
+        from olpipe.cli.help import show_help
+
+        show_help(ctx, *filter(None, [ctx.invoked_subcommand]))  # help is needed most where something is wrong
+        ctx.exit()
     logs.configure(debug=settings.debug, verbosity=settings.verbosity)
     limits.configure(largest_schema=settings.max_schema, effort=settings.grammar_effort)
     for warning in setting_warnings(_plugin_names):
         logging.getLogger(__name__).warning("%s", warning)
     ctx.obj = App(settings)
+    ctx.call_on_close(ctx.obj.close)
 
 
 def _plugin_names() -> set[str]:
@@ -49,15 +88,20 @@ def _plugin_names() -> set[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     _write_any_text()
+    if asked := os.environ.get(COMPLETE):
+        from olpipe.cli.completion.answer import answer
+
+        sys.stdout.write(answer(cli, asked))
+        sys.exit(0)
     try:
         code = cli.main(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except OlpipeError as error:
         code = _fail(error.message, error.hint, error.exit_code)
     except click.ClickException as error:
-        usage = getattr(error, "ctx", None)
-        hint = f"run `{usage.command_path} --help`" if usage is not None else None
-        code = _fail(_first_lower(error.format_message()), hint, error.exit_code)
+        from olpipe.cli.usage_errors import is_only_a_name, told
+
+        code = _show_help(error) if is_only_a_name(error) else _fail(*told(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
@@ -66,6 +110,12 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - a fault of ours must not end in a traceback that nobody can use
         code = _fail_unexpectedly(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_help(error: click.ClickException) -> int:
+    """Show the help of a command that can do nothing without arguments, as `olpipe` alone does."""
+    click.echo(error.format_message())
+    return 0
 
 
 def _write_any_text() -> None:
@@ -93,11 +143,12 @@ def _fail(message: str, hint: str | None, code: int) -> int:
         import traceback
 
         traceback.print_exc()
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {_one_line(message)}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"hint: {_one_line(hint)}", err=True)
     return code
 
 
-def _first_lower(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
+def _one_line(text: str) -> str:
+    """Write out what would begin a new line, or what a terminal would take for a command."""
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

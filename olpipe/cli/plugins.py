@@ -25,7 +25,7 @@ Brings = dict[str, list[str]]
 def plugins(app: App, as_json: bool) -> None:
     """List plugins and what they bring: first those that ship with olpipe, then installed ones.
 
-    After a model source stand the hosts that it claims, and the models that it announces.
+    BRINGS also names the hosts that a model source claims, and the models that it announces.
     """
     rows = _described(app.plugins, app.settings)
     if as_json:
@@ -36,7 +36,7 @@ def plugins(app: App, as_json: bool) -> None:
     for row, brings in rows:
         what = row.error or ", ".join(f"{kind} {name}" for kind, names in brings.items() for name in names)
         table.append((row.name, row.distribution, row.version, row.status, what))
-    click.echo(words.table(table))
+    click.echo(words.table(table, columns=words.screen_columns()))
 
 
 def _described(loaded: Plugins, settings: Settings) -> list[tuple[PluginRow, Brings]]:

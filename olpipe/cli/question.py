@@ -105,12 +105,14 @@ def _is_whole_file() -> bool:
 
 def _waiting_bytes() -> bool:
     """Say whether there is something to read at this moment; where the system cannot tell, nothing is."""
-    try:
-        import fcntl
-        import termios
+    if sys.platform == "win32":
+        return False
+    import fcntl
+    import termios
 
+    try:
         found = fcntl.ioctl(sys.stdin.fileno(), termios.FIONREAD, b"\0" * 4)
-    except (ImportError, OSError, ValueError):
+    except (OSError, ValueError):
         return False
     return int.from_bytes(found, sys.byteorder) > 0
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from olpipe.generation import FinishReason, Usage
+
 if TYPE_CHECKING:
     from olpipe.generation import Completion
 
@@ -16,28 +18,46 @@ _SMALL = ((1_000, "ns", 1), (1_000_000, "µs", 1_000), (1_000_000_000, "ms", 1_0
 _SECOND, _MINUTE = 1_000_000_000, 60
 
 
-def report(completion: Completion) -> None:
-    """Write tokens and times of an answer to stderr."""
+def report(completion: Completion, *, counts_all: bool = True) -> None:
+    """Write tokens and times of an answer to stderr.
+
+    Args:
+        completion: The answer.
+        counts_all: Whether it was counted what only olpipe counts. If not, there are Ollama's lines only.
+    """
+    rows = _rows(completion, counts_all=counts_all) | {"done reason": completion.finish_reason.value}
+    for name, value in rows.items():
+        click.echo(f"{name + ':':<22}{value}", err=True)
+
+
+def _rows(completion: Completion, *, counts_all: bool) -> dict[str, str]:
+    """Return what was counted and measured; nothing where an answer was given up before that was known."""
     usage, timings = completion.usage, completion.timings
+    if completion.finish_reason is FinishReason.CANCELLED and usage == Usage():
+        return {}
     prompt_ns = timings.prompt_ns + timings.fit_ns + timings.encode_ns
     total_ns = timings.load_ns + timings.queue_ns + prompt_ns + timings.decode_ns
     decoded = usage.sampled_tokens + usage.forced_tokens
     rows = {
         "total duration": duration(total_ns),
         "load duration": duration(timings.load_ns),
-        "prompt eval count": f"{usage.prompt_tokens} token(s), {timings.reused_tokens} reused",
+        "prompt eval count": f"{usage.prompt_tokens} token(s)",
         "prompt eval duration": duration(prompt_ns),
         "prompt eval rate": _rate(usage.prompt_tokens, prompt_ns),
-        "eval count": f"{decoded} token(s): {usage.sampled_tokens} sampled, {usage.forced_tokens} forced",
+        "eval count": f"{decoded} token(s)",
         "eval duration": duration(timings.decode_ns),
         "eval rate": _rate(decoded, timings.decode_ns),
+    }
+    if not counts_all:
+        return rows
+    rows["prompt eval count"] += f", {timings.reused_tokens} reused"
+    rows["eval count"] += f": {usage.sampled_tokens} sampled, {usage.forced_tokens} forced"
+    return {
+        **rows,
         "queue duration": duration(timings.queue_ns),
         **_image_rows(completion),
         "spliced count": f"{usage.spliced_tokens} token(s)",
-        "done reason": completion.finish_reason.value,
     }
-    for name, value in rows.items():
-        click.echo(f"{name + ':':<22}{value}", err=True)
 
 
 def duration(nanoseconds: int) -> str:

@@ -17,8 +17,17 @@ from olpipe.store.resolve import find_source
 from olpipe.testing.fixtures import echo_plugin, plugin_folder
 from olpipe.testing.images import photo
 from olpipe.testing.vision_models import FAMILIES, write_vision_gguf
+from tests.cli.answering import echo_home, echo_server, echo_site, random_home, start_server
 
-__all__ = ["echo_plugin", "plugin_folder"]
+__all__ = [
+    "echo_home",
+    "echo_plugin",
+    "echo_server",
+    "echo_site",
+    "plugin_folder",
+    "random_home",
+    "start_server",
+]
 
 CLI = (sys.executable, "-P", "-m", "olpipe")
 

@@ -305,7 +305,7 @@ def test_an_unknown_perceiver_is_one_line(batch):
     [
         (("--recipe", "photo-tag"), "error: there is no recipe `photo-tag`\nhint: did you mean `photo-tags`?\n"),
         (("--lang", "german"), "error: `german` is not a language tag\nhint: write one like `de` or `zh-Hans`\n"),
-        (("--limit", "0"), "error: invalid value for '--limit': 0 is not in the range x>=1\nhint: run `"),
+        (("--limit", "0"), "error: `--limit` cannot be `0`\nhint: give a whole number, at least 1\n"),
         (("--schema", "{"), "error: the schema is not JSON: "),
         (("--schema", '{"type": 5}'), "error: the schema is not valid at `$.type`: "),
         (("--schema", "nowhere.json"), "error: schema `nowhere.json` cannot be read: No such file or directory\n"),

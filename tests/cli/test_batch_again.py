@@ -308,7 +308,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(batch, terminal
     batch.model(delay_s=0.1)
     batch.put(*NAMES)
     screen = terminal()
-    screen.read_until(b"failed=0")
+    screen.read_until(b"/s  ")  # the speed is known once a photo is done
     screen.interrupt()
     screen.read_until(None)
     assert screen.process.wait() == 130
@@ -328,7 +328,7 @@ def test_a_second_ctrl_c_quits_at_once_and_loses_nothing_that_is_done(batch, ter
     batch.put("z.jpg", data=photo(50, 40))  # begun when another is done, and never finished
     two_words = ("--schema", '{"type": "object", "properties": {"text": {"const": "two words"}}}')
     screen = terminal(*two_words)
-    screen.read_until(b"failed=0")
+    screen.read_until(b"/s  ")  # the speed is known once a photo is done
     screen.interrupt()
     screen.read_until(b"press Ctrl-C again")
     screen.interrupt()

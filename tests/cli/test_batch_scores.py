@@ -324,7 +324,7 @@ def test_a_recipe_may_have_a_min_score_and_the_option_overrules_it(batch, eye, r
     [
         ("1.5", "the least score must be between 0 and 1, not `1.5`"),
         ("-0.1", "the least score must be between 0 and 1, not `-0.1`"),
-        ("high", "invalid value for '--min-score': 'high' is not a valid float"),
+        ("high", "`--min-score` cannot be `high`"),
         ("nan", "the least score must be between 0 and 1, not `nan`"),
     ],
 )

@@ -96,6 +96,7 @@ def test_list_as_json_has_ollamas_keys(run, photos):
             "embedding_length": 576,
         },
         "capabilities": ["completion", "vision"],
+        "perceivers": ["objects"],
     }
 
 
@@ -123,7 +124,7 @@ def test_show_has_ollamas_sections(run, photos):
         "    quantization        Q4_1\n"
         "\n  Capabilities\n    completion\n    vision\n"
         "\n  Perceivers\n    objects\n"
-        '\n  Parameters\n    stop           ["x"]\n    temperature    0.5\n'
+        '\n  Parameters\n    stop           "x"\n    temperature    0.5\n'
         "\n  System\n    Be brief.\n    Be kind.\n    ...\n"
         "\n  License\n    Apache License\n    Version 2.0\n"
         "\n  Backends\n"
@@ -136,19 +137,19 @@ def test_show_has_ollamas_sections(run, photos):
 def test_show_writes_the_licence_alone_or_everything_as_json(run, photos):
     assert run("show", "me/photos:small", "--license") == (0, "Apache License\n\nVersion 2.0\n", "")
     shown = json.loads(run("show", "me/photos:small", "--json")[1])
-    assert shown["parameters"] == {"temperature": 0.5, "stop": ["x"]}
+    assert shown["parameters"].split() == ["stop", '"x"', "temperature", "0.5"]
     assert (shown["perceivers"], shown["system"][:9], shown["license"][:6]) == (["objects"], "Be brief.", "Apache")
     assert shown["card"] == "# photos\n\nWritten for a test.\n"
 
 
 def test_show_says_when_there_is_no_licence(run, library):
     library.commit(ModelName.parse("bare"), ModelConfig(), [])
-    assert run("show", "bare", "--license") == (0, "", "`bare:latest` carries no licence text\n")
+    assert run("show", "bare", "--license") == (0, "", "`bare` has no text for `--license`\n")
 
 
 def test_copies_and_removals_are_confirmed(run, photos, library):
-    assert run("cp", "me/photos:small", "mine") == (0, "", "copied `me/photos:small` to `mine`\n")
-    assert run("rm", "me/photos:small", "mine") == (0, "", "deleted `me/photos:small`\ndeleted `mine`\n")
+    assert run("cp", "me/photos:small", "mine") == (0, "", "copied 'me/photos:small' to 'mine'\n")
+    assert run("rm", "me/photos:small", "mine") == (0, "", "deleted 'me/photos:small'\ndeleted 'mine'\n")
     assert library.names() == []
 
 

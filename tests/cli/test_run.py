@@ -79,7 +79,7 @@ def test_a_photo_is_refused_by_a_model_that_cannot_see(tiny, tmp_path):
     path.write_bytes(photo())
     code, out, said = olpipe("run", tiny, f"what is in {path}?")
     assert (code, out) == (2, "")
-    assert said.splitlines()[1:] == [
+    assert said.splitlines() == [
         "error: model `tiny:latest` cannot see images",
         "hint: give it what a detector sees: `--perceivers photo-mini`; "
         "or pull it with its vision encoder: `--projector`",
