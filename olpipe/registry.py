@@ -54,7 +54,7 @@ class Registry(Generic[T]):
         self._expected = expected
         self._key = key
         # What the interface declares, as it is written there: `{"version": "str", "fit_pixels": "int"}`
-        declared = vars(expected).get("__annotations__", {})
+        declared = getattr(expected, "__annotations__", {})
         self._declared = {key: "str", **{name: kind for name, kind in declared.items() if kind in _CHECKS}}
         self._items: dict[str, tuple[T, str]] = {}
         self.not_loaded = ""
