@@ -21,8 +21,14 @@ from olpipe.store.resolve import resolve
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-NOTHING_ELSE = {"OLPIPE_REGISTRY": "off", "DOCKER_CONFIG": os.devnull, "OLPIPE_SERVER": "off"}
-"""No test asks a registry or a server that it has not started itself, or reads the logins of whoever runs it."""
+NOTHING_ELSE = {
+    "OLPIPE_REGISTRY": "off",
+    "DOCKER_CONFIG": os.devnull,
+    "OLPIPE_SERVER": "off",
+    "HF_HUB_OFFLINE": "1",
+    "HF_TOKEN_PATH": os.devnull,
+}
+"""No test asks a registry, a hub or a server that it has not started itself, or reads the logins of whoever runs it."""
 os.environ.update(NOTHING_ELSE)  # here, because servers for a whole session are started before fixtures of tests
 
 _SKIPPED = {
@@ -66,7 +72,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 def isolated_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Give every test a home folder of its own, and none of the user's settings."""
     for name in list(os.environ):
-        if name.startswith(("OLPIPE_", "OLLAMA_")) or name == "PYTEST_ADDOPTS":  # the last is for this run only
+        if name.startswith(("OLPIPE_", "OLLAMA_", "HF_")) or name == "PYTEST_ADDOPTS":  # the last is for this run only
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("OLPIPE_HOME", str(home))

@@ -135,7 +135,7 @@ class GenerateRequest:
         context_length: Most tokens of prompt plus answer; 0 takes what the model was loaded with.
         truncate: Whether the oldest messages are left out where the prompt is too long. If not, such a prompt is an
             error.
-        template: A chat template in Jinja that takes the place of the model's own; empty where the model's own is used.
+        template: A chat template that takes the place of the model's own; empty where the model's own is used.
     """
 
     model: str

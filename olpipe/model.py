@@ -150,7 +150,8 @@ class ModelBundle:
         card: The model card: what it was made from, how well it does, where it fails; Markdown, or empty.
         size_bytes: Size of all layers.
         messages: Turns that open every conversation, such as examples of good answers.
-        template: A Jinja chat template that takes the place of the files' own; empty where there is none.
+        template: A chat template of the manifest; empty where there is none. One in Jinja takes the place of the files'
+            own. One in Go's language is used where the files have none.
     """
 
     name: ModelName

@@ -157,6 +157,8 @@ def test_every_example_names_a_command_and_options_that_there_are(page, line):
     if command is None:
         assert (name, (ROOT / "plugins/olpipe-template/src/olpipe_template/commands.py").is_file()) == ("colours", True)
         return
+    if isinstance(command, click.Group):
+        command = command.commands[arguments.pop(0)]
     given = [argument.partition("=")[0] for argument in arguments if re.match(r"--?[a-z]", argument)]
     known = {option for param in command.params for option in param.opts}
     assert set(given) - known == set(), page

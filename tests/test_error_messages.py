@@ -38,6 +38,7 @@ TREE = [
     ("GrammarExceeded", "GenerationError", 1, 400),
     ("InvalidOutput", "GenerationError", 1, 500),
     ("PluginError", "OlpipeError", 1, 500),
+    ("ServerUnreachable", "OlpipeError", 1, 502),
     ("MachineError", "OlpipeError", 4, 503),
     ("BackendMissing", "MachineError", 4, 503),
     ("BackendCrashed", "MachineError", 4, 503),
@@ -84,17 +85,17 @@ COMMANDS = [
     (
         ["bacth"],
         2,
-        "error: no such command `bacth`. Did you mean `batch`?\nhint: run `olpipe --help`\n",
+        "error: no such command `bacth`\nhint: did you mean `batch`? run `olpipe help` to see all commands\n",
     ),
     (
         ["pull"],
         2,
-        "error: missing argument 'SOURCE'\nhint: run `olpipe pull --help`\n",
+        "error: SOURCE is missing\nhint: write `olpipe pull SOURCE`, or run `olpipe pull --help`\n",
     ),
     (
         ["batch", "photos", "--output", "out", "--limit", "0"],
         2,
-        "error: invalid value for '--limit': 0 is not in the range x>=1\nhint: run `olpipe batch --help`\n",
+        "error: `--limit` cannot be `0`\nhint: give a whole number, at least 1\n",
     ),
     (
         ["batch", "nowhere", "--output", "out"],

@@ -80,7 +80,7 @@ def test_what_ships_keeps_its_order(load):
     plugins, _ = load()
     assert plugins.image_loaders.names() == ("pillow", "heif")
     assert plugins.backends.names() == ("onnx", "ort-genai")
-    assert plugins.model_sources.names() == ("file", "pip", "oci")
+    assert plugins.model_sources.names() == ("file", "pip", "hf", "oci")
     assert plugins.tasks.names() == ("photo", "data")
 
 

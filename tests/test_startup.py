@@ -18,6 +18,7 @@ HEAVY = {
     "PIL",
     "google.protobuf",
     "httpx",
+    "huggingface_hub",
     "jinja2",
     "jsonschema",
     "jsonschema_specifications",
