@@ -41,8 +41,11 @@ A message says what happened and with which value; a hint says what to do next. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar
+
+_ERRNO = re.compile(r"\[(Errno|WinError) -?\d+\] ")
 
 
 class OlpipeError(Exception):
@@ -216,8 +219,11 @@ def cannot_see(model: str) -> UsageError:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an exception's text for one line of output, or the name of its class where it has no text."""
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+    """Return an exception's text for one line of output, or the name of its class where it has no text.
+
+    The number that Python puts before the system's words, as in `[Errno 2]`, is left out.
+    """
+    return _ERRNO.sub("", (str(error).splitlines() or [""])[0]) or type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:

@@ -274,3 +274,16 @@ def test_every_single_typo_and_every_swap_in_a_name_is_found(known):
         doubled = [name[:at] + name[at : at + 1] + name[at:] for at in range(len(name))]
         for typo in [*swapped, *wrong, *doubled]:
             assert name in nearest(typo, known), typo
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(2, "No such file or directory", "x.gguf"), "No such file or directory: 'x.gguf'"),
+        (OSError("[Errno -2] Name or service not known"), "Name or service not known"),
+        (ValueError("first\nsecond"), "first"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_line_of_an_exception_has_no_number_of_the_system(error, line):
+    assert errors.first_line(error) == line

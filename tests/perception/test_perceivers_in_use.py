@@ -186,7 +186,7 @@ class Failing(Looking):
     ("options", "reason"),
     [
         ({"call": "perceive", "error": ValueError("no luck\nat all")}, "ValueError: no luck"),
-        ({"call": "perceive", "error": OSError(2, "No such file")}, "FileNotFoundError: [Errno 2] No such file"),
+        ({"call": "perceive", "error": OSError(2, "No such file")}, "FileNotFoundError: No such file"),
         ({"call": "perceive", "error": KeyError()}, "KeyError: KeyError"),
         ({"call": "words", "error": ValueError("no words")}, "ValueError: no words"),
         ({"call": "words", "result": ["man"]}, "TypeError: its `words` are a list where a mapping is expected"),

@@ -71,7 +71,7 @@ def test_what_a_callback_raises_comes_out_and_the_backend_is_not_blamed(bundle, 
     ("error", "reason"),
     [
         (KeyError("weights"), "KeyError: 'weights'"),
-        (FileNotFoundError(2, "No such file", "x"), "FileNotFoundError: [Errno 2] No such file: 'x'"),
+        (FileNotFoundError(2, "No such file", "x"), "FileNotFoundError: No such file: 'x'"),
     ],
 )
 def test_a_backend_that_fails_is_told_with_its_name(bundle, error, reason):

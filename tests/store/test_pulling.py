@@ -368,7 +368,7 @@ def test_an_error_of_the_system_is_told_with_the_source_too(library, plugins):
     plugins.model_sources.register(source, "stranger")
     with pytest.raises(PluginError) as caught:
         pull(Origin(source, "x"), ModelName.parse("x"), library, plugins, progress=silent)
-    said = "FileNotFoundError: [Errno 2] No such file or directory: 'weights'"
+    said = "FileNotFoundError: No such file or directory: 'weights'"
     assert caught.value.message == f"the model source `careless` of the plugin `stranger` failed: {said}"
 
 
