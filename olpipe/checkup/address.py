@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
-import sys
 import threading
 
 from olpipe import __version__
 from olpipe.checkup.report import Section, attempt
 from olpipe.errors import OlpipeError, ServerUnreachable, UsageError
 from olpipe.network.addresses import DEFAULT_NAME, MOST_PORT, Address
+from olpipe.network.connecting import connects
 from olpipe.settings import Settings
 
 WITHIN_S = 1.0
@@ -43,26 +42,10 @@ def _look(section: Section, settings: Settings) -> None:
 
     address = reachable(settings.host)
     section.facts |= {"answers": None, "can_listen": None}
-    if _connects(address):
+    if connects(address, within_s=WITHIN_S):
         _ask(section, settings, address)
     else:
         _try_to_listen(section, settings)
-
-
-def _connects(address: Address) -> bool:
-    """Say whether something takes connections at an address."""
-    try:
-        if address.is_unix:
-            if sys.platform == "win32":  # it has no such sockets
-                return False
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(WITHIN_S)
-                probe.connect(address.path)
-        else:
-            socket.create_connection((address.name, address.port), WITHIN_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def _ask(section: Section, settings: Settings, address: Address) -> None:

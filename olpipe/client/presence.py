@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from contextlib import closing
 
 from olpipe.errors import ServerUnreachable
 from olpipe.network.addresses import Address
+from olpipe.network.connecting import connects
 
 PRODUCT = "olpipe"
 """What a server of olpipe says that it is, at `/api/version`."""
@@ -17,20 +16,9 @@ _ANSWERS_WITHIN_S = 2.0
 
 def listens(address: Address) -> bool:
     """Say whether something listens at an address of this machine. Of other addresses, this is not found out."""
-    if not address.is_local:
+    if not address.is_local or (address.is_unix and sys.platform == "win32"):  # a request tells why it cannot be
         return True
-    try:
-        if address.is_unix:
-            if sys.platform == "win32":  # it has no such sockets
-                return True
-            with closing(socket.socket(socket.AF_UNIX)) as connection:
-                connection.settimeout(_ANSWERS_WITHIN_S)
-                connection.connect(address.path)
-        else:
-            socket.create_connection((address.name, address.port), _ANSWERS_WITHIN_S).close()
-    except OSError:
-        return False
-    return True
+    return connects(address, within_s=_ANSWERS_WITHIN_S)
 
 
 def nobody(address: Address) -> ServerUnreachable:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -18,7 +17,7 @@ from typing import Any, Self, get_args
 from olpipe.image import BoxDialect, BoxOrder, BoxUnit
 from olpipe.interfaces import Backend, Family
 from olpipe.store import digests
-from olpipe.store.writing import new_file, writing
+from olpipe.store.writing import replace_json
 
 logger = logging.getLogger(__name__)
 
@@ -157,15 +156,7 @@ class Findings:
             DiskFull: There was no space.
             StoreError: The store may not be written.
         """
-        with writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, fresh = new_file(self._folder, ".new-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(asdict(finding), file, ensure_ascii=False, indent=2)
-                os.replace(fresh, self._path(digest))
-            finally:
-                fresh.unlink(missing_ok=True)
+        replace_json(self._path(digest), asdict(finding), indent=2)
 
     def discard(self, digest: str) -> None:
         """Remove the finding about a model, if there is one."""

@@ -8,12 +8,11 @@ It is not in the manifest: a manifest that changed would be another model.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from olpipe.store import digests
 from olpipe.store.file_reference import SCHEME, SEPARATOR, FileReference
-from olpipe.store.writing import new_file, writing
+from olpipe.store.writing import replace_json
 
 
 class Origins:
@@ -46,15 +45,7 @@ class Origins:
             DiskFull: There was no space.
             StoreError: The store may not be written.
         """
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, fresh = new_file(self.folder, ".new-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump({"source": _lasting(source)}, file, ensure_ascii=False)
-                os.replace(fresh, self._path(digest))
-            finally:
-                fresh.unlink(missing_ok=True)
+        replace_json(self._path(digest), {"source": _lasting(source)})
 
     def discard(self, digest: str) -> None:
         """Forget where a model came from."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from olpipe.errors import DiskFull, StoreError
 
@@ -62,6 +64,24 @@ def new_file(folder: Path, prefix: str) -> tuple[int, Path]:
     """
     path = folder / f"{prefix}{uuid.uuid4().hex}"
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), path
+
+
+def replace_json(path: Path, value: Any, *, indent: int | None = None) -> None:
+    """Write a value as JSON into a file, which is replaced as a whole. Its folder is made where it is missing.
+
+    Raises:
+        DiskFull: There was no space.
+        StoreError: The store may not be written.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, fresh = new_file(path.parent, ".new-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(value, file, ensure_ascii=False, indent=indent)
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def new_folder(folder: Path, prefix: str, suffix: str = "") -> Path:
