@@ -31,6 +31,9 @@ NOTHING_ELSE = {
 """No test asks a registry, a hub or a server that it has not started itself, or reads the logins of whoever runs it."""
 os.environ.update(NOTHING_ELSE)  # here, because servers for a whole session are started before fixtures of tests
 
+OF_THIS_RUN = ("CI", "PYTEST_ADDOPTS", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
+"""What holds for the run of the tests, and not for the commands that they start."""
+
 _SKIPPED = {
     "slow": "takes minutes: run with --run-slow",
     "gpu": "needs a GPU: run with `-m gpu` on a machine that has one",
@@ -72,7 +75,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 def isolated_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Give every test a home folder of its own, and none of the user's settings."""
     for name in list(os.environ):
-        if name.startswith(("OLPIPE_", "OLLAMA_", "HF_")) or name == "PYTEST_ADDOPTS":  # the last is for this run only
+        if name.startswith(("OLPIPE_", "OLLAMA_", "HF_")) or name in OF_THIS_RUN:
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("OLPIPE_HOME", str(home))
