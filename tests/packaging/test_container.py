@@ -102,7 +102,7 @@ def healthy(**environment):
 
 @pytest.mark.parametrize("secret", ["", "a-secret"])
 def test_the_health_check_finds_a_server_that_listens_everywhere(tmp_path, secret):
-    keys = {"OLPIPE_API_KEYS": secret} if secret else {}
+    keys = {"OLPIPE_API_KEY": secret} if secret else {}
     with Started(tmp_path / "home", tmp_path / "log", host="0.0.0.0", **keys) as server:
         code, said, _ = healthy(OLLAMA_HOST=f"0.0.0.0:{server.port}", **keys)
     assert (code, said.strip()) == (0, olpipe.__version__)
