@@ -11,7 +11,7 @@ import pytest
 from mutants.breaking import Mutants
 
 from olpipe.errors import OlpipeError, PullFailed
-from olpipe.interfaces import ModelSource, Progress
+from olpipe.interfaces import FoundModel, ModelSource, Progress
 from olpipe.model import ModelConfig, ModelName
 from olpipe.testing.contracts import ModelSourceContract
 
@@ -31,6 +31,9 @@ class Shelf(ModelSource):
 
     def default_name(self, reference):
         return ModelName.parse(reference.partition("@")[0])
+
+    def search(self, words, limit):
+        return [FoundModel(f"shelf:{'-'.join(words)}")][:limit]
 
     def pull(self, reference, name, store, progress):
         wanted, _, digest = reference.partition("@")
@@ -98,6 +101,22 @@ class ClaimsCapitals(Shelf):
     """Its host has capitals, and names are handed to it in lower case."""
 
     hosts = ("Shelf.example",)
+
+
+@PLUGINS.broken("test_what_it_finds_can_be_named")
+class FindsWhatNobodyCanPull(Shelf):
+    """What it finds has a name that leads elsewhere."""
+
+    def search(self, words, limit):
+        return [FoundModel("-".join(words))]
+
+
+@PLUGINS.broken("test_what_it_finds_can_be_named")
+class FindsTooMuch(Shelf):
+    """It finds more models than were asked for."""
+
+    def search(self, words, limit):
+        return [FoundModel(f"shelf:{words[0]}-{number}") for number in range(limit + 1)]
 
 
 @PLUGINS.broken("test_it_announces_names")
@@ -364,6 +383,10 @@ class TestSource(ModelSourceContract):
     @pytest.fixture
     def reference(self):
         return "small"
+
+    @pytest.fixture
+    def search_words(self):
+        return ("small",)
 
     @pytest.fixture
     def wrongly_pinned(self):
