@@ -220,7 +220,7 @@ def test_recipes_have_names_and_those_of_the_settings_are_among_them(start_serve
 def test_a_recipe_that_there_is_not_is_named_with_those_that_there_are(server):
     assert server.post("/api/describe", {"image": in_base64(CAT), "recipe": "photo-tag"}) == (
         400,
-        {"error": "there is no recipe `photo-tag`", "hint": "did you mean `photo-tags`?"},
+        {"error": "there is no recipe `photo-tag`", "hint": "did you mean `photo-tags`?", "kind": "RecipeError"},
     )
 
 
