@@ -176,9 +176,9 @@ def _prepared(command: click.Command, name: str, *, completes: bool) -> click.Co
         if isinstance(parameter, click.Option) and isinstance(parameter.type, click.IntRange | click.FloatRange):
             parameter.metavar = parameter.metavar or "N"
     if completes:
-        from olpipe.cli.completion.values import teach
+        from olpipe.cli.completion.values import taught
 
-        teach(command)
+        command = taught(command)
     command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
     command.format_epilog = partial(_write_environment, name)  # type: ignore[method-assign]
     return command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,14 +42,22 @@ class Value(ParamType):
         return self._complete(ctx, param, incomplete)
 
 
-def teach(command: click.Command) -> None:
-    """Let the parameters of a command of olpipe's own know what their values may be."""
-    for within in command.commands.values() if isinstance(command, click.Group) else ():
-        teach(within)
-    for parameter in command.params:
-        known = VALUES.get(f"{command.name} {parameter.name}") or VALUES.get(parameter.name or "")
-        if known is not None and not getattr(parameter, "is_flag", False):
-            parameter.type = Value(parameter.type.name, known)
+def taught(command: click.Command) -> click.Command:
+    """Return a copy of a command of olpipe's own whose parameters know what their values may be."""
+    learner = copy(command)
+    if isinstance(learner, click.Group):
+        learner.commands = {name: taught(within) for name, within in learner.commands.items()}
+    learner.params = [_taught(parameter, learner) for parameter in command.params]
+    return learner
+
+
+def _taught(parameter: click.Parameter, command: click.Command) -> click.Parameter:
+    known = VALUES.get(f"{command.name} {parameter.name}") or VALUES.get(parameter.name or "")
+    if known is None or getattr(parameter, "is_flag", False):
+        return parameter
+    learner = copy(parameter)
+    learner.type = Value(parameter.type.name, known)
+    return learner
 
 
 def models(command: str | None, typed: str) -> Items:
