@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from olpipe.errors import ModelCorrupt, ModelUnsupported, OlpipeError, PullFailed, UsageError
-from olpipe.interfaces import PartialBlob, Progress, ProgressCallback
+from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.model import Layer, ModelConfig, ModelName
 from olpipe.store.layer_names import check_layer_name, check_together
 from olpipe.store.library import Library
+from olpipe.store.package_store import PackageStore
 from olpipe.store.packages import add_package
 from olpipe.store.writing import new_folder, writing
 
@@ -118,7 +119,7 @@ def _place(blob: Path, path: Path) -> None:
     shutil.copyfile(blob, path)
 
 
-class _Known:
+class _Known(PackageStore):
     """A store whose files are all there already. It keeps what would be committed. Implements `ModelStore`."""
 
     def __init__(self) -> None:
@@ -129,9 +130,6 @@ class _Known:
     def has(self, digest: str) -> bool:
         return digest in self.digests.values()
 
-    def partial(self, key: str) -> Path:
-        raise NotImplementedError("nothing is fetched here")
-
     def add_file(
         self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
     ) -> Layer:
@@ -141,19 +139,5 @@ class _Known:
             progress(Progress(f"storing {path.name}", size, size, digest=found))
         return Layer(found, size)
 
-    def add_bytes(self, data: bytes) -> Layer:
-        raise NotImplementedError("a package consists of files")
-
-    def receiving(
-        self, digest: str, size: int, progress: ProgressCallback
-    ) -> AbstractContextManager[PartialBlob | None]:
-        raise NotImplementedError("nothing is fetched here")
-
-    def check_manifest(self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path] | None = None) -> None:
-        raise NotImplementedError("a package has no manifest")
-
     def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
         self.config, self.layers = config, layers
-
-    def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
-        raise NotImplementedError("a package has no manifest")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from olpipe.errors import UsageError
-from olpipe.interfaces import PartialBlob, ProgressCallback
+from olpipe.interfaces import ProgressCallback
 from olpipe.model import Layer, ModelConfig, ModelName
+from olpipe.store.package_store import PackageStore
 from olpipe.store.packages import add_package
 
 Take = Callable[[Path], Layer]
@@ -65,7 +65,7 @@ def _sorted(paths: Sequence[Path]) -> tuple[Path, Path | None]:
     return models[0], projectors[0]
 
 
-class _Gathered:
+class _Gathered(PackageStore):
     """A store that only remembers what it is given. Implements `olpipe.interfaces.ModelStore`.
 
     Attributes:
@@ -76,30 +76,10 @@ class _Gathered:
         self._take = take
         self.files: dict[str, str] = {}
 
-    def has(self, digest: str) -> bool:
-        return False
-
-    def partial(self, key: str) -> Path:
-        raise NotImplementedError("nothing is fetched here")
-
     def add_file(
         self, path: Path, *, digest: str | None = None, move: bool = False, progress: ProgressCallback | None = None
     ) -> Layer:
         return self._take(path)
 
-    def add_bytes(self, data: bytes) -> Layer:
-        raise NotImplementedError("a package consists of files")
-
-    def receiving(
-        self, digest: str, size: int, progress: ProgressCallback
-    ) -> AbstractContextManager[PartialBlob | None]:
-        raise NotImplementedError("nothing is fetched here")
-
-    def check_manifest(self, name: ModelName, manifest: bytes, beginnings: Mapping[str, Path] | None = None) -> None:
-        raise NotImplementedError("a package has no manifest")
-
     def commit(self, name: ModelName, config: ModelConfig, layers: Sequence[Layer]) -> None:
         self.files = {layer.name: layer.digest for layer in layers}
-
-    def commit_manifest(self, name: ModelName, manifest: bytes) -> None:
-        raise NotImplementedError("a package has no manifest")

@@ -76,26 +76,6 @@ def _system(session: Session, given: str) -> None:
         _tell(session, "Set system message.")
 
 
-def _history(session: Session, given: str) -> None:
-    session.preferences.keeps_history = True
-    _tell(session, "Set 'history' mode.")
-
-
-def _no_history(session: Session, given: str) -> None:
-    session.preferences.keeps_history = False
-    _tell(session, "Set 'nohistory' mode.")
-
-
-def _wrap(session: Session, given: str) -> None:
-    session.preferences.wraps = True
-    _tell(session, "Set 'wordwrap' mode.")
-
-
-def _no_wrap(session: Session, given: str) -> None:
-    session.preferences.wraps = False
-    _tell(session, "Set 'nowordwrap' mode.")
-
-
 def _format(session: Session, given: str) -> None:
     """Hold answers to JSON, or to a schema, which Ollama does not take here."""
     from olpipe.asking.wishes import holding_to
@@ -121,16 +101,6 @@ def _no_format(session: Session, given: str) -> None:
     _tell(session, "Disabled format.")
 
 
-def _verbose(session: Session, given: str) -> None:
-    session.preferences.verbose = True
-    _tell(session, "Set 'verbose' mode.")
-
-
-def _quiet(session: Session, given: str) -> None:
-    session.preferences.verbose = False
-    _tell(session, "Set 'quiet' mode.")
-
-
 def _think(session: Session, given: str) -> None:
     if not session.model.thinks:
         raise UsageError(f"'{session.model.name}' does not support thinking", hint="`/show info` lists what it can do")
@@ -146,21 +116,34 @@ def _no_think(session: Session, given: str) -> None:
     _tell(session, "Set 'nothink' mode.")
 
 
+def _mode(name: str, preference: str, value: bool) -> Callable[[Session, str], None]:
+    """Return what switches one of the preferences on or off, and says by which name."""
+
+    def switch(session: Session, given: str) -> None:
+        setattr(session.preferences, preference, value)
+        _tell(session, f"Set '{name}' mode.")
+
+    return switch
+
+
 def _tell(session: Session, text: str) -> None:
     session.terminal.write(f"{text}\n")
 
 
+_MODES: Mapping[str, tuple[str, bool]] = {
+    "history": ("keeps_history", True),
+    "nohistory": ("keeps_history", False),
+    "wordwrap": ("wraps", True),
+    "nowordwrap": ("wraps", False),
+    "verbose": ("verbose", True),
+    "quiet": ("verbose", False),
+}
 SETTINGS: Mapping[str, Callable[[Session, str], None]] = {
     "parameter": _parameter,
     "system": _system,
-    "history": _history,
-    "nohistory": _no_history,
-    "wordwrap": _wrap,
-    "nowordwrap": _no_wrap,
     "format": _format,
     "noformat": _no_format,
-    "verbose": _verbose,
-    "quiet": _quiet,
     "think": _think,
     "nothink": _no_think,
+    **{name: _mode(name, *switched) for name, switched in _MODES.items()},
 }
