@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olpipe.interfaces import Progress
+from olpipe.client.steps import step_of
 
 if TYPE_CHECKING:
     from olpipe.cli.inventory.models import Tell
@@ -39,7 +39,7 @@ def showing(explanation: str, name: object, *, as_json: bool) -> Iterator[Tell]:
     with shown(explanation) as display:
 
         def tell(line: Mapping[str, Any]) -> None:
-            step = progress_of(line)
+            step = step_of(line)
             if step.status == _BUILDING:
                 display.explain(f"building `{name}`: this may take some minutes, once")
             elif step.status not in _UNTOLD:
@@ -56,15 +56,9 @@ class _JsonLines:
         self._written_s = 0.0
 
     def __call__(self, line: Mapping[str, Any]) -> None:
-        step, now = progress_of(line), time.monotonic()
+        step, now = step_of(line), time.monotonic()
         is_between = step.status == self._status and step.completed != step.total
         if not (is_between and now - self._written_s < _JSON_EVERY_S):
             self._status, self._written_s = step.status, now
             click.echo(json.dumps(dict(line), ensure_ascii=False))
             sys.stdout.flush()
-
-
-def progress_of(line: Mapping[str, Any]) -> Progress:
-    """Return the step that a line of Ollama's API tells of."""
-    status, total = str(line.get("status") or ""), line.get("total")
-    return Progress(status, line.get("completed") or 0, total, line.get("unit") or "B", line.get("digest") or "")

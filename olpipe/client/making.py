@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.client.server import Server
+from olpipe.client.steps import step_of
 from olpipe.interfaces import Progress, ProgressCallback
 from olpipe.store.create import NewModel
 
@@ -73,18 +74,6 @@ def create_body(new: NewModel, *, base: str, quantize: str) -> dict[str, Any]:
         "messages": [{"role": message.role, "content": message.text} for message in new.messages],
     }
     return {name: value for name, value in body.items() if value} | {"stream": True}
-
-
-def step_of(line: Mapping[str, Any]) -> Progress:
-    """Return a line about a step as a step."""
-    total = line.get("total")
-    return Progress(
-        str(line.get("status", "")),
-        int(line.get("completed") or 0),
-        total if isinstance(total, int) else None,
-        str(line.get("unit", "B")),
-        str(line.get("digest", "")),
-    )
 
 
 class _Told(io.FileIO):

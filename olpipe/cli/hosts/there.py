@@ -13,6 +13,7 @@ from olpipe.asking.context import within_limit
 from olpipe.asking.options import WITHOUT_EFFECT
 from olpipe.cli.hosts.host import Conversation, Model, Photo, Turn
 from olpipe.client.answers import AGAIN, ServerAnswer
+from olpipe.client.steps import step_of
 from olpipe.errors import (
     ImageError,
     ImageUnsupported,
@@ -25,7 +26,6 @@ from olpipe.errors import (
     UsageError,
 )
 from olpipe.imaging.decode import choose_loader, decode
-from olpipe.interfaces import Progress
 from olpipe.model import ModelName
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class There:
         try:
             for line in self._server.lines("/api/pull", {"model": model}):
                 if line.get("status") != _BEGUN:
-                    self._waiting(_progress(line))
+                    self._waiting(step_of(line))
         except (NotAtSource, SourceUnreachable) as error:
             reason = error.hint if isinstance(error, NotAtSource) else error.message
             hint = "; ".join(part for part in (missing.hint, reason) if part)
@@ -279,8 +279,3 @@ def _keep_alive(preferences: Preferences) -> dict[str, Any]:
     if seconds is None:
         return {}
     return {"keep_alive": _FOR_EVER if seconds < 0 or math.isinf(seconds) else seconds}
-
-
-def _progress(line: Mapping[str, Any]) -> Progress:
-    status, total = str(line.get("status", "")), line.get("total")
-    return Progress(status, line.get("completed") or 0, total, line.get("unit") or "B", line.get("digest") or "")
