@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from olpipe.cli.main import main
 from olpipe.default_plugins.sources.hub.options import HubOptions
 from olpipe.default_plugins.sources.hub.source import HubSource
 from olpipe.default_plugins.sources.transfer.options import Patience
@@ -17,7 +16,7 @@ from olpipe.testing.contracts import ModelSourceContract
 from olpipe.testing.images import photo
 from olpipe.testing.models import build_tiny_package, write_tiny_gguf
 from olpipe.testing.vision_models import write_vision_gguf
-from tests.default_plugins.hub_server import COMMIT, HubServer
+from tests.default_plugins.hub_server import COMMIT
 
 MINE = ModelName.parse("mine")
 QUICK = Patience(connect_s=5, stall_s=10, answer_s=10, first_wait_s=0.01, longest_wait_s=0.02)
@@ -39,12 +38,6 @@ def seeing(tmp_path_factory):
 
 
 @pytest.fixture
-def hub():
-    with HubServer() as hub:
-        yield hub
-
-
-@pytest.fixture
 def library(tmp_path):
     return Library(tmp_path / "models", cache=tmp_path / "cache")
 
@@ -60,21 +53,6 @@ def pull(hub, library):
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     return pull
-
-
-@pytest.fixture
-def run(hub, capsys, monkeypatch):
-    """Run a command line whose hub is ours, and return exit code, data and talk."""
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main(list(map(str, arguments)))
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return run
 
 
 class TestHubSource(ModelSourceContract):

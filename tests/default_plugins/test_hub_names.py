@@ -2,12 +2,10 @@
 
 import pytest
 
-from olpipe.cli.main import main
 from olpipe.default_plugins.sources.hub.source import HubSource
 from olpipe.errors import InvalidName, UsageError
 from olpipe.settings import Settings
 from olpipe.testing.models import write_tiny_gguf
-from tests.default_plugins.hub_server import HubServer
 
 REPOSITORY = "somebody/Tiny-GGUF"
 
@@ -16,27 +14,6 @@ REPOSITORY = "somebody/Tiny-GGUF"
 def tiny(tmp_path):
     """The bytes of a tiny text model."""
     return write_tiny_gguf(tmp_path / "tiny.gguf").read_bytes()
-
-
-@pytest.fixture
-def hub():
-    with HubServer() as hub:
-        yield hub
-
-
-@pytest.fixture
-def run(hub, capsys, monkeypatch):
-    """Run a command line whose hub is ours, and return exit code, data and talk."""
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main(list(map(str, arguments)))
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return run
 
 
 # --- names --------------------------------------------------------------------------------------
