@@ -232,7 +232,7 @@ def test_models_are_copied_and_removed_in_both_ways(both):
 def test_a_file_is_pulled_in_both_ways(both, homes, tmp_path, monkeypatch):
     monkeypatch.setenv("OLPIPE_HOME", str(homes / "there"))  # the user of the server asks
     monkeypatch.chdir(tmp_path)
-    write_tiny_gguf(tmp_path / "Weights.gguf")
+    write_tiny_gguf(tmp_path / "Weights.gguf", seed=7)  # a file that no other model is made of: it has to be built
     code, out, err = both("pull", "file:./Weights.gguf", "--name", "pulled")
     assert (code, out) == (0, "")
     assert err.splitlines() == [

@@ -4,7 +4,6 @@ import os
 import signal
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from olpipe.default_plugins.onnx.backend import OnnxBackend, is_built, package_folder
@@ -20,6 +19,7 @@ from olpipe.settings import Settings
 from olpipe.testing.echo import echo_bundle
 from olpipe.testing.install import install_plugin
 from olpipe.testing.models import write_tiny_gguf
+from tests.engine.processes import children
 
 STUBBORN = """
 import json, os, time
@@ -47,12 +47,6 @@ class Stubborn(EchoBackend):
 def register_backends():
     return [Stubborn()]
 """
-
-
-def children():
-    """Return the processes that this one has for models."""
-    mine = psutil.Process().children()
-    return [one for one in mine if any(part.startswith("olpipe.engine.") for part in one.cmdline())]
 
 
 @pytest.fixture

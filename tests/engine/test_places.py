@@ -5,13 +5,13 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 
-import psutil
 import pytest
 
 from olpipe import machine
 from olpipe.engine.manager import Engine
 from olpipe.generation import FinishReason, GenerateRequest
 from olpipe.messages import Message
+from tests.engine.processes import children
 
 
 def ask(text: str, model: str) -> GenerateRequest:
@@ -124,7 +124,7 @@ def test_there_are_never_more_processes_than_places(start, add_echo):
 
     def count() -> None:
         while not done.wait(0.005):
-            seen.append(len(psutil.Process().children()))
+            seen.append(len(children()))
 
     def ask_any(seed: int) -> None:
         chance = random.Random(seed)
