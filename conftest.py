@@ -94,9 +94,13 @@ def photo_mini_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     """Return a home folder with the real `photo-mini`, pulled through pip and built once a session.
 
     Point `OLPIPE_HOME` at it. Where the plugin or the registry is missing, tests fail: the real model is
-    what this project is about.
+    what this project is about. Processes that run tests side by side share it: a second one waits for the first.
     """
-    home: Path = request.config.getoption("--photo-mini-home") or tmp_path_factory.mktemp("photo-mini")
+    home: Path | None = request.config.getoption("--photo-mini-home")
+    if home is None and hasattr(request.config, "workerinput"):
+        home = tmp_path_factory.getbasetemp().parent / "photo-mini"
+    elif home is None:
+        home = tmp_path_factory.mktemp("photo-mini")
     settings = Settings(home=home.absolute())
     plugins = Plugins.load(settings)
     library = Library(settings.models_folder, cache=settings.home / "cache")
