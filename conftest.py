@@ -24,6 +24,7 @@ hypothesis.settings.load_profile("untimed")
 NOTHING_ELSE = {
     "OLPIPE_REGISTRY": "off",
     "DOCKER_CONFIG": os.devnull,
+    "OLPIPE_REGISTRY_KEY": os.devnull,
     "OLPIPE_SERVER": "off",
     "HF_HUB_OFFLINE": "1",
     "HF_TOKEN_PATH": os.devnull,

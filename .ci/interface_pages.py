@@ -21,6 +21,8 @@ from olpipe import (
     model,
     plugins,
     record,
+    record_columns,
+    row_documents,
     row_file,
     tokens,
 )
@@ -60,7 +62,13 @@ USED: tuple[tuple[ModuleType, str], ...] = (
     *((packages, "name_from"), (decode, "load"), (library, "Library"), (library, "Library.get")),
     *((plugins, "Plugins"), (plugins, "Plugins.load"), (plugins, "Plugins.registries")),
     *((settings_module, "Settings"), (settings_module, "Settings.read"), (entry_points, "names")),
-    *((row_file, "RowFile"), (registry_module, "Registry"), (registry_module, "Registry.get")),
+    *(
+        (record_columns, "record_columns"),
+        (row_file, "RowFile"),
+        (row_documents, "RowDocuments"),
+        (registry_module, "Registry"),
+        (registry_module, "Registry.get"),
+    ),
     *((registry_module, "Registry.blaming"), (vision_metadata, "VisionMetadata"), (vision_tensors, "check_tensors")),
     *((vision_tensors, "layer_shapes"), (fitting, "Resampling"), (fitting, "resized"), (graph, "write_graph")),
     *((encoder, "Encoder"), (encoder, "Encoder.multiply"), (encoder, "Encoder.finished"), (weights, "WeightFile")),

@@ -42,6 +42,7 @@ DEFAULT_PLUGINS = (
     "olpipe.default_plugins.sinks.jsonl",
     "olpipe.default_plugins.sinks.sidecar",
     "olpipe.default_plugins.sinks.sqlite",
+    "olpipe.default_plugins.sinks.csv",
     "olpipe.default_plugins.executors.local",
 )
 

@@ -207,6 +207,8 @@ class Record:
         timings: Where the model's time went; for the report, not part of the JSON.
         image_ns: Time to decode the photo; for the report.
         ground_ns: Time the perceivers took; for the report.
+        thumbnail: A small JPEG file of the photo, for the page; empty where none was asked for.
+        thumbnail_ns: Time to make it; for the report.
     """
 
     file: str
@@ -222,6 +224,8 @@ class Record:
     timings: Timings = field(default_factory=Timings)
     image_ns: int = 0
     ground_ns: int = 0
+    thumbnail: bytes = b""
+    thumbnail_ns: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as published in `docs/record.schema.json`, keys in that order."""

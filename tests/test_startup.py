@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 
 HEAVY = {
     "PIL",
+    "cryptography",
     "google.protobuf",
     "httpx",
     "huggingface_hub",

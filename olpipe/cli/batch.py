@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from olpipe.cli import choices
+from olpipe.cli import choices, selection_options
 from olpipe.cli.main import INTERRUPTED
 
 if TYPE_CHECKING:
     from olpipe.cli.app import App
     from olpipe.describing.recipe import Recipe
+    from olpipe.engine.manager import Engine
     from olpipe.imaging.discover import Discovery
-    from olpipe.pipeline.run import BatchOptions
+    from olpipe.pipeline.run import BatchOptions, Observer
 
 SOME_FAILED = 3
 
 
-@click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.command(cls=selection_options.RetryingCommand)
+@selection_options.inputs
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUTPUT", help="The output folder."
 )
@@ -41,44 +45,45 @@ SOME_FAILED = 3
     help="Where records go; may be repeated. TARGET is a path below OUTPUT, or what the sink understands.",
 )
 @click.option("--executor", metavar="NAME", help="What works through the photos. By default, local.")
+@selection_options.selection
 @click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out files and folders of this name, like 'thumb*'; with a `/`, of this path. May be repeated.",
+    "--max-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="Begin no new photo after so many hours. The same command goes on another time.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Describe only the first N photos.")
-@click.option("--retry-failed", is_flag=True, help="Try photos again that failed before.")
+@click.option("--plan", is_flag=True, help="Describe eight photos, say how long all will take, and write nothing.")
+@click.option("--no-page", is_flag=True, help="Do not make OUTPUT/index.html, the page to look at.")
 @click.pass_obj
 def batch(
     app: App,
     /,
     *,
-    inputs: tuple[str, ...],
     output: Path,
     recipe_name: str,
-    limit: int | None,
-    retry_failed: bool,
-    exclude: tuple[str, ...],
+    max_hours: float | None,
+    plan: bool,
+    no_page: bool,
     **changes: Any,
 ) -> int:
     """Describe photos, with one JSON record for each photo.
 
     INPUT is a folder with all its subfolders, a photo, or a pattern in quotes like 'photos/**/*.jpg'.
     Records go to OUTPUT/records.jsonl, unless `--sink` names other places. Photos that could not be described
-    are listed in OUTPUT/failures.jsonl. Counts and times go to OUTPUT/run.json.
+    are listed in OUTPUT/failures.jsonl. Counts and times go to OUTPUT/run.json. OUTPUT/index.html shows the
+    photos and their records in a browser.
 
     The same command again goes on where the last one stopped, and does nothing twice. A photo that was
     renamed keeps its record. A photo that was changed gets a new one.
     """
-    from olpipe.imaging.discover import discover
     from olpipe.pipeline.run import BatchOptions
 
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
+    options = BatchOptions(output, selection_options.selected(changes), page=not no_page)
+    given = selection_options.named(changes)
     recipe = _recipe(recipe_name, app.settings.recipes, changes)
-    suffixes = {suffix for loader in app.plugins.image_loaders for suffix in loader.suffixes}
-    found = discover(inputs, suffixes, leave_out=output, exclude=exclude)
-    return _run(app, found, recipe, BatchOptions(output, limit, retry_failed))
+    found = given.find(app.plugins.image_loaders, leave_out=output)
+    return _plan(app, found, recipe, options) if plan else _run(app, found, recipe, options, max_hours)
 
 
 def _recipe(name: str, folder: Path | None, changes: dict[str, Any]) -> Recipe:
@@ -91,12 +96,38 @@ def _recipe(name: str, folder: Path | None, changes: dict[str, Any]) -> Recipe:
     return read_recipe(name, folder).override(schema=text, sinks=sinks or None, **changes)
 
 
-def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:
+def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions, max_hours: float | None) -> int:
     """Run the batch, show how it goes, and return the exit code."""
-    from olpipe.cli.batch_display import BatchDisplay, finishing_on_interrupt, passed_by, summarise
+    from olpipe.cli.batch_display import summarise
+    from olpipe.pipeline.run import run_batch
+
+    with _working(app, found, recipe) as (engine, observer), _stopping(observer.stop, max_hours) as out_of_time:
+        result = run_batch(found, recipe, options, observer, plugins=app.plugins, engine=engine, settings=app.settings)
+    summarise(result, options.output, page=options.page, out_of_time=out_of_time.is_set())
+    if result.status == "interrupted" and not out_of_time.is_set():
+        return INTERRUPTED
+    failed = result.counts.failures or result.counts.failures_before or found.unopened or found.missing
+    return SOME_FAILED if failed else 0
+
+
+def _plan(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> int:
+    """Tell what the batch will take."""
+    from olpipe.cli.batch_plan import tell
+    from olpipe.pipeline.forecast import forecast
+
+    with _working(app, found, recipe) as (engine, observer):
+        told = forecast(found, recipe, options, observer, plugins=app.plugins, engine=engine, settings=app.settings)
+    tell(told)
+    return INTERRUPTED if observer.stop.is_set() else 0
+
+
+@contextmanager
+def _working(app: App, found: Discovery, recipe: Recipe) -> Iterator[tuple[Engine, Observer]]:
+    """Yield an engine and an observer, and show how the work goes."""
+    from olpipe.cli.batch_display import BatchDisplay, finishing_on_interrupt, passed_by
     from olpipe.cli.progress import shown
     from olpipe.engine.manager import Engine
-    from olpipe.pipeline.run import Observer, run_batch
+    from olpipe.pipeline.run import Observer
 
     display = BatchDisplay()
     for line in passed_by(found):
@@ -109,13 +140,26 @@ def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions) -> i
             shown(explanation) as progress,
             Engine(app.library, app.plugins, app.settings, progress=progress) as engine,
         ):
-            result = run_batch(
-                found, recipe, options, observer, plugins=app.plugins, engine=engine, settings=app.settings
-            )
+            yield engine, observer
     finally:
         display.close()
-    summarise(result, options.output)
-    if result.status == "interrupted":
-        return INTERRUPTED
-    failed = result.counts.failures or result.counts.failures_before or found.unopened
-    return SOME_FAILED if failed else 0
+
+
+@contextmanager
+def _stopping(stop: threading.Event, hours: float | None) -> Iterator[threading.Event]:
+    """Set an event after so many hours, and yield another one that says whether that has happened."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        if not stop.is_set():
+            is_over.set()
+            stop.set()
+
+    timer = threading.Timer((hours or 0) * 3600, end)
+    timer.daemon = True
+    if hours is not None:
+        timer.start()
+    try:
+        yield is_over
+    finally:
+        timer.cancel()

@@ -107,12 +107,16 @@ def passed_by(found: Discovery) -> Iterator[str]:
         yield f"warning: cannot look into {folder}"
     if len(found.unopened) > MOST_LINES:
         yield f"warning: cannot look into {len(found.unopened) - MOST_LINES} more folders"
+    if found.missing:
+        names = ", ".join(f"`{name}`" for name in found.missing[:MOST_LINES])
+        more = ", …" if len(found.missing) > MOST_LINES else ""
+        yield f"warning: {plural(len(found.missing), 'file')} of the list not found: {names}{more}"
     if found.programs_folders:
         names = ", ".join(f"`{folder}`" for folder in found.programs_folders[:MOST_LINES])
         more = ", …" if len(found.programs_folders) > MOST_LINES else ""
         yield f"left out, as programs keep them for themselves: {names}{more}; name one to have it described"
     if found.videos:
-        yield f"left out: {_plural(found.videos, 'video')}"
+        yield f"left out: {plural(found.videos, 'video')}"
     if found.excluded:
         yield f"left out: {found.excluded} that `--exclude` names"
     if found.links_skipped:
@@ -120,25 +124,38 @@ def passed_by(found: Discovery) -> Iterator[str]:
         yield f"not followed: {links} to a folder, or out of the folders given"
 
 
-def summarise(result: BatchResult, output: Path) -> None:
-    """Say how the run ended, where its results are, and what to do next."""
+def summarise(result: BatchResult, output: Path, *, page: bool = False, out_of_time: bool = False) -> None:
+    """Say how the run ended, where its results are, and what to do next.
+
+    Args:
+        result: How it ended.
+        output: The output folder.
+        page: Whether there is a page to look at.
+        out_of_time: Whether it was stopped because the user gave it only some hours.
+    """
+    from olpipe.pipeline.page.page import PAGE_NAME
+
     counts = result.counts
     records, failures = counts.records_before + counts.records, counts.failures_before + counts.failures
-    parts = [_plural(records, "record") + (f" ({counts.records} new)" if counts.records_before else "")]
+    parts = [plural(records, "record") + (f" ({counts.records} new)" if counts.records_before else "")]
     if failures:
         parts.append(f"{failures} failed")
     if counts.equal:
         parts.append(f"{counts.equal} equal to others")
     if counts.renamed:
         parts.append(f"{counts.renamed} renamed")
-    click.echo(f"{_plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)
+    click.echo(f"{plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)
     if doubtful := _doubtful(counts):
         click.echo(f"{doubtful}: see `certainty` in the records", err=True)
     places = [_place(target, output) for target in result.targets]
-    places += [str(output / name) for name in (*(["failures.jsonl"] if failures else []), "run.json")]
+    places += [
+        str(output / name)
+        for name in (*(["failures.jsonl"] if failures else []), "run.json", *([PAGE_NAME] if page else []))
+    ]
     click.echo("see " + "  ".join(places), err=True)
     if result.status == "interrupted":
-        click.echo(f"interrupted with {_plural(counts.left, 'photo')} left", err=True)
+        why = "the time is over" if out_of_time else "interrupted"
+        click.echo(f"{why} with {plural(counts.left, 'photo')} left", err=True)
         click.echo("hint: run the same command again to go on", err=True)
     elif counts.failures_before:
         click.echo("hint: `--retry-failed` tries again what failed before", err=True)
@@ -148,10 +165,10 @@ def _doubtful(counts: Counts) -> str:
     """Return how many photos were not recognised and how many are unsure; an empty text where there are none."""
     unsure = "is unsure" if counts.unsure == 1 else "are unsure"
     if not counts.unrecognised:
-        return f"{_plural(counts.unsure, 'photo')} {unsure}" if counts.unsure else ""
+        return f"{plural(counts.unsure, 'photo')} {unsure}" if counts.unsure else ""
     unrecognised = "was not recognised" if counts.unrecognised == 1 else "were not recognised"
     also = f" and {counts.unsure} {unsure}" if counts.unsure else ""
-    return f"{_plural(counts.unrecognised, 'photo')} {unrecognised}{also}"
+    return f"{plural(counts.unrecognised, 'photo')} {unrecognised}{also}"
 
 
 def _place(target: str, output: Path) -> str:
@@ -160,5 +177,6 @@ def _place(target: str, output: Path) -> str:
     return str(path) if path.exists() else target
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 photo`, `2 photos`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

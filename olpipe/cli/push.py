@@ -24,6 +24,7 @@ def push(app: App, model: str, insecure: bool, as_json: bool) -> None:
     otherwise such a name first, with `olpipe cp`. What the registry has already is not sent again.
 
     A user name and a password come from Docker's `config.json`, into which `docker login` writes them.
+    Ollama's own registry knows you by Ollama's key, which OLPIPE_REGISTRY_KEY names. That needs the extra `sign`.
     """
     from olpipe.cli.transfer_steps import showing
     from olpipe.model import ModelName

@@ -49,6 +49,7 @@ class Discovery:
         programs_folders: Folders that were left out because programs keep them for themselves.
         videos: How many videos were passed by.
         excluded: How many files and folders were left out because the user said so.
+        missing: Names in a list of files that nothing has.
     """
 
     root: Path
@@ -58,6 +59,7 @@ class Discovery:
     programs_folders: tuple[str, ...] = ()
     videos: int = 0
     excluded: int = 0
+    missing: tuple[str, ...] = ()
 
 
 def discover(
@@ -66,6 +68,7 @@ def discover(
     *,
     leave_out: Path | None = None,
     exclude: Sequence[str] = (),
+    listed: Sequence[str] = (),
 ) -> Discovery:
     """Find every photo in folders (recursively), files and globs.
 
@@ -80,6 +83,7 @@ def discover(
         leave_out: A folder to leave out, such as the output folder inside the input.
         exclude: Names and patterns of files and folders to leave out. One with a `/` is held against the path below the
             folder that was given, the others against the name.
+        listed: More folders and files, each as it is called and never a pattern. One that is not there is noted.
 
     Raises:
         UsageError: An input is empty or not there, a given folder cannot be looked into, a pattern matches nothing, or
@@ -88,8 +92,9 @@ def discover(
     wanted = frozenset(suffixes) | UNREAD_SUFFIXES
     walk = _Walk(wanted, leave_out, exclude)
     roots = [root for text in inputs for root in walk.add(text)]
+    roots += [root for name in listed for root in walk.add_listed(name)]
     if not walk.found:
-        where = " ".join(f"`{text}`" for text in inputs)
+        where = " ".join([*(f"`{text}`" for text in inputs), *(["the list"] if listed else [])])
         raise UsageError(f"no photos in {where}{walk.passed_by()}", hint=f"looked for {' '.join(sorted(suffixes))}")
     root = _common_folder(roots)
     images = [
@@ -104,6 +109,7 @@ def discover(
         tuple(walk.programs_folders),
         walk.videos,
         walk.excluded,
+        tuple(walk.missing),
     )
 
 
@@ -114,6 +120,7 @@ class _Walk:
         self.found: dict[str, os.stat_result] = {}
         self.links_skipped = self.videos = self.excluded = 0
         self.unopened: list[str] = []
+        self.missing: list[str] = []
         self.programs_folders: list[str] = []
         self._wanted = wanted
         self._leave_out = _identity(leave_out) if leave_out else None
@@ -125,6 +132,7 @@ class _Walk:
         parts += [f"left out `{folder}`" for folder in self.programs_folders]
         parts += [f"{self.videos} videos"] if self.videos else []
         parts += [f"{self.excluded} excluded"] if self.excluded else []
+        parts += [f"{len(self.missing)} that are not there"] if self.missing else []
         return f" ({'; '.join(parts)})" if parts else ""
 
     def add(self, text: str) -> Iterator[str]:
@@ -142,6 +150,24 @@ class _Walk:
             yield from self._pattern(text, path)
         else:
             raise _missing(text, path)
+
+    def add_listed(self, name: str) -> Iterator[str]:
+        """Take one name of a list and yield the folder that names are relative to."""
+        path = os.path.abspath(name)
+        if os.path.isdir(path):
+            self._folder(path)
+            yield path
+        elif not os.path.lexists(path):
+            self.missing.append(name)
+        else:
+            folder, file = os.path.split(path)
+            if self._is_excluded(file, file):
+                self.excluded += 1
+            elif self._is_wanted(file):
+                self._keep(path)
+                yield folder
+            elif os.path.splitext(file)[1].lower() in VIDEOS:
+                self.videos += 1
 
     def _pattern(self, text: str, path: str) -> Iterator[str]:
         fixed, pattern = _without_literals(path)

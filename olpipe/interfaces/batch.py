@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from olpipe.generation import GenerateRequest, SamplingParams
@@ -111,6 +113,18 @@ class RunInfo:
     model: str
     model_digest: str
 
+    def photo(self, file: str) -> Path | None:
+        """Return where the photo of a record lies, for its `file`; None for a name that leads out of `root`."""
+        if file.startswith("./"):  # the name is not UTF-8: such bytes appear as `\\xNN`, and backslashes are doubled
+            encoded = re.sub(rb"\\(\\|x[0-9a-f]{2})", _unescaped, file[2:].encode("utf-8", "surrogateescape"))
+            file = os.fsdecode(encoded)
+        path = PurePath(file)
+        return None if path.is_absolute() or ".." in path.parts else self.root / path
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return match[1] if match[1] == b"\\" else bytes.fromhex(match[1][1:].decode("ascii"))
+
 
 class Sink(ABC):
     """A writer of records. One thread calls it: first `recover`, then `write` for each row, in order.
@@ -148,6 +162,7 @@ class Sink(ABC):
         Somebody may have changed the target. Do not cut rows or glue them together then: return False. Before
         `recover(0)`, the pipeline calls `recover` with the last position. Where that returned False, or was not called,
         the target holds something that the sink did not write: keep a copy. `olpipe.row_file.RowFile` does all this.
+        Where a target is made of all rows at once, `olpipe.row_documents.RowDocuments` does.
 
         A file of the sink's own may have been cut or damaged. Starting over must work then, whatever is left of it.
         What begins otherwise than the sink's own files is somebody else's, and is not replaced.

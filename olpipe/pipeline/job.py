@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from olpipe.describing.describer import Describer, Prepared, Terms
@@ -17,8 +20,9 @@ from olpipe.image import ImageFile
 from olpipe.interfaces import Job, Session
 from olpipe.model import FULL_CACHE, LoadOptions
 from olpipe.perception.evidence_cache import EvidenceCache
+from olpipe.pipeline.page.thumbnails import make_thumbnail
 from olpipe.plugins import Plugins
-from olpipe.record import Outcome
+from olpipe.record import Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.findings import Finding
 from olpipe.store.library import Library
@@ -45,6 +49,7 @@ class DescribeJob(Job):
         *,
         plugins: Plugins | None = None,
         engine: Engine | None = None,
+        thumbnails: bool = False,
     ) -> None:
         """Make a job.
 
@@ -54,15 +59,18 @@ class DescribeJob(Job):
             finding: What `olpipe doctor` found out about the model.
             plugins: Used instead of loading its own; None loads them.
             engine: The same for the engine.
+            thumbnails: Whether records get a thumbnail of their photo.
         """
         self._recipe = recipe
         self._settings = settings
         self._finding = finding
         self._plugins = plugins
         self._engine = engine
+        self._thumbnails = thumbnails
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DescribeJob, (self._recipe, self._settings, self._finding)
+        make = partial(DescribeJob, thumbnails=self._thumbnails)
+        return make, (self._recipe, self._settings, self._finding)
 
     def open(self) -> AbstractContextManager[Session]:
         """Load the model."""
@@ -81,16 +89,16 @@ class DescribeJob(Job):
             stack.callback(evidence.close)
             load = LoadOptions(cache_type=FULL_CACHE)  # no record depends on the settings
             terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=FOR_EVER, load=load)
-            yield DescribeSession(
-                Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
-            )
+            describer = Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
+            yield DescribeSession(describer, thumbnails=self._thumbnails)
 
 
 class DescribeSession(Session):
     """A loaded model, ready to describe photos. Several threads may call `work`."""
 
-    def __init__(self, describer: Describer) -> None:
+    def __init__(self, describer: Describer, *, thumbnails: bool = False) -> None:
         self._describer = describer
+        self._thumbnails = thumbnails
         self._alone = threading.Lock()
         self.slots = describer.slots
 
@@ -98,7 +106,8 @@ class DescribeSession(Session):
         """Describe one photo. Return a `Failure` where the photo or a plugin is at fault; raise everything else."""
         try:
             prepared = self._describer.prepare(image)
-            return self._describer.record(prepared, self._completion(prepared))
+            record = self._describer.record(prepared, self._completion(prepared))
+            return _with_thumbnail(record, prepared) if self._thumbnails else record
         except Exception as error:
             failure = failure_of(image, error)
             if failure is None:
@@ -120,3 +129,10 @@ class DescribeSession(Session):
                     name = prepared.image.ref.name
                     hint = f"it happened at `{name}`, twice; {error.hint or 'run the same command again to go on'}"
                     raise BackendCrashed(error.message, hint=hint) from error
+
+
+def _with_thumbnail(record: Record, prepared: Prepared) -> Record:
+    """Return a record with a thumbnail, which is made of the pixels that are decoded already."""
+    started_ns = time.monotonic_ns()
+    thumbnail = make_thumbnail(prepared.decoded)
+    return replace(record, thumbnail=thumbnail, thumbnail_ns=time.monotonic_ns() - started_ns)

@@ -14,6 +14,7 @@ from olpipe.errors import OutputUnavailable, UsageError
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 from olpipe.pipeline.ledger import FAILURE, LEDGER_PATH, RECORD
 from olpipe.pipeline.output import OTHER_FOLDER, writing
+from olpipe.pipeline.page.page import FILES_NAME, PAGE_NAME
 from olpipe.pipeline.report import REPORT_NAME
 from olpipe.pipeline.write import Outlet, close_outlets
 from olpipe.registry import Registry
@@ -25,6 +26,8 @@ FAILURES_SCHEME, FAILURES_TARGET = "jsonl", "failures.jsonl"
 _OURS = {
     FAILURES_TARGET: "where photos are listed that could not be described",
     REPORT_NAME: "the report of the run",
+    PAGE_NAME: "the page to look at",
+    FILES_NAME: "where the files of the page lie",
     LEDGER_PATH.parts[0]: "where the ledger lies",
 }
 

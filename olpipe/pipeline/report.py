@@ -76,6 +76,7 @@ class Tally:
     read_ns: int = 0
     image_ns: int = 0
     ground_ns: int = 0
+    page_ns: int = 0
     worked: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     started_s: float = field(default_factory=time.time)
@@ -91,6 +92,7 @@ class Tally:
         self.timings += outcome.timings
         self.image_ns += outcome.image_ns
         self.ground_ns += outcome.ground_ns
+        self.page_ns += outcome.thumbnail_ns
 
     def to_json(self, status: Status, counts: Counts, *, write_ns: int) -> dict[str, Any]:
         """Return the run's report."""
@@ -100,6 +102,7 @@ class Tally:
         spent = asdict(self.timings)
         reused = spent.pop("reused_tokens")
         stages |= {name.removesuffix("_ns"): value for name, value in spent.items()}
+        stages |= {"write": write_ns, "page": self.page_ns}
         return {
             "status": status,
             "started": datetime.fromtimestamp(self.started_s, UTC).isoformat(timespec="seconds"),
@@ -107,7 +110,7 @@ class Tally:
             "photos": {**asdict(counts), "left": counts.left},
             "failure_kinds": dict(self.kinds),
             "images_per_second": round(self.worked / seconds, 3) if seconds else 0.0,
-            "stage_seconds": {name: round(value / 1e9, 3) for name, value in {**stages, "write": write_ns}.items()},
+            "stage_seconds": {name: round(value / 1e9, 3) for name, value in stages.items()},
             "tokens": {**token_counts(self.usage), "reused_tokens": reused},
             "forced_share": round(self.usage.forced_tokens / generated, 4) if generated else 0.0,
             "reused_share": round(reused / self.usage.prompt_tokens, 4) if self.usage.prompt_tokens else 0.0,

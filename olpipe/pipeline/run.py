@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
 from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
 from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, choose_loader
 from olpipe.imaging.discover import Discovery, read
-from olpipe.interfaces import Backend, Perceiver, RunInfo, Task
-from olpipe.model import ModelBundle
-from olpipe.perception.ground import Grounder
+from olpipe.interfaces import RunInfo
 from olpipe.pipeline.job import DescribeJob
+from olpipe.pipeline.last_run import remember_run
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.notices import notices
 from olpipe.pipeline.outlets import choose_places, open_outlets
-from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, versions, write_report
+from olpipe.pipeline.page.page import Page, refuse_other_page
+from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, write_report
+from olpipe.pipeline.resolved import ResolvedRecipe
+from olpipe.pipeline.selection import Selection
 from olpipe.pipeline.survey import certainties, survey
 from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
 from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
-from olpipe.store.build import backend_for
-from olpipe.store.findings import Finding, Findings, makers
+from olpipe.store.findings import Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,13 @@ class BatchOptions:
 
     Attributes:
         output: The folder that records, failures, the report and the ledger go to.
-        limit: Only this many photos, the first ones; None for all.
-        retry_failed: Whether photos that failed before are tried again.
+        selection: Which of the photos found, and what is done again.
+        page: Whether a page to look at is made, with thumbnails.
     """
 
     output: Path
-    limit: int | None = None
-    retry_failed: bool = False
+    selection: Selection = field(default_factory=Selection)
+    page: bool = False
 
 
 @dataclass(slots=True)
@@ -106,28 +107,35 @@ def run_batch(
     _check_names(recipe, plugins)
     places = choose_places(recipe.sinks, recipe.schema, options.output, plugins.sinks)
     refuse_other_report(options.output)
+    if options.page:
+        refuse_other_page(options.output)
     # 2. Lock the output folder, then find the model: the key depends on it
     with Ledger(options.output) as ledger:
-        plan = _Plan.make(recipe, plugins, engine, Findings(settings.models_folder))
+        resolved = ResolvedRecipe.resolve(recipe, plugins, engine, Findings(settings.models_folder))
         run = RunInfo(
             root=found.root,
             output=options.output,
             schema=recipe.schema,
             recipe=recipe.name,
-            recipe_key=plan.key,
-            model=str(plan.bundle.name),
-            model_digest=plan.bundle.digest,
+            recipe_key=resolved.key,
+            model=str(resolved.bundle.name),
+            model_digest=resolved.bundle.digest,
         )
         # 3. Open the sinks, and tell the user what is special about this run
         with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
-            others = ledger.begin(plan.key, {str(place): place.kind for place in places})
-            for line in notices(recipe, plan.task, plan.bundle.name, plan.bundle.config):
+            others = ledger.begin(resolved.key, {str(place): place.kind for place in places})
+            remember_run(ledger, run)
+            for line in notices(recipe, resolved.task, resolved.bundle.name, resolved.bundle.config):
                 observer.notice(line)
             # 4. Bring the photos to their outcomes
             river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
-            job = DescribeJob(recipe, settings, plan.finding, plugins=plugins, engine=engine)
+            if options.page:
+                river.page = Page(options.output, ledger, _about(recipe, run), plugins.image_loaders)
+            job = DescribeJob(
+                recipe, settings, resolved.finding, plugins=plugins, engine=engine, thumbnails=options.page
+            )
             targets = tuple(str(place) for place in places if place.kind == RECORD)
-            status = river.flow(job, found.images, options, {**plan.about(recipe, targets), **_passed_by(found)})
+            status = river.flow(job, found.images, options, {**resolved.about(recipe, targets), **_passed_by(found)})
             return BatchResult(status, river.counts, targets)
 
 
@@ -141,57 +149,10 @@ def _check_names(recipe: Recipe, plugins: Plugins) -> None:
         plugins.perceivers.get(name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What the names in a recipe stand for on this machine.
-
-    Attributes:
-        bundle: The model.
-        backend: The backend that runs it.
-        task: The task that asks it.
-        perceivers: The perceivers whose evidence joins the requests.
-        finding: What `olpipe doctor` found out about the model on this backend; None where that is not known.
-        key: Digest of everything that a record depends on besides the photo.
-    """
-
-    bundle: ModelBundle
-    backend: Backend
-    task: Task
-    perceivers: tuple[Perceiver, ...]
-    finding: Finding | None
-    key: str
-
-    @classmethod
-    def make(cls, recipe: Recipe, plugins: Plugins, engine: Engine, findings: Findings) -> Self:
-        """Find everything that the recipe names."""
-        task = plugins.tasks.get(recipe.task)
-        bundle = engine.bundle(recipe.model)
-        hint = "leave out `--image-tokens`, or `image_tokens` in the recipe"
-        check_image_tokens(bundle, recipe.image_tokens, hint=hint)
-        backend = backend_for(bundle, plugins.backends, recipe.backend)
-        perceivers = Grounder(bundle, plugins.perceivers, names=recipe.perceivers).perceivers
-        with plugins.backends.blaming(backend.name):
-            family = backend.family_of(bundle)
-        finding = findings.about(bundle.digest, makers(backend, family))
-        boxes = "" if finding is None else finding.change
-        key = recipe.key(bundle.digest, backend, task, perceivers, family=family, boxes=boxes)
-        return cls(bundle, backend, task, perceivers, finding, key)
-
-    def about(self, recipe: Recipe, targets: Sequence[str]) -> dict[str, Any]:
-        """Return what the report says about the plan."""
-        return {
-            "recipe": {"name": recipe.name, "key": self.key, "task": self.task.name, "task_version": self.task.version},
-            "model": {"name": str(self.bundle.name), "digest": self.bundle.digest} | self._found(),
-            "backend": {"name": self.backend.name, "version": self.backend.version},
-            "perceivers": {perceiver.name: perceiver.version for perceiver in self.perceivers},
-            "executor": recipe.executor,
-            "sinks": list(targets),
-            "versions": versions(),
-        }
-
-    def _found(self) -> dict[str, str]:
-        """Return what the report says of the finding, where it changes records."""
-        return {"boxes": self.finding.change} if self.finding is not None and self.finding.change else {}
+def _about(recipe: Recipe, run: RunInfo) -> dict[str, str]:
+    """Return what the page says about all photos."""
+    folder = os.fsencode(run.root.name).decode("utf-8", "backslashreplace") or "Photos"
+    return {"folder": folder, "model": run.model, "recipe": recipe.name, "language": recipe.language}
 
 
 def _passed_by(found: Discovery) -> dict[str, Any]:
@@ -203,6 +164,7 @@ def _passed_by(found: Discovery) -> dict[str, Any]:
             "videos": found.videos,
             "excluded": found.excluded,
             "links": found.links_skipped,
+            "missing": list(found.missing),
         }
     }
 
@@ -221,6 +183,7 @@ class _River:
         self._observer = observer
         self._tally = Tally()
         self.counts = Counts()
+        self.page: Page | None = None
         self._at_work: dict[str, ImageFile] = {}  # photos that the executor has, by name
         self._waiting: dict[str, list[ImageRef]] = {}  # photos equal to one at work, by digest
 
@@ -240,10 +203,13 @@ class _River:
             if status == "complete":
                 self._start_writing(options.output)
             self._writer.flush()
+            self._show(self._observer.stop.is_set)
         except BaseException:
             with suppress(OlpipeError):  # the first error is the one that the user has to know
                 self._writer.flush()
             if self._writer.started or (self._writer.reached and not (options.output / REPORT_NAME).exists()):
+                with suppress(OlpipeError):
+                    self._show(lambda: True)
                 with suppress(OlpipeError):
                     self._report("stopped", options.output, about)
             raise
@@ -275,10 +241,10 @@ class _River:
             yield outcome
 
     def _survey(self, images: Sequence[ImageRef], options: BatchOptions) -> Sequence[ImageRef]:
-        before = survey(self._ledger, images, limit=options.limit, retry_failed=options.retry_failed)
+        before = survey(self._ledger, images, options.selection)
         self.counts = Counts(
             found=len(images),
-            wanted=len(images) if options.limit is None else min(options.limit, len(images)),
+            wanted=before.wanted,
             records_before=before.records,
             failures_before=before.failures,
             renamed=before.renamed,
@@ -335,8 +301,19 @@ class _River:
             message = f"the executor `{self._executor}` gave an outcome for `{outcome.file}` that nobody asked for"
             raise PluginError(message)
         self._tally.add(outcome)
+        if self.page is not None and isinstance(outcome, Record):
+            started_ns = time.monotonic_ns()
+            self.page.keep(outcome)
+            self._tally.page_ns += time.monotonic_ns() - started_ns
         equal = self._waiting.pop(file.sha256)
         self._keep(outcome, [file.ref, *equal])
+
+    def _show(self, stopped: Callable[[], bool]) -> None:
+        """Bring the page up to date, unless the targets are as an earlier run left them."""
+        if self.page is not None and self._writer.started:
+            started_ns = time.monotonic_ns()
+            self.page.write(notice=self._observer.notice, stopped=stopped)
+            self._tally.page_ns += time.monotonic_ns() - started_ns
 
     def _keep(self, outcome: Outcome, images: Sequence[ImageRef]) -> None:
         self._ledger.commit(outcome, images)
@@ -354,7 +331,7 @@ class _River:
         self._observer.progress(self.counts)
 
     def _report(self, status: Status, output: Path, about: dict[str, Any]) -> None:
-        numbers = certainties(self._ledger, self.counts.wanted)
+        numbers = certainties(self._ledger)
         unsure, unrecognised = numbers.get(Certainty.UNSURE, 0), numbers.get(Certainty.UNRECOGNISED, 0)
         self.counts = replace(self.counts, unsure=unsure, unrecognised=unrecognised)
         report = self._tally.to_json(status, self.counts, write_ns=self._writer.write_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from olpipe.errors import UsageError
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import read
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
+from olpipe.pipeline.selection import Selection
 from olpipe.record import Certainty, FailureKind
 
 _FOUND = (
     "CREATE TEMP TABLE found(path BLOB PRIMARY KEY, name TEXT, size_bytes INTEGER, modified_ns INTEGER,"
-    " place INTEGER) WITHOUT ROWID"
+    " place INTEGER, wanted INTEGER) WITHOUT ROWID"
 )
 
 
@@ -26,61 +27,66 @@ class Survey:
 
     Attributes:
         todo: Photos without an outcome, in order.
+        wanted: How many photos are to have an outcome at the end.
         records: How many photos have a record already.
         failures: How many photos failed before and are not tried again.
         renamed: How many rows got a new name.
     """
 
     todo: tuple[ImageRef, ...]
+    wanted: int
     records: int
     failures: int
     renamed: int
 
 
-def survey(ledger: Ledger, images: Sequence[ImageRef], *, limit: int | None, retry_failed: bool) -> Survey:
+def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection) -> Survey:
     """Bring the ledger's paths up to date with the photos found, and list what is left to do.
 
     All rows that have to go are deleted here, before the first new row: during the run, targets only grow. A photo that
     is no longer there keeps its row, unless another photo has taken its name.
 
     Files that could not be opened and formats that were not supported are always tried again: that costs very little,
-    and the reason may be gone. Other failures are tried again when their file has changed, or with `retry_failed`.
+    and the reason may be gone. Other failures are tried again when their file has changed, or as the selection says.
 
     Args:
         ledger: The ledger, after its `begin`.
         images: The photos found, sorted.
-        limit: Only this many photos are to be done, the first ones; None for all.
-        retry_failed: Whether photos that failed before are to be tried again.
+        selection: Which of them are to be done, and what is done again.
 
     Raises:
         UsageError: A photo's name belongs to another one that is still there.
     """
-    most = len(images) if limit is None else limit
+    wanted = selection.places(images)
     with ledger.transaction():
-        _note_found(ledger, images)
+        _note_found(ledger, images, wanted)
         _refuse_taken_names(ledger)
         _drop_changed(ledger)
         renamed = _follow_renames(ledger)
         _drop_replaced(ledger)
-        _drop_failures(ledger, most, retry_failed=retry_failed)
-        counts = {kind: _count(ledger, kind, most) for kind in (RECORD, FAILURE)}
+        _drop_failures(ledger, selection.retry)
+        if selection.fresh:
+            _drop_wanted(ledger)
+        counts = {kind: _count(ledger, kind) for kind in (RECORD, FAILURE)}
         todo = ledger.run(
-            "SELECT place FROM found WHERE place < ? AND NOT EXISTS"
+            "SELECT place FROM found WHERE wanted AND NOT EXISTS"
             " (SELECT 1 FROM rows WHERE rows.path = found.path AND recipe_key = ?) ORDER BY place",
-            (most, ledger.recipe_key),
+            (ledger.recipe_key,),
         ).fetchall()
         ledger.run("DROP TABLE temp.gone")  # the other one stays for `certainties`
-    return Survey(tuple(images[place] for (place,) in todo), counts[RECORD], counts[FAILURE], renamed)
+    left = tuple(images[place] for (place,) in todo)
+    return Survey(left, len(wanted), counts[RECORD], counts[FAILURE], renamed)
 
 
-def _note_found(ledger: Ledger, images: Sequence[ImageRef]) -> None:
+def _note_found(ledger: Ledger, images: Sequence[ImageRef], wanted: Sequence[int]) -> None:
     """Fill two tables: `found` with the photos found, and `gone` with the ledger's photos that are no longer there."""
+    chosen = wanted if isinstance(wanted, range) else frozenset(wanted)
     ledger.run("DROP TABLE IF EXISTS temp.found")
     ledger.run(_FOUND)
     ledger.run_many(
-        "INSERT INTO found VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?)",
         (
-            (os.fsencode(image.path), image.name, image.size_bytes, image.modified_ns, place)
+            (os.fsencode(image.path), image.name, image.size_bytes, image.modified_ns, place, place in chosen)
             for place, image in enumerate(images)
         ),
     )
@@ -154,37 +160,44 @@ def _drop_replaced(ledger: Ledger) -> None:
     ledger.run(f"DELETE FROM photos WHERE path IN {replaced}")
 
 
-def _drop_failures(ledger: Ledger, most: int, *, retry_failed: bool) -> None:
+def _drop_failures(ledger: Ledger, retry: Collection[FailureKind]) -> None:
     """Delete failures that are to be tried again, and all failures that no row refers to any more."""
-    again = "1" if retry_failed else "sha256 IS NULL OR outcomes.kind = ?"
+    kinds = sorted({FailureKind.UNSUPPORTED, *retry})
     failed = ledger.run(
         "SELECT outcome FROM rows JOIN found USING (path) JOIN outcomes ON outcomes.id = outcome"
-        f" WHERE place < ? AND rows.recipe_key = ? AND rows.kind = ? AND ({again})",
-        (most, ledger.recipe_key, FAILURE, *(() if retry_failed else (FailureKind.UNSUPPORTED.value,))),
+        " WHERE wanted AND rows.recipe_key = ? AND rows.kind = ?"
+        f" AND (sha256 IS NULL OR outcomes.kind IN ({', '.join('?' * len(kinds))}))",
+        (ledger.recipe_key, FAILURE, *kinds),
     ).fetchall()
     ledger.run_many("DELETE FROM rows WHERE outcome = ?", failed)
     ledger.run("DELETE FROM outcomes WHERE kind <> 'record' AND id NOT IN (SELECT outcome FROM rows)")
 
 
-def certainties(ledger: Ledger, most: int) -> dict[Certainty, int]:
-    """Return how many of the first photos found have a record of each certainty. It comes after `survey`.
+def _drop_wanted(ledger: Ledger) -> None:
+    """Delete what the wanted photos have, and what no photo has any more: equal bytes are described again, too."""
+    done = ledger.run(
+        "SELECT DISTINCT outcome FROM rows JOIN found USING (path) WHERE wanted AND recipe_key = ?",
+        (ledger.recipe_key,),
+    ).fetchall()
+    ledger.run_many("DELETE FROM rows WHERE outcome = ?", done)
+    unused = "recipe_key = ? AND id NOT IN (SELECT outcome FROM rows)"
+    ledger.run(f"DELETE FROM outcomes WHERE {unused}", (ledger.recipe_key,))
 
-    Args:
-        ledger: The ledger, after its `survey`.
-        most: How many photos count, the first ones.
-    """
+
+def certainties(ledger: Ledger) -> dict[Certainty, int]:
+    """Return how many of the wanted photos have a record of each certainty. It comes after `survey`."""
     found = ledger.run(
         "SELECT json_extract(CAST(json AS TEXT), '$.certainty') AS certainty, count(*) FROM rows"
         " JOIN found USING (path) JOIN outcomes ON outcomes.id = outcome"
-        " WHERE place < ? AND rows.recipe_key = ? AND rows.kind = ? AND certainty IS NOT NULL GROUP BY certainty",
-        (most, ledger.recipe_key, RECORD),
+        " WHERE wanted AND rows.recipe_key = ? AND rows.kind = ? AND certainty IS NOT NULL GROUP BY certainty",
+        (ledger.recipe_key, RECORD),
     )
     return {Certainty(certainty): number for certainty, number in found}
 
 
-def _count(ledger: Ledger, kind: str, most: int) -> int:
+def _count(ledger: Ledger, kind: str) -> int:
     found = ledger.value(
-        "SELECT count(*) FROM rows JOIN found USING (path) WHERE place < ? AND recipe_key = ? AND kind = ?",
-        (most, ledger.recipe_key, kind),
+        "SELECT count(*) FROM rows JOIN found USING (path) WHERE wanted AND recipe_key = ? AND kind = ?",
+        (ledger.recipe_key, kind),
     )
     return int(found)

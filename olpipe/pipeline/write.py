@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ class Writer:
         """Whether the targets are kept in step with the ledger."""
         self.write_ns = 0
         """Time spent here."""
+        self.appended: Counter[str] = Counter()
+        """How many rows each target got."""
 
     def reach(self) -> None:
         """Bring each target to its committed position. What the targets hold does not change before `start`.
@@ -135,6 +138,7 @@ class Writer:
                 with self._using(target):
                     outlet.sink.write(row)
                 self._written[target] = seq
+                self.appended[target] += 1
         self.write_ns += time.monotonic_ns() - started_ns
         if time.monotonic() - self._flushed_s >= FLUSH_EVERY_S:
             self._commit()

@@ -153,6 +153,12 @@ class Settings:
         "The folder of Docker's `config.json`, whose user names and passwords olpipe sends to registries",
         key="docker_config",
     )
+    registry_key: Path | None = _setting(
+        "OLPIPE_REGISTRY_KEY",
+        values.path,
+        Path("~/.ollama/id_ed25519"),
+        "The key that Ollama's registry knows you by, which signs the requests for tokens; it is never made or changed",
+    )
     hub_endpoint: str = _setting(
         "HF_ENDPOINT",
         values.endpoint,

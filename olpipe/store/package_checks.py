@@ -26,9 +26,12 @@ def check_package(folder: Path) -> None:
     Raises:
         ValueError: A name leads out of the folder, native code would be loaded, or a file is damaged.
     """
+    graphs = {path for path in folder.rglob("*") if path.suffix.lower() == ".onnx" and path.is_file()}
     if (folder / CONFIG_NAME).is_file():
-        _check_config(read_config(folder))
-    for path in sorted(folder.rglob("*.onnx")):
+        config = read_config(folder)
+        _check_config(config)
+        graphs.update(folder / name for name in _graphs_in(config) if (folder / name).is_file())
+    for path in sorted(graphs):
         for location in _external_locations(path):
             check_layer_name(location)
 
@@ -37,17 +40,34 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return a package's `genai_config.json`.
 
     Raises:
-        ValueError: It is not a JSON object, or far too large.
+        ValueError: It is not a JSON object, it says something twice, or it is far too large.
     """
     with (folder / CONFIG_NAME).open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     try:
-        config = json.loads(data) if len(data) <= MAX_BYTES else None
+        config = json.loads(data, object_pairs_hook=_once) if len(data) <= MAX_BYTES else None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"`{CONFIG_NAME}` is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"`{CONFIG_NAME}` is not a JSON object of at most {MAX_BYTES} bytes")
     return config
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object that has each name once. Of two, the runtime may use the one that was not checked."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has the same name twice")
+    return found
+
+
+def _graphs_in(value: object) -> Iterator[str]:
+    """Yield the files that the runtime reads as graphs, whatever their names end in."""
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for entry in entries:
+        yield from _graphs_in(entry)
+    if isinstance(value, dict) and isinstance(name := value.get("filename"), str) and name:
+        yield name
 
 
 def _check_config(value: object, key: str = "") -> None:

@@ -63,10 +63,10 @@ def find_source(text: str, plugins: Plugins, *, insecure: bool = False) -> tuple
     if found is None:
         plain, _ = _unpinned(text)
         raise no_source(text, plain, _name(plain), plugins, offered)
-    origin, _ = found
+    origin, name = found
     if not origin.reference:
         raise InvalidName(f"`{text}` names nothing to pull", hint=f"write something after `{text}`")
-    return found
+    return _over_what_is_allowed(origin, plugins, insecure=insecure), name
 
 
 def pull_missing(
@@ -105,6 +105,22 @@ def without_https(text: str, *, insecure: bool) -> str:
         message = f"`{text}` asks for plain HTTP, which others can read and change on the way"
         raise UsageError(message, hint="write `https://`, or allow it with `--insecure`")
     return text.removeprefix(INSECURE).removeprefix("https://")
+
+
+def _over_what_is_allowed(origin: Origin, plugins: Plugins, *, insecure: bool) -> Origin:
+    """Hold a registry that was named by its scheme to the same rule of connections as one that was named by its host.
+
+    Raises:
+        UsageError: `http://` stands before its host, and that is not allowed.
+    """
+    if not insecure and not origin.reference.startswith(INSECURE):
+        return origin
+    name = _name(origin.reference.removeprefix(INSECURE).removeprefix("https://"))
+    usual = last_resort(replace(name, host=name.host.lower()), plugins, insecure=insecure) if name else None
+    if usual is None or usual.source is not origin.source:
+        return origin  # a source that asks no registry
+    without_https(origin.reference, insecure=insecure)
+    return replace(usual, digest=origin.digest)
 
 
 def _last_resort(text: str, plugins: Plugins, *, insecure: bool = False) -> tuple[Origin, ModelName] | None:

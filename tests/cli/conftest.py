@@ -72,10 +72,10 @@ class Batch:
         """Return what was written to stderr since the last run, and forget it."""
         return self._capsys.readouterr().err
 
-    def start(self, *more, environment=None, **options):
+    def start(self, *more, inputs=None, environment=None, **options):
         """Start in a process of its own."""
         environment = {**os.environ, **(environment or {})}
-        return subprocess.Popen([*CLI, *self.arguments(*more)], env=environment, **options)
+        return subprocess.Popen([*CLI, *self.arguments(*more, inputs=inputs)], env=environment, **options)
 
     def _lines(self, name):
         with open(self.output / name, encoding="utf-8") as lines:

@@ -21,7 +21,10 @@ def test_a_folder_of_photos_becomes_one_record_each(batch):
     code, said = batch.run()
     assert (code, said.splitlines()) == (
         0,
-        ["2 photos: 2 records", f"see {batch.output}/records.jsonl  {batch.output}/run.json"],
+        [
+            "2 photos: 2 records",
+            f"see {batch.output}/records.jsonl  {batch.output}/run.json  {batch.output}/index.html",
+        ],
     )
     assert batch.files == ["b.jpg", "sub/a.jpg"]
     assert batch.failures == []
@@ -60,7 +63,7 @@ def test_the_report_counts_and_says_where_the_time_went(batch):
     }
     assert report["failure_kinds"] == {"unreadable": 1}
     assert list(report["stage_seconds"]) == [
-        *("read", "image", "ground", "load", "queue", "fit", "encode", "prompt", "decode", "write")
+        *("read", "image", "ground", "load", "queue", "fit", "encode", "prompt", "decode", "write", "page")
     ]
     assert report["tokens"]["sampled_tokens"] == sum(record["usage"]["sampled_tokens"] for record in batch.records) > 0
     assert report["forced_share"] == report["reused_share"] == report["tokens"]["reused_tokens"] == 0
@@ -78,7 +81,7 @@ def test_an_own_schema_puts_its_values_under_data(batch, tmp_path):
     (tmp_path / "schema.json").write_text(json.dumps(schema))
     assert batch.run("--schema", tmp_path / "schema.json") == (
         0,
-        f"1 photo: 1 record (0 new)\nsee {batch.output}/records.jsonl  {batch.output}/run.json\n",
+        f"1 photo: 1 record (0 new)\nsee {batch.output}/records.jsonl  {batch.output}/run.json  {batch.output}/index.html\n",
     )
 
 

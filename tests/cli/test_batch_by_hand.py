@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from olpipe.testing.install import install_plugin
-
-TEMPLATE = Path(__file__).parents[2] / "plugins" / "olpipe-template" / "src"
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 
 
@@ -62,6 +59,7 @@ def test_a_text_corrected_by_hand_stays_and_new_records_follow_it(batch, done, p
     assert batch.records[place]["alt"] == text
     assert sorted(path.name for path in batch.output.iterdir() if path.is_file()) == [
         "failures.jsonl",
+        "index.html",
         "records.jsonl",
         "run.json",
     ]
@@ -122,9 +120,7 @@ def test_failures_corrected_by_hand_stay_too(batch):
     assert batch.failures[0]["note"] == "ask Ann"
 
 
-def test_a_table_corrected_by_hand_stays_too(batch, plugin_folder, monkeypatch):
-    monkeypatch.syspath_prepend(TEMPLATE)
-    install_plugin(plugin_folder, "template", "olpipe_template")
+def test_a_table_corrected_by_hand_stays_too(batch):
     batch.put(*NAMES)
     batch.run("--sink", "csv")
     path = batch.output / "records.csv"

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import json
-import os
 import random
 import shutil
 import signal
@@ -58,8 +57,8 @@ def register_sinks():
 # A plugin that ends its process, as `kill -9` does, when the sinks do something for the n-th time.
 DEADLY = """
 import os, signal
+from olpipe.default_plugins.sinks.csv import CsvSink
 from olpipe.default_plugins.sinks.jsonl import JsonlSink
-from olpipe_template.csv_sink import CsvSink
 
 left = int(os.environ["DIE_AT"])
 
@@ -80,14 +79,11 @@ os.replace = deadly(os.replace)
 
 
 @pytest.fixture
-def table(batch, plugin_folder, monkeypatch):
-    """Install the template's sink `csv`, and return a function that reads a file of it."""
-    monkeypatch.syspath_prepend(TEMPLATE)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TEMPLATE), os.environ["PYTHONPATH"]]))
-    install_plugin(plugin_folder, "template", "olpipe_template")
+def table(batch):
+    """Return a function that reads a file of the sink `csv`."""
 
     def read(target="records.csv"):
-        with open(batch.output / target, encoding="utf-8", newline="") as lines:
+        with open(batch.output / target, encoding="utf-8-sig", newline="") as lines:
             return list(csv.DictReader(lines))
 
     return read
@@ -121,7 +117,7 @@ def test_records_go_to_all_sinks_and_failures_to_their_own_list(batch, table):
         [
             "3 photos: 2 records, 1 failed",
             f"see {batch.output}/records.jsonl  {batch.output}/records.csv  {batch.output}/failures.jsonl"
-            f"  {batch.output}/run.json",
+            f"  {batch.output}/run.json  {batch.output}/index.html",
         ],
     )
     assert files(table()) == batch.files == ["a.jpg", "b.jpg"]
@@ -220,9 +216,11 @@ def test_only_what_is_asked_for_is_written(batch, table):
     batch.put("a.jpg")
     code, said = batch.run("--sink", "csv:tables/photos.csv")
     assert code == 0
-    assert f"see {batch.output}/tables/photos.csv  {batch.output}/run.json\n" in said
+    assert f"see {batch.output}/tables/photos.csv  {batch.output}/run.json  {batch.output}/index.html\n" in said
     assert files(table("tables/photos.csv")) == ["a.jpg"]
-    assert sorted(path.name for path in batch.output.iterdir()) == [".olpipe", "failures.jsonl", "run.json", "tables"]
+    assert sorted(path.name for path in batch.output.iterdir()) == [
+        *(".olpipe", "failures.jsonl", "index.html", "index_files", "run.json", "tables")
+    ]
 
 
 def test_a_recipe_may_say_where_records_go_and_options_overrule_it(batch, table, tmp_path):
@@ -233,7 +231,7 @@ def test_a_recipe_may_say_where_records_go_and_options_overrule_it(batch, table,
         '[schema]\nrequired = ["n"]\n[schema.properties.n]\nconst = 1\n'
     )
     batch.run("--recipe", path)
-    assert [row["data"] for row in table("own.csv")] == ['{"n":1}']
+    assert [row["data.n"] for row in table("own.csv")] == ["1"]
     assert (batch.report["executor"], batch.report["sinks"]) == ("local", ["csv:own.csv"])
     assert not (batch.output / "records.jsonl").exists()
     batch.run("--recipe", path, "--sink", "jsonl")
@@ -281,16 +279,18 @@ def test_a_sink_that_cannot_take_the_records_stops_the_run_before_anything_is_op
     assert not batch.output.exists()
 
 
-def test_a_run_that_is_refused_changes_nothing_of_an_earlier_one(batch, table):
+def test_a_run_that_is_refused_changes_nothing_of_an_earlier_one(batch, plugin_folder, monkeypatch):
+    monkeypatch.syspath_prepend(TEMPLATE)
+    install_plugin(plugin_folder, "template", "olpipe_template")
     batch.put("a.jpg")
     batch.run()
     before = {path: path.read_bytes() for path in batch.output.rglob("*") if path.is_file()}
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    code, said = batch.run("--sink", "jsonl", "--sink", "csv", "--schema", json.dumps(schema))
+    code, said = batch.run("--sink", "jsonl", "--sink", "tsv", "--schema", json.dumps(schema))
     assert (code, said.splitlines()[0]) == (
         2,
-        "error: the sink `csv` cannot take the records of this recipe: `n` may be missing from a record, and every line"
-        " of a CSV file has the same columns",
+        "error: the sink `tsv` cannot take the records of this recipe: `n` may be missing from a record, and every line"
+        " of a TSV file has the same columns",
     )
     assert {path: path.read_bytes() for path in batch.output.rglob("*") if path.is_file()} == before
 

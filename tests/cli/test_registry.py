@@ -103,6 +103,17 @@ def test_plain_http_is_used_only_where_it_is_allowed(olpipe, server, weights):
     assert olpipe("pull", f"http://{name}", "--insecure", "--name", "other")[0] == 0
 
 
+def test_plain_http_needs_to_be_allowed_for_a_registry_that_is_named_by_its_scheme_too(olpipe, server, weights):
+    server.put("me/tiny", [server.layer(weights)])
+    name = f"{server.host}/me/tiny"
+    code, _, said = olpipe("pull", f"oci:http://{name}")
+    assert (code, said.splitlines()[-1]) == (2, "hint: write `https://`, or allow it with `--insecure`")
+    assert olpipe("pull", f"oci:{name}")[0] == 1
+    assert server.asked == []
+    assert olpipe("pull", f"oci:{name}", "--insecure")[0] == 0
+    assert olpipe("pull", f"oci:http://{name}", "--insecure", "--name", "other")[0] == 0
+
+
 def test_a_path_that_is_no_model_in_the_registry_is_told_to_be_one(olpipe, server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()

@@ -16,8 +16,8 @@ MISTAKES = [
     ("show", "MODEL is missing", "write `olpipe show MODEL`, or run `olpipe show --help`"),
     ("rm", "MODELS... is missing", "write `olpipe rm MODELS...`, or run `olpipe rm --help`"),
     ("cp a", "DESTINATION is missing", "write `olpipe cp SOURCE DESTINATION`, or run `olpipe cp --help`"),
-    ("batch", "INPUT... is missing", "write `olpipe batch INPUT... -o OUTPUT`, or run `olpipe batch --help`"),
-    ("batch photos", "`--output` is missing", "write `olpipe batch INPUT... -o OUTPUT`, or run `olpipe batch --help`"),
+    ("batch", "`--output` is missing", "write `olpipe batch [INPUT...] -o OUTPUT`, or run `olpipe batch --help`"),
+    ("batch photos", "`--output` is missing", "write `olpipe batch [INPUT...] -o OUTPUT`, or run `olpipe batch --help`"),
     ("cp a b c", "`c` is too much", "write `olpipe cp SOURCE DESTINATION`, with quotes around a value that has spaces"),
     ("list a b c", "`b c` are too much", "write `olpipe list [PREFIX]`, with quotes around a value that has spaces"),
     ("run m hi --formt json", "`olpipe run` has no option `--formt`", "did you mean `--format`?"),
@@ -91,8 +91,10 @@ def test_every_command_says_what_is_too_much(capsys, name):
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     if any(one.nargs == -1 for one in arguments):
         return
+    options = [one for one in command.params if isinstance(one, click.Option) and one.required]
+    needed = [text for one in options for text in (one.opts[0], "jsonl")]
     with pytest.raises(SystemExit) as ended:
-        main([name, *(["bash"] * len(arguments)), "extra"])
+        main([name, *(["bash"] * len(arguments)), "extra", *needed])
     message, hint = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2
     assert message == "error: `extra` is too much"

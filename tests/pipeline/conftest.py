@@ -6,6 +6,7 @@ from olpipe.generation import Usage
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import discover
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
+from olpipe.pipeline.selection import Selection
 from olpipe.pipeline.survey import survey
 from olpipe.record import Failure, FailureKind, ImageInfo, Record
 
@@ -30,12 +31,12 @@ class Folder:
     def images(self, *inputs):
         return discover([str(path) for path in inputs or (self.photos,)], (".jpg",)).images
 
-    def describe(self, *inputs, key="k1", limit=None, retry_failed=False):
+    def describe(self, *inputs, key="k1", selection=Selection()):
         """Run once: survey, then work on each photo; bytes that say `bad` fail. Returns the names worked on."""
         self.worked = []
         with Ledger(self.output) as ledger:
             self.others = ledger.begin(key, self.targets)
-            self.found = survey(ledger, self.images(*inputs), limit=limit, retry_failed=retry_failed)
+            self.found = survey(ledger, self.images(*inputs), selection)
             for image in self.found.todo:
                 self._work(ledger, image, key)
         return self.worked

@@ -15,6 +15,7 @@ import pytest
 from olpipe.errors import OutputUnavailable
 from olpipe.imaging.discover import discover
 from olpipe.pipeline.ledger import FAILURE, LEDGER_PATH, RECORD, VERSION, Ledger, TargetState
+from olpipe.pipeline.selection import Selection
 from olpipe.pipeline.survey import Survey, survey
 
 DATA = Path(__file__).parent / "data" / "version-1"
@@ -71,7 +72,7 @@ def test_no_photo_is_left_to_do(old):
     photos = discover([str(old.parent / "photos")], (".jpg",)).images
     with Ledger(old) as ledger:
         ledger.begin(KEY, TARGETS)
-        assert survey(ledger, photos, limit=None, retry_failed=False) == Survey((), records=3, failures=1, renamed=0)
+        assert survey(ledger, photos, Selection()) == Survey((), wanted=4, records=3, failures=1, renamed=0)
 
 
 @pytest.mark.parametrize("change", ["renamed", "changed"])
@@ -84,7 +85,7 @@ def test_rows_that_are_no_longer_true_make_migrated_targets_start_over(old, chan
     photos = discover([str(old.parent / "photos")], (".jpg",)).images
     with Ledger(old) as ledger:
         ledger.begin(KEY, TARGETS)
-        found = survey(ledger, photos, limit=None, retry_failed=False)
+        found = survey(ledger, photos, Selection())
         assert (len(found.todo), found.renamed) == ((0, 1) if change == "renamed" else (1, 0))
         assert ledger.state("jsonl:records.jsonl") == TargetState(0, (old / "records.jsonl").stat().st_size)
         assert ledger.state("jsonl:failures.jsonl").seq == 3

@@ -7,6 +7,7 @@ import pytest
 
 from olpipe.errors import UsageError
 from olpipe.pipeline.ledger import FAILURE, Ledger, TargetState
+from olpipe.pipeline.selection import Selection
 from olpipe.record import Failure, FailureKind
 
 
@@ -32,8 +33,8 @@ def test_photos_that_come_or_go_do_not_disturb_the_others(folder):
 def test_a_limit_takes_the_first_photos_and_the_next_run_the_rest(folder):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         folder.put(name)
-    assert folder.describe(limit=2) == ["a.jpg", "b.jpg"]
-    assert folder.describe(limit=2) == []
+    assert folder.describe(selection=Selection(limit=2)) == ["a.jpg", "b.jpg"]
+    assert folder.describe(selection=Selection(limit=2)) == []
     assert folder.describe() == ["c.jpg"]
 
 
@@ -142,7 +143,7 @@ def test_failures_are_left_alone_until_they_are_asked_for_or_their_file_changes(
     assert folder.found.failures == 2
     folder.put("b.jpg", b"mended")
     assert folder.describe() == ["b.jpg"]
-    assert folder.describe(retry_failed=True) == ["a.jpg"]
+    assert folder.describe(selection=Selection(retry=frozenset(FailureKind))) == ["a.jpg"]
     assert (folder.rows(), folder.rows(FAILURE)) == (["b.jpg"], ["a.jpg"])
 
 
@@ -150,7 +151,7 @@ def test_retrying_stays_within_the_limit(folder):
     folder.put("a.jpg", b"bad one")
     folder.put("b.jpg", b"bad two")
     folder.describe()
-    assert folder.describe(retry_failed=True, limit=1) == ["a.jpg"]
+    assert folder.describe(selection=Selection(limit=1, retry=frozenset(FailureKind))) == ["a.jpg"]
     assert sorted(folder.rows(FAILURE)) == ["a.jpg", "b.jpg"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ return faults;
 """
 
 
+def axe_core(folder: Path) -> str:
+    """Return the text of axe-core, which checks whether everybody can use a page. It is installed into a folder."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed, which has axe-core")
+    install = [npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@4"]
+    ended = subprocess.run(install, capture_output=True, text=True)
+    if ended.returncode:
+        pytest.skip(f"npm cannot bring axe-core: {ended.stderr.strip().splitlines()[-1:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
 class Browser:
     """A browser that shows the page of a server."""
 
@@ -64,7 +77,12 @@ class Browser:
         self.driver.quit()
 
     def open(self, url: str, *, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
-        """Show a page in a window of a size, in light or dark colours."""
+        """Show the page of a server in a window of a size, in light or dark colours."""
+        self.show(url, size=size, scheme=scheme)
+        self.until("return document.getElementById('recipe').length || document.getElementById('error').textContent")
+
+    def show(self, url: str, *, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
+        """Show any page."""
         width, height = size
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -72,7 +90,6 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preferred})
         self.driver.get_log("browser")
         self.driver.get(url)
-        self.until("return document.getElementById('recipe').length || document.getElementById('error').textContent")
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page, and return what it returns."""

@@ -3,15 +3,13 @@
 import base64
 import hashlib
 import re
-import shutil
-import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from olpipe.testing.images import photo
-from tests.server.browser import DESK, PHONE, Browser
+from tests.server.browser import DESK, PHONE, Browser, axe_core
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "photos"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -70,15 +68,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory):
-    """Return the text of axe-core, which checks whether everybody can use a page."""
-    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
-    if npm is None:
-        pytest.skip("npm is not installed, which has axe-core")
-    install = [npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@4"]
-    ended = subprocess.run(install, capture_output=True, text=True)
-    if ended.returncode:
-        pytest.skip(f"npm cannot bring axe-core: {ended.stderr.strip().splitlines()[-1:]}")
-    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+    return axe_core(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.mark.slow

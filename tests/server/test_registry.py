@@ -85,6 +85,25 @@ def test_a_model_is_pushed_with_ollamas_lines(client, registry, weights):
     assert client.pull(name, insecure=True).status == "success"
 
 
+def test_a_model_of_a_file_that_was_sent_is_made_passed_on_removed_and_comes_back(client, registry, tmp_path):
+    path = write_tiny_gguf(tmp_path / "sent.gguf", seed=9)
+    digest = client.create_blob(path)
+    name = f"{registry.host}/me/sent:v1"
+    assert client.create(name, files={"sent.gguf": digest}, system="Be kind.").status == "success"
+    assert client.push(name, insecure=True).status == "success"
+    assert registry.blobs[digest] == path.read_bytes()
+    (made,) = [model for model in client.list().models if model.model == name]
+    assert client.delete(name).status == "success"
+    assert name not in [model.model for model in client.list().models]
+    registry.cuts = [100_000, 150_000]
+    assert client.pull(name, insecure=True).status == "success"
+    assert registry.cuts == []
+    (again,) = [model for model in client.list().models if model.model == name]
+    assert again.digest == made.digest == digest_of(registry.manifests["me/sent", "v1"][0]).removeprefix("sha256:")
+    assert client.show(name).modelfile.count("Be kind.") == 1
+    assert client.generate(name, "the cat", options={"num_predict": 2}).eval_count == 2
+
+
 def test_plain_http_needs_to_be_allowed_for_each_request(serving, registry):
     name = f"{registry.host}/library/tiny"
     status, answer = serving.post("/api/pull", {"model": name, "stream": False})

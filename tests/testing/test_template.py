@@ -79,7 +79,7 @@ def test_a_plugin_may_have_a_name_with_a_hyphen(tmp_path):
     assert project["name"] == "olpipe-my-birds"
     assert project["entry-points"]["olpipe"] == {"my-birds": "olpipe_my_birds"}
     assert "`olpipe plugins` lists `my-birds` as `loaded`" in (copied / "README.md").read_text()
-    run_tests(copied / "tests/test_plugin.py", copied / "tests/test_csv_sink.py")
+    run_tests(copied / "tests/test_plugin.py", copied / "tests/test_tsv_sink.py")
 
 
 def test_a_copy_that_keeps_only_the_sink_passes_its_tests_after_what_its_readme_says(copied):
@@ -109,7 +109,7 @@ def test_a_copy_that_keeps_only_the_sink_passes_its_tests_after_what_its_readme_
     project = re.sub(r'\[project.entry-points."olpipe.commands"\]\n.*\n', "", project)
     project = project.replace('"click>=8.1.8", "numpy>=1.26", ', "").replace(', "onnx>=1.18"', "")
     (copied / "pyproject.toml").write_text(project)
-    assert "csv_sink" in init
+    assert "tsv_sink" in init
     assert "passed" in run_tests(tests)
 
 

@@ -198,6 +198,7 @@ VALUES: dict[str, Complete] = {
     "prompt": _files,
     "batch prompt": _free,
     "batch output": _folders,
+    "export output": _folders,
     "help command": _commands,
 }
 """How to complete a parameter, by the command's and its own name, or by its own name in all commands."""

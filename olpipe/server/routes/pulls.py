@@ -178,7 +178,7 @@ def _wanted(service: Service, text: str, *, insecure: bool, reads_files: bool) -
     if colon and scheme == SCHEME and not reads_files:
         raise Refusal(400, "invalid model name", hint=_NO_PATHS)
     if colon and scheme in service.plugins.model_sources:
-        return f"pull {text}"
+        return f"pull {text}{' insecurely' if insecure else ''}"
     plain, at, digest = text.partition("@")
     name = named(plain, Refusal(400, "invalid model name"))
     return f"pull {name}{at}{digest}{' insecurely' if insecure else ''}".casefold()

@@ -1,6 +1,5 @@
 """The plugin's modules, and what olpipe makes of them."""
 
-import csv
 import json
 
 import pytest
@@ -18,7 +17,7 @@ EVERYTHING = {
     "families": ("Means",),
     "model_sources": ("counts",),
     "perceivers": ("colours",),
-    "sinks": ("csv",),
+    "sinks": ("tsv",),
 }
 
 
@@ -54,12 +53,12 @@ def test_the_command_writes_the_colours_of_each_image(tmp_path):
     )
 
 
-def test_the_command_writes_a_csv_file(tmp_path):
-    path, target = tmp_path / "a.png", tmp_path / "colours.csv"
+def test_the_command_writes_a_table(tmp_path):
+    path, target = tmp_path / "a.png", tmp_path / "colours.tsv"
     path.write_bytes(photo(file_format="PNG"))
-    assert run_command("colours", str(path), "--csv", str(target)) == ""
-    with target.open(newline="") as lines:
-        (row,) = csv.DictReader(lines)
+    assert run_command("colours", str(path), "--tsv", str(target)) == ""
+    columns, cells = (line.split("\t") for line in target.read_text().splitlines())
+    row = dict(zip(columns, cells, strict=True))
     assert row["file"] == str(path)
     assert json.loads(row["colours"]) == {"blue": 0.25, "green": 0.25, "red": 0.25, "white": 0.25}
 

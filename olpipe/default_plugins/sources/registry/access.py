@@ -1,4 +1,4 @@
-"""Prove to a registry who asks: with a token, with a password, or with nothing.
+"""Prove to a registry who asks: with a token, with a password, with a key, or with nothing.
 
 A token is fetched from where the registry says. That must be the registry itself, or a host that the settings allow:
 otherwise a registry could have a user's password sent to anybody.
@@ -11,6 +11,8 @@ import json
 import re
 import threading
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
@@ -18,6 +20,7 @@ from olpipe.default_plugins.sources.registry.address import Address
 from olpipe.default_plugins.sources.registry.challenge import Challenge, demanded
 from olpipe.default_plugins.sources.registry.credentials import basic_credentials
 from olpipe.default_plugins.sources.registry.options import Options
+from olpipe.default_plugins.sources.registry.signing import NoKey, proof_of_freshness, signature
 from olpipe.default_plugins.sources.transfer.answers import read_answer
 from olpipe.default_plugins.sources.transfer.connections import Connections, origin_of
 from olpipe.default_plugins.sources.transfer.trouble import Transient, Trouble
@@ -38,7 +41,7 @@ class Access:
             address: Where the model is.
             actions: What is to be done with it: `pull`, or `pull,push`.
             connections: Connections to the registry.
-            options: Where passwords are, and which hosts may give tokens.
+            options: Where passwords and the key are, and which hosts may give tokens.
         """
         self._address = address
         self._actions = actions
@@ -47,6 +50,7 @@ class Access:
         self._lock = threading.Lock()
         self._sent: dict[str, str] = {}
         self._knows_user = False
+        self._about_key = ""
 
     def headers(self) -> dict[str, str]:
         """Return what to send with a request to the registry."""
@@ -89,21 +93,22 @@ class Access:
         if self._knows_user:
             message = f"`{host}` does not give access to the user in Docker's `config.json`"
             return Trouble(message, hint="the password may be wrong, or the model another user's")
+        login = f"`docker login {host}` keeps a user name and a password where olpipe finds them"
         message = f"`{host}` gives no access without a user name, or has no such model"
-        if host == DEFAULT_HOST:
-            hint = "this registry knows its users by keys, which olpipe does not have: it can pull public models only"
-            return Trouble(message, hint=hint)
-        return Trouble(message, hint=f"`docker login {host}` keeps a user name and a password where olpipe finds them")
+        return Trouble(message, hint=self._about_key or login)
 
     def _token(self, challenge: Challenge, password: str) -> str:
         """Fetch a token."""
         host = self._address.host
-        url = self._realm(challenge)
         query = {"scope": f"repository:{self._address.repository}:{self._actions}"}
         if service := challenge.parameters.get("service"):
             query["service"] = service
+        url = self._realm(challenge).copy_merge_params(query)
         headers = {"Authorization": f"Basic {password}"} if password else {}
-        response = self._connections.send("GET", url.copy_merge_params(query), headers)
+        key = self._options.key
+        if key is not None and not password and self._knows_keys(url):
+            url, headers = self._signed(url, key)
+        response = self._connections.send("GET", url, headers)
         try:
             if response.status_code in (401, 403):
                 raise self.refusal()
@@ -122,6 +127,26 @@ class Access:
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise Trouble(f"`{host}` gives no token: its answer has none that could be sent")
         return token
+
+    def _knows_keys(self, url: httpx.URL) -> bool:
+        """Say whether a request for a token may be signed: only the registry itself gets to see whose key it is."""
+        is_default = self._address.name.host == DEFAULT_HOST
+        return is_default and origin_of(url) == origin_of(httpx.URL(self._address.url))
+
+    def _signed(self, url: httpx.URL, key: Path) -> tuple[httpx.URL, dict[str, str]]:
+        """Return the URL and the headers of a signed request for a token; of an unsigned one where no key may be used.
+
+        The query is written as Ollama writes it: in the order of its names.
+        """
+        query = sorted([*parse_qsl(url.query.decode("ascii"), keep_blank_values=True), *proof_of_freshness().items()])
+        fresh = url.copy_with(query=urlencode(query).encode("ascii"))
+        try:
+            proof = signature(key, "GET", str(fresh))
+        except NoKey as error:
+            self._about_key = error.hint
+            return url, {}
+        self._about_key = f"the model may be another user's, or the registry does not know your key yet: `{key}.pub`"
+        return fresh, {"Authorization": proof}
 
     def _realm(self, challenge: Challenge) -> httpx.URL:
         """Return the URL that gives tokens.

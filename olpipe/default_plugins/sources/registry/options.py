@@ -20,11 +20,14 @@ class Options(TransferOptions):
         registry: The URL of the registry for names without a host; empty where no registry is asked at all.
         token_hosts: Hosts other than a registry's own from which tokens may come.
         docker_config: The folder of Docker's `config.json`; None where there is none.
+        key: The file with the key by which the registry for names without a host knows the user; None where requests
+            are not signed.
     """
 
     registry: str = DEFAULT_REGISTRY
     token_hosts: tuple[str, ...] = ()
     docker_config: Path | None = None
+    key: Path | None = None
 
     @classmethod
     def read(cls) -> Self:
@@ -35,4 +38,5 @@ class Options(TransferOptions):
             streams=settings.transfer_streams,
             token_hosts=tuple(host.lower() for host in settings.token_hosts),
             docker_config=settings.docker_config,
+            key=settings.registry_key,
         )

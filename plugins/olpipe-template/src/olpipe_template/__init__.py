@@ -1,4 +1,4 @@
-"""An example plugin: a perceiver, a sink that writes CSV files, a small backend with its source, and a family.
+"""An example plugin: a perceiver, a sink that writes lines with tabs, a small backend with its source, and a family.
 
 This module is imported by every command, so it imports nothing heavy: what it brings does that where the work begins.
 """
@@ -12,8 +12,8 @@ from olpipe.interfaces import Backend, Family, ModelSource, Perceiver, SinkFacto
 from olpipe_template.colours import Colours
 from olpipe_template.counts_backend import CountsBackend
 from olpipe_template.counts_source import CountsSource
-from olpipe_template.csv_sink import CsvSinkFactory
 from olpipe_template.means_family import MeansFamily
+from olpipe_template.tsv_sink import TsvSinkFactory
 
 
 @hookimpl
@@ -42,5 +42,5 @@ def register_perceivers() -> Iterable[Perceiver]:
 
 @hookimpl
 def register_sinks() -> Iterable[SinkFactory]:
-    """Bring the sink `csv`."""
-    return (CsvSinkFactory(),)
+    """Bring the sink `tsv`."""
+    return (TsvSinkFactory(),)

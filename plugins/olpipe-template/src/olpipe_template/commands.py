@@ -16,10 +16,10 @@ from olpipe.hookspecs import hookimpl
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--csv",
+    "--tsv",
     "target",
     type=click.Path(path_type=Path),
-    help="Write this CSV file; an older one is kept beside it.",
+    help="Write this file with tabs between the cells; an older one is kept beside it.",
 )
 def colours(images: tuple[Path, ...], target: Path | None) -> None:
     """Say which colours fill each of IMAGES: one JSON object a line."""
@@ -29,11 +29,11 @@ def colours(images: tuple[Path, ...], target: Path | None) -> None:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
     from olpipe.interfaces import RunInfo
-    from olpipe_template.csv_sink import CsvSinkFactory
+    from olpipe_template.tsv_sink import TsvSinkFactory
 
     here = Path()
     run = RunInfo(here, here, schema={}, recipe="colours", recipe_key="", model="", model_digest="")
-    with closing(CsvSinkFactory().open(str(target), run)) as sink:
+    with closing(TsvSinkFactory().open(str(target), run)) as sink:
         sink.recover(0)
         for row in rows:
             sink.write(row)

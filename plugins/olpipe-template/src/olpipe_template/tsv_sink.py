@@ -1,11 +1,10 @@
-"""The sink `csv`: one line a record, for spreadsheets."""
+"""The sink `tsv`: one line a record, with tabs between the cells."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,10 +14,12 @@ from olpipe.row_file import RowFile
 BEGINNING = b"file"
 """Every record begins with this column: a file that begins otherwise was written by somebody else."""
 
-LINE_END = b"\r\n"
+_WRITTEN = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_WRITTEN_OUT = str.maketrans(_WRITTEN)
+"""How characters are written that would end a cell or a line."""
 
 
-class CsvSink(Sink):
+class TsvSink(Sink):
     """Appends lines to a file. The first record decides the columns, with those of the schema that it lacks."""
 
     def __init__(self, path: Path, properties: Collection[str] = ()) -> None:
@@ -31,9 +32,8 @@ class CsvSink(Sink):
         """
         self._path = path
         self._properties = properties
-        hint = "move it away, or name another target: `csv:TARGET`"
-        foreign = "holds something else than records"
-        self._rows = RowFile(path, beginning=BEGINNING, end=LINE_END, foreign=foreign, hint=hint)
+        hint = "move it away, or name another target: `tsv:TARGET`"
+        self._rows = RowFile(path, beginning=BEGINNING, foreign="holds something else than records", hint=hint)
         self._columns: list[str] = []
 
     def recover(self, position: int) -> bool:
@@ -50,12 +50,13 @@ class CsvSink(Sink):
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one line; before the first, the columns' names."""
-        cells = {name: _cell(value) for name, value in row.items()}
         self._rows.opened()
         if not self._columns:
-            self._columns = _all_columns(list(cells), list(self._properties))
-            self._append(dict(zip(self._columns, self._columns, strict=True)))
-        self._append(cells)
+            self._columns = _all_columns(list(row), list(self._properties))
+            self._append(self._columns)
+        if unknown := [name for name in row if name not in self._columns]:
+            raise ValueError(f"the file has no column `{unknown[0]}`")
+        self._append([row.get(name) for name in self._columns])
 
     def flush(self) -> int:
         """Bring every line to the disk and return the position."""
@@ -65,14 +66,12 @@ class CsvSink(Sink):
         """Let go of the file."""
         self._rows.close()
 
-    def _append(self, cells: Mapping[str, Any]) -> None:
-        line = io.StringIO()
-        csv.DictWriter(line, self._columns, lineterminator=LINE_END.decode()).writerow(cells)  # as RFC 4180 has it
-        self._rows.append(line.getvalue().encode("utf-8"))
+    def _append(self, cells: Sequence[Any]) -> None:
+        self._rows.append(("\t".join(map(_cell, cells)) + "\n").encode("utf-8"))
 
     def _columns_there(self) -> list[str]:
-        with self._path.open(encoding="utf-8", newline="", errors="replace") as lines:
-            return next(csv.reader(lines), [])
+        with self._path.open("rb") as lines:
+            return _read(lines.readline().decode("utf-8", errors="replace"))
 
 
 def _all_columns(found: list[str], properties: list[str]) -> list[str]:
@@ -93,42 +92,48 @@ def _all_columns(found: list[str], properties: list[str]) -> list[str]:
 
 def _names(file: BinaryIO) -> Iterator[str]:
     """Yield the photo's name of each line but the first, which names the columns."""
-    lines = csv.reader(io.StringIO(file.read().decode("utf-8"), newline=""), strict=True)
-    try:
-        columns = next(lines, [])
-        if columns[:1] != ["file"]:
-            raise ValueError("the first line does not name the columns")
-        for cells in lines:
-            if len(cells) != len(columns):
-                raise ValueError("a line does not have a cell for each column")
-            yield cells[0]
-    except csv.Error as error:
-        raise ValueError("the file is no CSV") from error
+    lines = iter(file)
+    columns = _read(next(lines, b"").decode("utf-8"))
+    if columns[0] != "file":
+        raise ValueError("the first line does not name the columns")
+    for line in lines:
+        cells = _read(line.decode("utf-8"))
+        if len(cells) != len(columns):
+            raise ValueError("a line does not have a cell for each column")
+        yield cells[0]
 
 
-class CsvSinkFactory(SinkFactory):
-    """Opens CSV files, for records that all have the same columns."""
+class TsvSinkFactory(SinkFactory):
+    """Opens files of lines with tabs, for records that all have the same columns."""
 
-    scheme = "csv"
-    usual_target = "records.csv"
+    scheme = "tsv"
+    usual_target = "records.tsv"
 
     def accepts(self, schema: Mapping[str, Any]) -> str | None:
         """Refuse schemas whose records may lack a property."""
         required = schema.get("required", ())
         optional = [name for name in schema.get("properties", {}) if name not in required]
         if optional:
-            return f"`{optional[0]}` may be missing from a record, and every line of a CSV file has the same columns"
+            return f"`{optional[0]}` may be missing from a record, and every line of a TSV file has the same columns"
         return None
 
-    def open(self, target: str, run: RunInfo) -> CsvSink:
+    def open(self, target: str, run: RunInfo) -> TsvSink:
         """Return a sink for the file at a path; a relative one lies below the output folder."""
-        return CsvSink(run.output / target, run.schema.get("properties", ()))
+        return TsvSink(run.output / target, run.schema.get("properties", ()))
 
 
-def _cell(value: Any) -> Any:
-    """Return texts and numbers as they are, lists of texts with semicolons between, the rest as JSON."""
+def _cell(value: Any) -> str:
+    """Return a text without tabs and line breaks: lists of texts with semicolons between, the rest as JSON."""
+    if value is None:
+        return ""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "; ".join(value)
-    if isinstance(value, dict | list | bool):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return value
+        value = "; ".join(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_WRITTEN_OUT)
+
+
+def _read(line: str) -> list[str]:
+    """Return the cells of a line."""
+    meant = {written: character for character, written in _WRITTEN.items()}
+    cells = line.removesuffix("\n").split("\t")
+    return [re.sub(r"\\.", lambda found: meant.get(found[0], found[0]), cell) for cell in cells]

@@ -1,0 +1,83 @@
+"""What the page says about each photo, from the rows of the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from olpipe.pipeline.ledger import RECORD, Ledger
+from olpipe.pipeline.page.thumbnails import NAME_DIGITS
+
+SAME_IN_ALL = frozenset({"file", "sha256", "image", "box_unit", "model", "model_digest", "recipe", "usage"})
+"""Keys of records that are not among the values of an entry: they are told elsewhere, or no reader needs them."""
+
+_ROWS = (
+    "FROM rows JOIN outcomes ON outcomes.id = outcome JOIN photos USING (path) WHERE rows.recipe_key = ? ORDER BY seq"
+)
+
+
+def entries(ledger: Ledger, output: Path) -> Iterator[dict[str, Any]]:
+    """Yield an entry for each photo that has a row, in the order in which they got it.
+
+    An entry has `file` and `href`. That of a record has `thumbnail`, `width`, `height` and `values`, too, and that of a
+    failure has `kind`, `message` and perhaps `hint`.
+    """
+    folder = os.path.abspath(os.fsencode(output))
+    for kind, name, path, text in ledger.run(f"SELECT rows.kind, name, path, json {_ROWS}", (ledger.recipe_key,)):
+        row = orjson.loads(text)
+        entry = {"file": name, "href": _href(path, folder)}
+        yield entry | (_of_record(row) if kind == RECORD else _of_failure(row))
+
+
+def state(ledger: Ledger) -> bytes:
+    """Return a digest of all rows that the page shows. It changes when a row comes, goes or is renamed."""
+    hashed = hashlib.sha256()
+    for row in ledger.run(f"SELECT seq, rows.kind, name, path {_ROWS}", (ledger.recipe_key,)):
+        hashed.update(repr(row).encode())
+    return hashed.digest()
+
+
+def photos(ledger: Ledger) -> dict[str, Path]:
+    """Return the digest of each photo that has a record, with the path of one such photo."""
+    found = ledger.run(
+        "SELECT sha256, path FROM rows JOIN photos USING (path) WHERE recipe_key = ? AND kind = ? AND sha256 NOT NULL",
+        (ledger.recipe_key, RECORD),
+    )
+    return {sha256: Path(os.fsdecode(path)) for sha256, path in found}
+
+
+def known_digests(ledger: Ledger) -> set[str]:
+    """Return the digests of all photos that the ledger has an outcome for, under any recipe."""
+    return {sha256 for (sha256,) in ledger.run("SELECT DISTINCT sha256 FROM outcomes WHERE sha256 NOT NULL")}
+
+
+def _of_record(row: dict[str, Any]) -> dict[str, Any]:
+    values = {key: value for key, value in row.items() if key not in SAME_IN_ALL}
+    if not values.get("truncated"):
+        values.pop("truncated", None)
+    image = row["image"]
+    return {
+        "thumbnail": row["sha256"][:NAME_DIGITS],
+        "width": image["width"],
+        "height": image["height"],
+        "values": values,
+    }
+
+
+def _of_failure(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("kind", "message", "hint") if key in row}
+
+
+def _href(path: bytes, folder: bytes) -> str:
+    """Return the address of a photo for a page in a folder. All but letters, digits and `-._~/` is quoted."""
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # on another drive
+        return Path(os.fsdecode(path)).as_uri()
+    return quote(relative.replace(os.fsencode(os.sep), b"/"), safe="/")
