@@ -81,7 +81,8 @@ def test_an_own_schema_puts_its_values_under_data(batch, tmp_path):
     (tmp_path / "schema.json").write_text(json.dumps(schema))
     assert batch.run("--schema", tmp_path / "schema.json") == (
         0,
-        f"1 photo: 1 record (0 new)\nsee {batch.output}/records.jsonl  {batch.output}/run.json  {batch.output}/index.html\n",
+        "1 photo: 1 record (0 new)\n"
+        f"see {batch.output}/records.jsonl  {batch.output}/run.json  {batch.output}/index.html\n",
     )
 
 

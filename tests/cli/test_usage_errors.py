@@ -17,7 +17,7 @@ MISTAKES = [
     ("rm", "MODELS... is missing", "write `olpipe rm MODELS...`, or run `olpipe rm --help`"),
     ("cp a", "DESTINATION is missing", "write `olpipe cp SOURCE DESTINATION`, or run `olpipe cp --help`"),
     ("batch", "`--output` is missing", "write `olpipe batch [INPUT...] -o OUTPUT`, or run `olpipe batch --help`"),
-    ("batch photos", "`--output` is missing", "write `olpipe batch [INPUT...] -o OUTPUT`, or run `olpipe batch --help`"),
+    ("batch a", "`--output` is missing", "write `olpipe batch [INPUT...] -o OUTPUT`, or run `olpipe batch --help`"),
     ("cp a b c", "`c` is too much", "write `olpipe cp SOURCE DESTINATION`, with quotes around a value that has spaces"),
     ("list a b c", "`b c` are too much", "write `olpipe list [PREFIX]`, with quotes around a value that has spaces"),
     ("run m hi --formt json", "`olpipe run` has no option `--formt`", "did you mean `--format`?"),

@@ -10,6 +10,8 @@ from olpipe.pipeline.selection import Selection
 from olpipe.pipeline.survey import survey
 from olpipe.record import Failure, FailureKind, ImageInfo, Record
 
+EVERYTHING = Selection()
+
 
 class Folder:
     """A folder of photos and an output folder, worked on with a real ledger and no model."""
@@ -31,7 +33,7 @@ class Folder:
     def images(self, *inputs):
         return discover([str(path) for path in inputs or (self.photos,)], (".jpg",)).images
 
-    def describe(self, *inputs, key="k1", selection=Selection()):
+    def describe(self, *inputs, key="k1", selection=EVERYTHING):
         """Run once: survey, then work on each photo; bytes that say `bad` fail. Returns the names worked on."""
         self.worked = []
         with Ledger(self.output) as ledger:

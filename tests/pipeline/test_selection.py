@@ -1,6 +1,7 @@
 """Which photos a run is about, and what is done anew."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_a_sample_has_as_many_as_it_can_and_from_every_part(number, most):
     assert len(chosen) == min(number, most) == len(set(chosen))
     assert list(chosen) == sorted(chosen)
     if number > most:
-        gaps = [after - before for before, after in zip(chosen, chosen[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(chosen)]
         assert not gaps or max(gaps) - min(gaps) <= 1
 
 

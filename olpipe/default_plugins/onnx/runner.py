@@ -106,7 +106,7 @@ class BatchedRunner(Runner):
             self.vocabulary, context_length=self.info.context_length, markers=self._render.markers
         )
         self._rows = Rows(self._open, slots=self.info.slots, context_length=self.info.context_length)
-        self._waiting: deque[tuple[int, PreparedPrompt]] = deque()
+        self._waiting: deque[tuple[int, PreparedPrompt, Decoder]] = deque()
         self._running: dict[int, _Sequence] = {}
 
     def _open(self, rows: int, length: int) -> Cache:
@@ -153,19 +153,20 @@ class BatchedRunner(Runner):
         assert isinstance(prepared, PreparedPrompt)
         if len(self._waiting) + len(self._running) >= self.info.slots:
             raise ValueError(f"this runner has {self.info.slots} slots, and all are taken")
-        self._waiting.append((sequence_id, prepared))
+        # The decoder comes first: where it cannot begin, no row of the cache has been taken for it
+        self._waiting.append((sequence_id, prepared, prepared.decoder()))
 
     def step(self) -> Sequence[Said]:
         """Prefill new sequences, then decode one token of every sequence."""
         said: list[Said] = []
         # 1. Sequences that wait get a row, in the order in which they were registered.
         while self._waiting:
-            sequence_id, prepared = self._waiting[0]
+            sequence_id, prepared, decoder = self._waiting[0]
             row = self._rows.take(prepared.prompt, prepared.room)
             if row is None:
                 break
             self._waiting.popleft()
-            sequence = self._running[sequence_id] = _Sequence(sequence_id, row, prepared.decoder())
+            sequence = self._running[sequence_id] = _Sequence(sequence_id, row, decoder)
             said += self._said(sequence, _begin(sequence, prepared.prompt))
         # 2. One forward runs one token of every sequence.
         if self._running:

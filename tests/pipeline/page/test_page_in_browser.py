@@ -91,7 +91,8 @@ def test_boxes_of_thumbnails_count_in_pixels_of_the_photo(browser, small):
     browser.album(small)
     drawn = browser.run(
         "return [...document.querySelectorAll('#photos svg')].map((one) => [one.getAttribute('viewBox'),"
-        " ...[...one.querySelectorAll('.over')].map((box) => ['x', 'y', 'width', 'height'].map((side) => box.getAttribute(side)))])"
+        " ...[...one.querySelectorAll('.over')].map("
+        "(box) => ['x', 'y', 'width', 'height'].map((side) => box.getAttribute(side)))])"
     )
     assert drawn[0] == ["0 0 450 300", ["40", "30", "200", "100"], ["300", "10", "80", "280"]]
     assert drawn[2] == ["0 0 300 450", ["30", "45", "60", "90"]]
@@ -274,8 +275,11 @@ def large(tmp_path_factory, small):
         entries = [
             {
                 "file": f"trip/{number:05}.jpg", "href": f"../{number}.jpg", "thumbnail": f"{number:032}", "width": 400,
-                "height": 300, "values": {"title": f"Photo number {number}", "alt": f"Alt {number}", "tags": [f"tag{number % 97}"],
-                "tag_scores": [number / MANY], "objects": [{"x": 1, "y": 2, "w": 30, "h": 40, "type": "cat", "score": 0.5}]},
+                "height": 300, "values": {
+                    "title": f"Photo number {number}", "alt": f"Alt {number}", "tags": [f"tag{number % 97}"],
+                    "tag_scores": [number / MANY],
+                    "objects": [{"x": 1, "y": 2, "w": 30, "h": 40, "type": "cat", "score": 0.5}],
+                },
             }
             for number in range(first, first + 1000)
         ]  # fmt: skip
@@ -303,7 +307,8 @@ def test_ten_thousand_photos_keep_the_page_small(browser, large, size):
     assert browser.run("return document.querySelectorAll('*').length") < 2500
     # What is on the screen has a card at each place
     assert browser.run(
-        "return [...Array(8).keys()].every((at) => document.elementFromPoint(innerWidth / 2, innerHeight * (at + 1) / 10)"
+        "return [...Array(8).keys()].every("
+        "(at) => document.elementFromPoint(innerWidth / 2, innerHeight * (at + 1) / 10)"
         ".closest('#photos') !== null)"
     )
     browser.run("scrollTo(0, 0)")
