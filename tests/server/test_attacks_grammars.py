@@ -86,8 +86,9 @@ def test_an_expression_or_grammar_built_to_explode_is_refused_or_followed(server
 
 
 def test_an_answer_that_cannot_begin_takes_no_room_from_others(server):
+    too_large = {"type": "lark", "grammar": 'start: "a"~1000000'}
     for _ in range(9):
-        said = refused(server, "/api/generate", {**GENERATE, "format": {"type": "lark", "grammar": 'start: "a"~1000000'}})
+        said = refused(server, "/api/generate", {**GENERATE, "format": too_large})
         assert "the grammar cannot be followed any further" in said
     long = "the cat and the dog " * 300  # it fills the context, so it needs all of the cache
     assert server.post("/api/generate", {**GENERATE, "prompt": long})[0] == 200
