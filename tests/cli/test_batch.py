@@ -364,7 +364,8 @@ def test_what_was_passed_by_is_told_and_stands_in_the_report(batch):
     assert "left out: 1 video\n" in said
     assert "left out: 1 that `--exclude` names\n" in said
     passed_by = json.loads((batch.output / "run.json").read_bytes())["passed_by"]
-    assert passed_by == {"unopened": [], "programs_folders": [str(folder)], "videos": 1, "excluded": 1, "links": 0}
+    nothing = {"unopened": [], "links": 0, "missing": []}
+    assert passed_by == {**nothing, "programs_folders": [str(folder)], "videos": 1, "excluded": 1}
     assert batch.files == ["a.jpg"]
 
 
