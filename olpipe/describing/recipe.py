@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from olpipe.describing.templates import check_prompt, is_template
 from olpipe.errors import UsageError
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
@@ -36,6 +37,7 @@ class Recipe:
 
     Attributes:
         name: How records and people call it.
+        description: What it is for, in one line.
         task: The task that asks and that reads the answer.
         model: The model's name.
         prompt: What to ask of every photo.
@@ -68,6 +70,7 @@ class Recipe:
     device: str = ""
     sinks: tuple[str, ...] = USUAL_SINKS
     executor: str = USUAL_EXECUTOR
+    description: str = ""
 
     def override(self, *, schema: str | None = None, **changes: Any) -> Recipe:
         """Return a copy with some fields changed.
@@ -81,6 +84,7 @@ class Recipe:
 
         Raises:
             SchemaError: The schema is not JSON, or not a valid JSON Schema. The message says where.
+            RecipeError: The prompt has a name in braces that is not known.
             UsageError: The language is not a BCP 47 tag, or the least score is not in 0..1.
         """
         recipe = self
@@ -88,6 +92,7 @@ class Recipe:
             own = check_schema(schema)
             recipe = replace(recipe, task=OWN_SCHEMA_TASK, prompt=OWN_SCHEMA_PROMPT, schema=own, examples=())
         recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+        check_prompt(recipe.prompt)
         if not is_tag(recipe.language):
             raise UsageError(f"`{recipe.language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
         if not 0 <= recipe.min_score <= 1:
@@ -154,6 +159,8 @@ class Recipe:
         if self.language != "en" and task.sentences:
             parts["unwritten"] = "left out"  # sentences of a language that the model does not write were empty once
         parts |= {name: value for name, value in (("image_tokens", self.image_tokens), ("boxes", boxes)) if value}
+        if is_template(self.prompt):
+            parts["filled"] = "names"  # names in braces were text once
         if family is not None:
             parts["family"] = [family.name, family.version]
         if (backend.name, backend.version) not in UNNAMED_BACKENDS:

@@ -7,7 +7,7 @@ value in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from olpipe.errors import SchemaError
@@ -57,22 +57,32 @@ def check_evidence_kinds(schema: Mapping[str, Any]) -> None:
     Raises:
         SchemaError: A mark is of no known kind, it stands where nothing is filled, or what it marks cannot be filled.
     """
+    for error in wrong_marks(schema):
+        raise error
+
+
+def wrong_marks(schema: Mapping[str, Any]) -> Iterator[SchemaError]:
+    """Yield an error for each mark that `check_evidence_kinds` refuses."""
     for path, part in parts("$", schema, holds_schemas=lambda word: word not in _VALUES):
-        if ANNOTATION not in part:
-            continue
-        name = path.removeprefix("$.properties.")
-        if schema.get("properties", {}).get(name) is not part:
-            raise SchemaError(
-                f"`{ANNOTATION}` at `{path}` fills nothing: only a property right below `$.properties` can be filled",
-                hint="move it there, or leave it out",
-            )
-        kind = part[ANNOTATION]
-        if kind not in KINDS:
-            hint = f"it is one of {', '.join(KINDS)}"
-            raise SchemaError(f"`{ANNOTATION}` at `{path}` cannot be `{kind}`", hint=hint)
-        if not _can_be_filled(schema, name, kind):
-            filled, hint = _NEEDS[kind]
-            raise SchemaError(f'`{ANNOTATION} = "{kind}"` fills {filled}, and `{path}` cannot be one', hint=hint)
+        error = _wrong_mark(schema, path, part) if ANNOTATION in part else None
+        if error is not None:
+            yield error
+
+
+def _wrong_mark(schema: Mapping[str, Any], path: str, part: Mapping[str, Any]) -> SchemaError | None:
+    name = path.removeprefix("$.properties.")
+    if schema.get("properties", {}).get(name) is not part:
+        return SchemaError(
+            f"`{ANNOTATION}` at `{path}` fills nothing: only a property right below `$.properties` can be filled",
+            hint="move it there, or leave it out",
+        )
+    kind = part[ANNOTATION]
+    if kind not in KINDS:
+        return SchemaError(f"`{ANNOTATION}` at `{path}` cannot be `{kind}`", hint=f"it is one of {', '.join(KINDS)}")
+    if not _can_be_filled(schema, name, kind):
+        filled, hint = _NEEDS[kind]
+        return SchemaError(f'`{ANNOTATION} = "{kind}"` fills {filled}, and `{path}` cannot be one', hint=hint)
+    return None
 
 
 def lacking(schema: Mapping[str, Any], names: Collection[str]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ nobody would be told.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from olpipe.errors import SchemaError
@@ -118,9 +118,17 @@ def check_keywords(schema: Mapping[str, Any]) -> None:
             f"the schema has no keyword of JSON Schema in it, only {words}{', …' if len(unknown) > 5 else ''}",
             hint='describe the answer: `{"type": "object", "properties": {"…": {"type": "string"}}}`',
         )
+    for error in misspelt(schema):
+        raise error
+
+
+def misspelt(schema: Mapping[str, Any]) -> Iterator[SchemaError]:
+    """Yield an error for each word in a schema that is nearly a keyword. The message names the word and its place."""
     for path, part in parts("$", schema):
         for word, value in part.items():
-            _check_word(path, part, word, value)
+            error = _misspelt(path, part, word, value)
+            if error is not None:
+                yield error
 
 
 def optional_properties(schema: Mapping[str, Any]) -> list[str]:
@@ -144,19 +152,16 @@ def optional_properties(schema: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _check_word(path: str, part: Mapping[str, Any], word: str, value: Any) -> None:
+def _misspelt(path: str, part: Mapping[str, Any], word: str, value: Any) -> SchemaError | None:
     if _is_known(word):
-        return
+        return None
+    message = f"`{word}` at `{path}` is not a keyword of JSON Schema"
     like = _like(word)
     if like:
-        raise SchemaError(
-            f"`{word}` at `{path}` is not a keyword of JSON Schema",
-            hint=f"did you mean `{like}`? Words of your own begin with `x-`",
-        )
+        return SchemaError(message, hint=f"did you mean `{like}`? Words of your own begin with `x-`")
     if part.get("type") == "object" and isinstance(value, Mapping) and {"type", "enum", "$ref"} & value.keys():
-        raise SchemaError(
-            f"`{word}` at `{path}` is not a keyword of JSON Schema", hint=f"put it under `{path}.properties`"
-        )
+        return SchemaError(message, hint=f"put it under `{path}.properties`")
+    return None
 
 
 def _is_known(word: str) -> bool:

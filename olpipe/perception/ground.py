@@ -27,6 +27,9 @@ from olpipe.registry import Registry
 
 logger = logging.getLogger(__name__)
 
+EVIDENCE = "\0evidence\0"
+"""A mark in a text. It is replaced by the evidence of the photos that are shown last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
@@ -112,7 +115,7 @@ class Grounder:
         # 1. Look at the photos of every message, and put a line of evidence where each photo stands
         words = names_in(request.language, self.perceivers)
         messages, spoken = [], []
-        evidence = Evidence()
+        evidence, told = Evidence(), ""
         for message in request.messages:
             seen = [(image, self._perceive(image)) for image in message.images]
             lines = [_line(found, image, raw=request.raw) for image, found in seen]
@@ -120,6 +123,8 @@ class Grounder:
             spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
             if seen:  # the answer is about the photos that were shown last
                 evidence = sum((found for _, found in seen), Evidence())
+                told = "\n".join(lines)
+        messages = [_with_marks(message, told) for message in messages]
         evidence = evidence.renamed(words)
         # 2. Values that are known from the evidence need not be generated
         guidance = None if request.guidance is None else with_known_values(request.guidance, evidence)
@@ -207,6 +212,16 @@ def _with_lines(message: Message, lines: Sequence[str], *, keep_images: bool) ->
             parts.append(part)
         if isinstance(part, ImagePart):
             parts.append(TextPart(next(left)))
+    return replace(message, parts=tuple(parts))
+
+
+def _with_marks(message: Message, told: str) -> Message:
+    """Put evidence in place of the marks in a message's texts."""
+    if EVIDENCE not in message.text:
+        return message
+    parts = (
+        TextPart(part.text.replace(EVIDENCE, told)) if isinstance(part, TextPart) else part for part in message.parts
+    )
     return replace(message, parts=tuple(parts))
 
 
