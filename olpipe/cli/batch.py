@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from olpipe.cli import choices, selection_options
+from olpipe.cli import choices, recipe_options, selection_options
 from olpipe.cli.main import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SOME_FAILED = 3
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUTPUT", help="The output folder."
 )
-@click.option("--recipe", "recipe_name", default="photo-tags", metavar="NAME|FILE", help="What to ask of every photo.")
+@recipe_options.recipe
 @click.option("--model", metavar="MODEL", help="Use this model instead of the recipe's.")
 @click.option("--prompt", help="Ask this instead of what the recipe asks.")
 @click.option("--schema", metavar="FILE|JSON", help="The JSON Schema of answers. Records have them under `data` then.")
@@ -81,19 +81,9 @@ def batch(
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
     options = BatchOptions(output, selection_options.selected(changes), page=not no_page)
     given = selection_options.named(changes)
-    recipe = _recipe(recipe_name, app.settings.recipes, changes)
+    recipe = recipe_options.chosen(app, recipe_name, changes)
     found = given.find(app.plugins.image_loaders, leave_out=output)
     return _plan(app, found, recipe, options) if plan else _run(app, found, recipe, options, max_hours)
-
-
-def _recipe(name: str, folder: Path | None, changes: dict[str, Any]) -> Recipe:
-    """Read the recipe and change what the options change."""
-    from olpipe.cli.schema_option import schema_text
-    from olpipe.describing.recipe_file import read_recipe
-
-    schema, sinks = changes.pop("schema"), changes.pop("sinks")
-    text = None if schema is None else schema_text("--schema", schema)
-    return read_recipe(name, folder).override(schema=text, sinks=sinks or None, **changes)
 
 
 def _run(app: App, found: Discovery, recipe: Recipe, options: BatchOptions, max_hours: float | None) -> int:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from olpipe.convert.decoder_config import DecoderConfig
 from olpipe.convert.gguf import GGUFHeader
 from olpipe.convert.tensor_shapes import check_shapes
 
 
-def check_tensors(header: GGUFHeader, config: DecoderConfig, others: Collection[str] = ()) -> None:
+def check_tensors(
+    header: GGUFHeader,
+    config: DecoderConfig,
+    others: Collection[str] = (),
+    *,
+    spelt: Callable[[str], str] = str,
+) -> None:
     """Check that a file has the tensors of a decoder in the right shapes, and no tensors that are not known.
 
     Args:
         header: The file.
         config: The sizes of the decoder.
         others: The names of tensors that belong to something else in the same file.
+        spelt: Returns the name by which messages call a tensor.
 
     Raises:
         ModelCorrupt: A tensor is missing, or has another shape.
@@ -28,6 +35,7 @@ def check_tensors(header: GGUFHeader, config: DecoderConfig, others: Collection[
         kind=f"a plain {config.architecture} decoder",
         optional=_optional(config),
         others=others,
+        spelt=spelt,
     )
 
 

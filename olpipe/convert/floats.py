@@ -1,17 +1,17 @@
-"""Read the tensors of a GGUF file as float32, with an adapter added if there is one."""
+"""Read the tensors of a model as float32, with an adapter added if there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from olpipe.convert.adapter import Adapter
 from olpipe.convert.dequantize import dequantize
-from olpipe.convert.gguf import GGUFFile, shown
+from olpipe.convert.gguf import Bytes, GGUFHeader, TensorInfo, shown
 from olpipe.errors import ModelCorrupt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -22,16 +22,27 @@ _LARGEST = np.float32(1e12)  # far above any weight; the sum of squares of such 
 _CHUNK_VALUES = 1 << 22  # values that are read at once
 
 
+class TensorSource(Protocol):
+    """Where tensors come from: a GGUF file, or a folder that is presented like one."""
+
+    @property
+    def header(self) -> GGUFHeader:
+        """Which tensors there are, and how they are stored."""
+
+    def rows(self, tensor: TensorInfo) -> Bytes:
+        """Return the bytes of a tensor, (rows, bytes of a row). A vector is one row."""
+
+
 @dataclass(frozen=True, slots=True)
 class FloatTensors:
-    """The tensors of a GGUF file as float32. A bounded number of values is read at once.
+    """The tensors of a model as float32. A bounded number of values is read at once.
 
     Attributes:
-        source: The file.
+        source: The model.
         adapter: What is added to some of its matrices; None for nothing.
     """
 
-    source: GGUFFile
+    source: TensorSource
     adapter: Adapter | None = None
 
     def has(self, name: str) -> bool:

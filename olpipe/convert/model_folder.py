@@ -12,10 +12,15 @@ from typing import Any, Self
 from olpipe.convert.gguf import shown
 from olpipe.convert.mistaken import mistaken
 from olpipe.convert.tensor_file import Malformed, TensorFile, open_tensors
-from olpipe.errors import ModelCorrupt
+from olpipe.errors import ModelCorrupt, ModelUnsupported
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+WEIGHTS_INDEX_NAME = f"{WEIGHTS_NAME}.index.json"
+"""The name of the file that says which tensor is in which file, where the weights are in several."""
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+"""What the names of weights end in that PyTorch has pickled. To load such a file is to run what is in it."""
 
 MAX_JSON_BYTES = 4 << 20
 """Most bytes of a JSON file."""
@@ -28,7 +33,28 @@ _SHOWN_LETTERS = 40
 
 def is_model_folder(folder: Path) -> bool:
     """Say whether a folder holds a model in this layout."""
-    return (folder / CONFIG_NAME).is_file() and (folder / WEIGHTS_NAME).is_file()
+    weights = (folder / WEIGHTS_NAME, folder / WEIGHTS_INDEX_NAME)
+    return (folder / CONFIG_NAME).is_file() and any(path.is_file() for path in weights)
+
+
+def refuse_other_weights(folder: Path) -> None:
+    """Refuse a folder whose weights are pickles, or safetensors files of which nothing says what is in them.
+
+    Raises:
+        ModelUnsupported: It has such weights.
+    """
+    if not (folder / CONFIG_NAME).is_file():
+        return
+    found = sorted(path.name for path in folder.iterdir() if path.is_file())
+    if any(name.endswith(".safetensors") for name in found):
+        message = f"`{folder}` has weights in several files, and no `{WEIGHTS_INDEX_NAME}` that says what is where"
+        raise ModelUnsupported(message, hint=f"fetch all files of the model, or call a single one `{WEIGHTS_NAME}`")
+    pickle = next((name for name in found if name.lower().endswith(PICKLES)), None)
+    if pickle:
+        message = (
+            f"`{folder}` has its weights in `{shown(pickle)}`, a pickle. It is never loaded, because it may run code"
+        )
+        raise ModelUnsupported(message, hint="use the same model in safetensors files, or a GGUF file")
 
 
 @contextmanager
@@ -48,18 +74,25 @@ def open_weights(folder: Path) -> Iterator[TensorFile]:
         raise ModelCorrupt(f"`{path}` {said}", hint=hint) from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, unique: bool = False, limit: int = MAX_JSON_BYTES) -> Any:
     """Return the value of a JSON file.
+
+    Args:
+        path: The file.
+        unique: Whether to refuse an object that has a name twice. Otherwise the last one counts.
+        limit: Most bytes of the file.
 
     Raises:
         ModelCorrupt: It is missing, damaged or far too large.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
-        if len(data) > MAX_JSON_BYTES:
-            raise ModelCorrupt(f"`{path}` has more than {MAX_JSON_BYTES} bytes")
-        return json.loads(data)
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise ModelCorrupt(f"`{path}` has more than {limit} bytes")
+        return json.loads(data, object_pairs_hook=named_once if unique else None)
+    except NamedTwice as error:
+        raise ModelCorrupt(f"`{path}` has `{shown(error.args[0])}` twice") from None
     except OSError as error:
         raise ModelCorrupt(f"`{path}` cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -67,6 +100,24 @@ def read_json(path: Path) -> Any:
         if what:
             raise ModelCorrupt(f"`{path}` {what}, and not JSON", hint=hint) from error
         raise ModelCorrupt(f"`{path}` is not JSON") from error
+
+
+class NamedTwice(ValueError):
+    """A JSON object has a name twice. The argument is the name."""
+
+
+def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. One that has a name twice is refused, because readers disagree about which one counts.
+
+    Raises:
+        NamedTwice: It has.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise NamedTwice(name)
+        found[name] = value
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Convert a GGUF file into a package, in the layout of ONNX Runtime GenAI and without torch."""
+"""Convert a GGUF file, or a folder as Hugging Face lays it out, into a package of ONNX Runtime GenAI, without torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from olpipe.convert.adapter import read_adapter
 from olpipe.convert.architectures import ARCHITECTURES, FAMILY_VERSION, FORMAT_VERSION, VISION_CONFIG, VISION_ENCODER
 from olpipe.convert.decoder import Precision, write_decoder
 from olpipe.convert.decoder_config import DecoderConfig, Sight, read_config
+from olpipe.convert.decoder_folder import DecoderFolder, folder_name, open_decoder_folder
 from olpipe.convert.decoder_tensors import check_tensors
 from olpipe.convert.floats import FloatTensors
-from olpipe.convert.gguf import GGUFHeader, open_gguf, read_header, shown
+from olpipe.convert.folder_tokenizer import FolderTokenizer, read_folder_tokenizer
+from olpipe.convert.gguf import GGUFFile, GGUFHeader, open_gguf, shown
 from olpipe.convert.linear import Blocks
 from olpipe.convert.quantize import Coding
 from olpipe.convert.tokenizer import (
@@ -78,10 +80,10 @@ def convert_gguf(
     precision: str = "int4",
     progress: ProgressCallback,
 ) -> None:
-    """Convert a GGUF file into a package.
+    """Convert a GGUF file, or a decoder's folder in the layout of Hugging Face, into a package.
 
     Args:
-        source: The `.gguf` file.
+        source: The `.gguf` file, or the folder.
         destination: An existing, empty folder. After an error it may have a part of a package in it.
         vision: The vision encoder; None for a model that reads texts only.
         adapter: The file of an adapter, which is added to the weights before they are quantised.
@@ -96,9 +98,9 @@ def convert_gguf(
     # 1. Read and check everything but the weights.
     if precision not in PRECISIONS:
         raise ValueError(f"precision is `{precision}`, not one of {', '.join(PRECISIONS)}")
-    model = open_gguf(source)
+    model = _opened(source)
     header = model.header
-    config, tokenizer = _read(header, vision)
+    config, tokenizer = _read(model, vision)
     added = None if adapter is None else read_adapter(adapter)
     if added is not None:
         added.check(header)
@@ -115,29 +117,41 @@ def convert_gguf(
     if vision is not None:
         _write_vision(vision, destination, eight_bits=precision != "float32", done=count)
     # 3. Write the tokenizer, and last the configuration.
-    _write_json(destination / "tokenizer.json", tokenizer_json(tokenizer), indent=None)
-    _write_json(destination / "tokenizer_config.json", tokenizer_config(tokenizer, config.context_length))
+    _write_tokenizer(tokenizer, config, destination)
     _write_json(destination / "genai_config.json", _genai_config(config, tokenizer.special))
 
 
 def check_convertible(source: Path, vision: VisionPart | None = None) -> None:
-    """Check whether `convert_gguf` can convert a file; raises what that raises. The weights are not read."""
-    _read(read_header(source), vision)
+    """Check whether `convert_gguf` can convert a source; raises what that raises. The weights are not read."""
+    _read(_opened(source), vision)
 
 
-def _read(header: GGUFHeader, vision: VisionPart | None) -> tuple[DecoderConfig, GGUFTokenizer]:
-    """Return what a header says about the decoder and the tokenizer, checked."""
+def _opened(source: Path) -> GGUFFile | DecoderFolder:
+    """Read the headers of a source."""
+    return open_decoder_folder(source) if source.is_dir() else open_gguf(source)
+
+
+def _read(
+    model: GGUFFile | DecoderFolder, vision: VisionPart | None
+) -> tuple[DecoderConfig, GGUFTokenizer | FolderTokenizer]:
+    """Return what the headers of a source say about the decoder and the tokenizer, checked."""
+    header = model.header
     if header.architecture not in ARCHITECTURES:
         raise ModelUnsupported(
             f"`{header.path}` has the architecture `{shown(header.architecture)}`, which cannot be converted",
             hint=f"these can be converted: {', '.join(ARCHITECTURES)}",
         )
     config = read_config(header, None if vision is None else vision.sight)
+    extra = header.architecture == "gemma3"  # files of Ollama have a token more than embeddings, which is never used
+    if isinstance(model, DecoderFolder):
+        kind = model.kind
+        check_tensors(header, config, spelt=lambda name: folder_name(name, kind))
+        return config, read_folder_tokenizer(header.path, rows=config.vocab_size, cut=extra)
     check_tensors(header, config, () if vision is None else vision.names)
     if vision is not None:
         _check_vision(header, config, vision)
     tokenizer = read_tokenizer(header)
-    if header.architecture == "gemma3":  # files of Ollama have a token more than embeddings, which is never used
+    if extra:
         tokenizer = tokenizer.cut(config.vocab_size)
     if len(tokenizer.tokens) > config.vocab_size:
         raise ModelCorrupt(
@@ -149,6 +163,20 @@ def _read(header: GGUFHeader, vision: VisionPart | None) -> tuple[DecoderConfig,
             hint=f"take the text model of a {vision.family.name} that reads images",
         )
     return config, tokenizer
+
+
+def _write_tokenizer(tokenizer: GGUFTokenizer | FolderTokenizer, config: DecoderConfig, folder: Path) -> None:
+    """Write the files of the tokenizer, with the chat templates."""
+    if isinstance(tokenizer, FolderTokenizer):
+        content, settings = dict(tokenizer.content), tokenizer.config(config.context_length)
+        for name, data in tokenizer.templates():
+            path = folder.joinpath(*name.split("/"))
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+    else:
+        content, settings = tokenizer_json(tokenizer), tokenizer_config(tokenizer, config.context_length)
+    _write_json(folder / "tokenizer.json", content, indent=None)
+    _write_json(folder / "tokenizer_config.json", settings)
 
 
 def _check_vision(header: GGUFHeader, config: DecoderConfig, vision: VisionPart) -> None:

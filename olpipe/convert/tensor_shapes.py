@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from olpipe.errors import ModelCorrupt, ModelUnsupported
 
@@ -18,6 +18,7 @@ def check_shapes(
     kind: str,
     optional: Shapes | None = None,
     others: Collection[str] = (),
+    spelt: Callable[[str], str] = str,
 ) -> None:
     """Check that the tensors that are needed are there in the right shapes, and none that is not known.
 
@@ -28,6 +29,7 @@ def check_shapes(
         kind: What such tensors make, for the message about one that is not known.
         optional: Those that may be there, in these shapes.
         others: The names of those that may be there in any shape.
+        spelt: Returns the name by which messages call a tensor.
 
     Raises:
         ModelCorrupt: A tensor is missing, or has another shape.
@@ -37,11 +39,11 @@ def check_shapes(
 
     for name in needed:
         if name not in found:
-            raise ModelCorrupt(f"{whose} has no tensor `{name}`")
+            raise ModelCorrupt(f"{whose} has no tensor `{spelt(name)}`")
     shapes = {**(optional or {}), **needed}
     for name, shape in found.items():
         if name in shapes:
             if shape != shapes[name]:
-                raise ModelCorrupt(f"{whose}: tensor `{name}` is {shape}, not {shapes[name]}")
+                raise ModelCorrupt(f"{whose}: tensor `{spelt(name)}` is {shape}, not {shapes[name]}")
         elif name not in others:
-            raise ModelUnsupported(f"{whose} has a tensor `{shown(name)}`, which {kind} does not have")
+            raise ModelUnsupported(f"{whose} has a tensor `{shown(spelt(name))}`, which {kind} does not have")

@@ -12,6 +12,7 @@ import orjson
 from olpipe.asking.interpreting import interpreter
 from olpipe.describing.recipe import Recipe
 from olpipe.describing.scores import with_scores
+from olpipe.describing.templates import check_evidence, filled, is_template, known_of
 from olpipe.engine.manager import Engine
 from olpipe.engine.stream import Delivery, Stream
 from olpipe.errors import BackendCrashed
@@ -114,10 +115,12 @@ class Describer:
         )
         self._bundle = engine.bundle(recipe.model)
         self._sees = "vision" in self._bundle.config.capabilities
+        self._is_template = is_template(recipe.prompt)
         self._context = recipe.context(with_sentences=self._bundle.config.writes(recipe.language))
         self._grounder = Grounder(
             self._bundle, plugins.perceivers, names=recipe.perceivers, cache=evidence, min_score=recipe.min_score
         )
+        check_evidence(recipe.prompt, with_perceivers=bool(self._grounder.perceivers))
         keep_s = self._terms.keep_alive_s  # the model must not be unloaded before it is asked
         keep_s = keep_s if keep_s is None or keep_s < 0 else max(keep_s, PREPARING_S)
         info = engine.load(recipe.model, keep_alive_s=keep_s, options=self._options).result()
@@ -144,7 +147,10 @@ class Describer:
             sizes=self._sizes,
         )
         decoded_ns = time.monotonic_ns()
-        grounded = self._grounded(decoded)
+        context = self._context
+        if self._is_template:
+            context = replace(context, prompt=filled(context.prompt, known_of(image)))
+        grounded = self._grounded(decoded, context)
         request, evidence = self._interpreter.asked(grounded.request), grounded.evidence
         if self._terms.context_length:
             request = replace(request, context_length=self._terms.context_length)
@@ -194,18 +200,18 @@ class Describer:
             ground_ns=prepared.ground_ns,
         )
 
-    def _grounded(self, image: DecodedImage) -> Grounded:
+    def _grounded(self, image: DecodedImage, context: TaskContext) -> Grounded:
         """Have the task make the request, and add the evidence.
 
         A model that does not see has nothing to say of a photo in which nothing was recognised. So the request is made
         once more then, without sentences.
         """
-        grounded = self._ground(image, self._context)
-        if self._sees or not (self._context.with_sentences and self._task.sentences) or grounded.evidence is None:
+        grounded = self._ground(image, context)
+        if self._sees or not (context.with_sentences and self._task.sentences) or grounded.evidence is None:
             return grounded
         if certainty_of(grounded.evidence) is not Certainty.UNRECOGNISED:
             return grounded
-        return self._ground(image, replace(self._context, with_sentences=False))
+        return self._ground(image, replace(context, with_sentences=False))
 
     def _ground(self, image: DecodedImage, context: TaskContext) -> Grounded:
         return self._grounder.ground(self._request(image, context), model_pixels=self._model_pixels)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from olpipe.describing.templates import check_prompt, is_template
+from olpipe.describing.templates import check_prompt, is_template, tells_place, told_of
 from olpipe.errors import UsageError
 from olpipe.generation import SamplingParams
 from olpipe.guidance.schema import check_schema
@@ -71,6 +72,12 @@ class Recipe:
     sinks: tuple[str, ...] = USUAL_SINKS
     executor: str = USUAL_EXECUTOR
     description: str = ""
+
+    @property
+    def told(self) -> Callable[[Path], str] | None:
+        """What the prompt tells of where a photo lies; None where it tells nothing of it."""
+        prompt = self.prompt
+        return (lambda path: told_of(prompt, path)) if tells_place(prompt) else None
 
     def override(self, *, schema: str | None = None, **changes: Any) -> Recipe:
         """Return a copy with some fields changed.

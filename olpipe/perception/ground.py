@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from olpipe.errors import cannot_see
 from olpipe.generation import GenerateRequest
@@ -119,7 +120,8 @@ class Grounder:
         for message in request.messages:
             seen = [(image, self._perceive(image)) for image in message.images]
             lines = [_line(found, image, raw=request.raw) for image, found in seen]
-            messages.append(_with_lines(message, lines, keep_images=self._sees))
+            beside = [] if EVIDENCE in message.text else lines  # it is said once
+            messages.append(_with_lines(message, beside, keep_images=self._sees))
             spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
             if seen:  # the answer is about the photos that were shown last
                 evidence = sum((found for _, found in seen), Evidence())
@@ -211,7 +213,7 @@ def _with_lines(message: Message, lines: Sequence[str], *, keep_images: bool) ->
         if keep_images or not isinstance(part, ImagePart):
             parts.append(part)
         if isinstance(part, ImagePart):
-            parts.append(TextPart(next(left)))
+            parts += [TextPart(line) for line in islice(left, 1)]
     return replace(message, parts=tuple(parts))
 
 

@@ -129,7 +129,8 @@ def _survey(
             old.execute("SELECT 1 FROM photos LIMIT 1")  # a backup would wait for as long as a run writes there
             old.backup(new)
     with Ledger(folder) as ledger:
-        ledger.begin(ResolvedRecipe.resolve(recipe, plugins, engine, Findings(settings.models_folder)).key, {})
+        key = ResolvedRecipe.resolve(recipe, plugins, engine, Findings(settings.models_folder)).key
+        ledger.begin(key, {}, told=recipe.told)
         return survey(ledger, found.images, options.selection)
 
 

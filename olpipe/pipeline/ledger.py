@@ -5,15 +5,16 @@ the ledger remembers how far each target is. So a run may end at any point: rows
 and rows that it has beyond its committed position are cut off and written again.
 
 An outcome belongs to a file's bytes and a recipe's key, a row belongs to a path. So equal photos are described once,
-and a renamed photo needs no work. One process at a time holds the ledger's lock; the system frees it when that
-process dies.
+and a renamed photo needs no work. Where the prompt tells where a photo lies, the outcome belongs to that, too. One
+process at a time holds the ledger's lock; the system frees it when that process dies.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,7 @@ class Ledger:
         """
         self.output = output
         self.recipe_key = ""
+        self.told: Callable[[Path], str] | None = None
         self._kinds: dict[str, str] = {}
         path = output / LEDGER_PATH
         with writing(output):
@@ -180,7 +182,7 @@ class Ledger:
 
     # --- a run ----------------------------------------------------------------------------------
 
-    def begin(self, recipe_key: str, targets: Mapping[str, str]) -> int:
+    def begin(self, recipe_key: str, targets: Mapping[str, str], *, told: Callable[[Path], str] | None = None) -> int:
         """Set the recipe that all further calls are about, and the targets that its rows go to.
 
         No target changes before `advance`, so a run that fails before that has changed nothing.
@@ -188,11 +190,12 @@ class Ledger:
         Args:
             recipe_key: The recipe's key.
             targets: The kind of rows that each target takes.
+            told: What the prompt tells of where a photo lies. None where it tells nothing of it.
 
         Returns:
             How many records of another recipe the targets hold. These targets start over.
         """
-        self.recipe_key = recipe_key
+        self.recipe_key, self.told = recipe_key, told
         self._kinds = dict(targets)
         others: set[int] = set()
         for target in targets:
@@ -212,14 +215,21 @@ class Ledger:
         )
         return found
 
+    def identity(self, sha256: str | None, path: Path) -> str | None:
+        """Return what the outcome of a photo belongs to: its bytes, and what the prompt tells of where it lies."""
+        if sha256 is None or self.told is None:
+            return sha256
+        return f"{sha256} {hashlib.sha256(self.told(path).encode()).hexdigest()}"
+
     def adopt(self, image: ImageRef, sha256: str) -> str | None:
-        """Give a photo the outcome that equal bytes already have.
+        """Give a photo the outcome that an equal one already has.
 
         Returns:
             The kind of its row, or None when there is no such outcome.
         """
         found = self.run(
-            "SELECT id, kind FROM outcomes WHERE recipe_key = ? AND sha256 = ?", (self.recipe_key, sha256)
+            "SELECT id, kind FROM outcomes WHERE recipe_key = ? AND sha256 = ?",
+            (self.recipe_key, self.identity(sha256, image.path)),
         ).fetchone()
         if found is None:
             return None
@@ -234,7 +244,12 @@ class Ledger:
         with self.transaction():
             cursor = self.run(
                 "INSERT INTO outcomes(recipe_key, sha256, kind, json) VALUES (?, ?, ?, ?)",
-                (self.recipe_key, outcome.sha256, reason, orjson.dumps(outcome.to_json())),
+                (
+                    self.recipe_key,
+                    self.identity(outcome.sha256, images[0].path),
+                    reason,
+                    orjson.dumps(outcome.to_json()),
+                ),
             )
             for image in images:
                 self._add_row(image, outcome.sha256, cursor.lastrowid, kind)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.describing.recipe import Recipe
+from olpipe.describing.templates import check_evidence
 from olpipe.engine.manager import Engine
 from olpipe.interfaces import Backend, Perceiver, Task
 from olpipe.model import ModelBundle
@@ -47,6 +48,7 @@ class ResolvedRecipe:
         check_image_tokens(bundle, recipe.image_tokens, hint=hint)
         backend = backend_for(bundle, plugins.backends, recipe.backend)
         perceivers = Grounder(bundle, plugins.perceivers, names=recipe.perceivers).perceivers
+        check_evidence(recipe.prompt, with_perceivers=bool(perceivers))
         with plugins.backends.blaming(backend.name):
             family = backend.family_of(bundle)
         finding = findings.about(bundle.digest, makers(backend, family))

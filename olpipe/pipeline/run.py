@@ -123,7 +123,7 @@ def run_batch(
         )
         # 3. Open the sinks, and tell the user what is special about this run
         with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
-            others = ledger.begin(resolved.key, {str(place): place.kind for place in places})
+            others = ledger.begin(resolved.key, {str(place): place.kind for place in places}, told=recipe.told)
             remember_run(ledger, run)
             for line in notices(recipe, resolved.task, resolved.bundle.name, resolved.bundle.config):
                 observer.notice(line)
@@ -185,7 +185,7 @@ class _River:
         self.counts = Counts()
         self.page: Page | None = None
         self._at_work: dict[str, ImageFile] = {}  # photos that the executor has, by name
-        self._waiting: dict[str, list[ImageRef]] = {}  # photos equal to one at work, by digest
+        self._waiting: dict[str, list[ImageRef]] = {}  # photos equal to one at work, by what outcomes belong to
 
     def flow(
         self, job: DescribeJob, images: Sequence[ImageRef], options: BatchOptions, about: dict[str, Any]
@@ -264,12 +264,16 @@ class _River:
                 self._keep(file, [image])
             elif kind := self._ledger.adopt(file.ref, file.sha256):
                 self._count(1, failed=kind == FAILURE, equal=1)
-            elif file.sha256 in self._waiting:
-                self._waiting[file.sha256].append(file.ref)
+            elif (same := self._same(file)) in self._waiting:
+                self._waiting[same].append(file.ref)
             else:
                 self._at_work[file.ref.name] = file
-                self._waiting[file.sha256] = []
+                self._waiting[same] = []
                 yield file
+
+    def _same(self, file: ImageFile) -> str:
+        """Return what equal photos have in common."""
+        return self._ledger.identity(file.sha256, file.ref.path) or ""
 
     def _open(self, image: ImageRef) -> ImageFile | Failure:
         """Read and hash a photo, unless the ledger has its digest and it has not changed since."""
@@ -305,7 +309,7 @@ class _River:
             started_ns = time.monotonic_ns()
             self.page.keep(outcome)
             self._tally.page_ns += time.monotonic_ns() - started_ns
-        equal = self._waiting.pop(file.sha256)
+        equal = self._waiting.pop(self._same(file))
         self._keep(outcome, [file.ref, *equal])
 
     def _show(self, stopped: Callable[[], bool]) -> None:

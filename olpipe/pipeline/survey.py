@@ -63,6 +63,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection) -> 
         _refuse_taken_names(ledger)
         _drop_changed(ledger)
         renamed = _follow_renames(ledger)
+        _drop_told_otherwise(ledger)
         _drop_replaced(ledger)
         _drop_failures(ledger, selection.retry)
         if selection.fresh:
@@ -128,7 +129,7 @@ def _follow_renames(ledger: Ledger) -> int:
         " AND size_bytes IN (SELECT size_bytes FROM photos WHERE path IN (SELECT path FROM gone)) ORDER BY place"
     ).fetchall()
     for path, name, size_bytes, modified_ns in candidates:
-        old = _same_bytes(ledger, ImageRef(Path(os.fsdecode(path)), name, size_bytes, modified_ns))
+        old = _same_bytes(ledger, ImageRef(_path(path), name, size_bytes, modified_ns))
         if old is not None:
             ledger.run("UPDATE rows SET path = ? WHERE path = ?", (path, old))
             ledger.run(
@@ -138,6 +139,23 @@ def _follow_renames(ledger: Ledger) -> int:
             ledger.run("DELETE FROM gone WHERE path = ?", (old,))
     new_name = "(SELECT name FROM found WHERE found.path = photos.path)"
     return ledger.run(f"UPDATE photos SET name = {new_name} WHERE name <> {new_name}").rowcount
+
+
+def _drop_told_otherwise(ledger: Ledger) -> None:
+    """Delete the rows of photos of which the prompt would tell something else now: they were renamed or moved."""
+    if ledger.told is None:
+        return
+    rows = ledger.run(
+        "SELECT seq, path, photos.sha256, outcomes.sha256 FROM rows JOIN photos USING (path)"
+        " JOIN outcomes ON outcomes.id = outcome WHERE rows.recipe_key = ?",
+        (ledger.recipe_key,),
+    ).fetchall()
+    otherwise = [(seq,) for seq, path, sha256, held in rows if held != ledger.identity(sha256, _path(path))]
+    ledger.run_many("DELETE FROM rows WHERE seq = ?", otherwise)
+
+
+def _path(path: bytes) -> Path:
+    return Path(os.fsdecode(path))
 
 
 def _same_bytes(ledger: Ledger, image: ImageRef) -> bytes | None:

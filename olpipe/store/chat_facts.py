@@ -144,7 +144,8 @@ def read(config: ModelConfig, files: Files) -> ChatFacts | None:
     try:
         if config.model_format == "gguf":
             return _from_gguf(files)
-        return _from_package(files) if CONFIG_NAME in files else ChatFacts()
+        is_folder = config.model_format == "safetensors" and "completion" in config.capabilities
+        return _from_package(files) if CONFIG_NAME in files or is_folder else ChatFacts()
     except (ModelError, OSError, ValueError) as error:
         logger.debug("it is not known what a model can do: %s", error)
         return None

@@ -35,6 +35,9 @@ PRECISIONS = {
 }
 """The precisions by Ollama's names and ours. Ollama's tables of four bits differ in which matrices have more bits."""
 
+_CONVERTED = ("gguf", "safetensors")
+"""The formats of models that are converted, so that they may be stored more finely or with an adapter."""
+
 _REPLACED = ("system", "template", "params", "messages")
 """The kinds of texts of which a model has one. A new one takes the place of that of the base."""
 
@@ -166,7 +169,7 @@ def _adapter(new: NewModel, config: ModelConfig, library: Library) -> Layer:
     from olpipe.convert.architectures import ADAPTER_FILE
 
     ((name, digest),) = new.adapters.items()
-    if config.model_format != "gguf" or "completion" not in config.capabilities:
+    if config.model_format not in _CONVERTED or "completion" not in config.capabilities:
         raise UsageError("only GGUF models that write answers take an adapter", hint="leave out `adapters`")
     path = library.blob_path(digest)
     hint = "adapters are read in safetensors, with the names that GGUF gives to tensors"
@@ -187,7 +190,7 @@ def _precision(new: NewModel, config: ModelConfig) -> str:
     """
     from olpipe.convert.package import PRECISIONS
 
-    if config.model_format != "gguf" or "completion" not in config.capabilities:
+    if config.model_format not in _CONVERTED or "completion" not in config.capabilities:
         raise UsageError("only GGUF models that write answers can be quantized", hint="leave out `quantize`")
     if new.precision not in PRECISIONS:
         raise UsageError(f"there is no precision `{new.precision}`", hint=f"there are {', '.join(PRECISIONS)}")

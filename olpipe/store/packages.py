@@ -1,8 +1,9 @@
 """Put what a source brought into the store: a GGUF file, or a folder.
 
 A folder holds a package of ONNX Runtime GenAI, or a model as Hugging Face lays it out: `config.json` beside
-`model.safetensors`. Of the latter only weights, settings and texts are stored, never code or pickled objects. Or it
-holds the GGUF file of a text model with that of its projector. Of this only these two and licences are stored.
+`model.safetensors`, or beside an index and the files that it names. Of the latter only weights, settings and texts are
+stored, never code or pickled objects. Or it holds the GGUF file of a text model with that of its projector. Of this
+only these two and licences are stored.
 """
 
 from __future__ import annotations
@@ -160,11 +161,16 @@ def _add_folder(folder: Path, name: ModelName, store: ModelStore, progress: Prog
         elif model_folder.is_model_folder(folder):
             found = _files(folder, _is_stored)
             _refuse_pointers(found, folder)
-            files = {layer_name: (path, _kind(path, card=_CARD)) for layer_name, path in found.items()}
-            config = _model_folder_config(folder)
+            config, unused = _model_folder_config(folder)
+            files = {
+                layer_name: (path, _kind(path, card=_CARD))
+                for layer_name, path in found.items()
+                if not unused(layer_name)
+            }
         elif _is_gguf_folder(folder):
             files, config = _read_gguf_folder(folder)
         else:
+            model_folder.refuse_other_weights(folder)
             expected = f"`{model_folder.CONFIG_NAME}` beside a `{model_folder.WEIGHTS_NAME}`"
             message = f"`{folder}` has no `{CONFIG_NAME}`, no {expected}, and no .gguf file"
             raise PullFailed(message, hint=_WHAT_TO_NAME)
@@ -283,8 +289,38 @@ def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return entry
 
 
-def _model_folder_config(folder: Path) -> ModelConfig:
-    """Describe a folder of Hugging Face by its configuration and by the header of its weights."""
+def _model_folder_config(folder: Path) -> tuple[ModelConfig, Callable[[str], bool]]:
+    """Describe a folder of Hugging Face by its configuration and by the headers of its weights.
+
+    Returns:
+        The description, and what says of a file's name in the folder whether the file is not needed.
+    """
+    from olpipe.convert.decoder_folder import is_decoder_folder
+
+    if not is_decoder_folder(folder):
+        return _encoder_folder_config(folder), lambda name: False
+    from olpipe.convert.decoder_folder import open_decoder_folder
+    from olpipe.convert.package import check_convertible
+    from olpipe.convert.shards import weight_files
+
+    check_convertible(folder)  # before the copy: what no backend runs is found at once
+    header = open_decoder_folder(folder).header
+    weights = {path.name for path in weight_files(folder)}
+    config = ModelConfig(
+        model_format="safetensors",
+        model_family=header.architecture,
+        model_type=count_words(header.parameter_count),
+        file_type=header.file_type,
+        context_length=header.context_length,
+        embedding_length=header.embedding_length,
+        capabilities=("completion",),
+        conversion={"precision": "int4"},
+    )
+    return config, lambda name: name.endswith(".safetensors") and name not in weights
+
+
+def _encoder_folder_config(folder: Path) -> ModelConfig:
+    """Describe the folder of an embedding model."""
     from olpipe.convert.model_folder import CONFIG_NAME, ConfigFile, open_weights
     from olpipe.convert.sentence_folder import MODULES_NAME, context_length, text_limit
 

@@ -333,18 +333,6 @@ def test_an_output_that_is_a_file_is_one_line(batch):
     assert said.endswith("hint: give another folder with `-o`\n")
 
 
-def test_a_recipe_whose_schema_collides_with_the_record_stops_the_run(batch, tmp_path):
-    batch.put("a.jpg")
-    path = tmp_path / "own.toml"
-    path.write_text(
-        'name = "own"\ntask = "photo"\nmodel = "echo"\nprompt = "p"\n[schema]\nrequired = ["file"]\n'
-        'properties = { file = { type = "string" } }\n'
-    )
-    code, said = batch.run("--recipe", path)
-    assert code == 2
-    assert said.startswith("error: the task `photo` does not know the property `file`\nhint: ")
-
-
 def test_links_that_were_not_followed_are_counted(batch, tmp_path):
     batch.put("a.jpg")
     (tmp_path / "b.jpg").write_bytes(photo())

@@ -176,6 +176,10 @@ def test_the_languages_of_perceivers_are_offered(offered, shop):
     [
         ("olpipe batch --recipe photo-t", "photo-tags"),
         ("olpipe batch --recipe=photo-t", "--recipe=photo-tags"),
+        ("olpipe recipes show photo-t", "photo-tags"),
+        ("olpipe recipes check photo-tags alt", "alt-text"),
+        ("olpipe recipes new mine --from doc", "documents"),
+        ("olpipe recipes che", "check"),
         ("olpipe batch --backend on", "onnx"),
         ("olpipe batch --executor loc", "local"),
         ("olpipe batch --sink js", "jsonl"),
@@ -310,10 +314,10 @@ def test_a_store_that_is_no_folder_offers_nothing(offered, isolated_home):
 def test_a_name_that_a_terminal_could_not_show_is_left_out(offered, models, isolated_home):
     recipes = isolated_home / "recipes"
     recipes.mkdir()
-    (recipes / "a\x1b[31m.toml").touch()
-    (recipes / "ab.toml").touch()
+    (recipes / "z\x1b[31m.toml").touch()
+    (recipes / "zb.toml").touch()
     (isolated_home / "config.toml").write_text(f'recipes = "{recipes}"')
-    assert offered("olpipe batch --recipe a") == ["ab"]
+    assert offered("olpipe batch --recipe z") == ["zb"]
 
 
 @pytest.mark.parametrize(

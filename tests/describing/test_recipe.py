@@ -131,7 +131,8 @@ def test_an_invalid_schema_is_refused_with_file_and_place(tmp_path):
     with pytest.raises(SchemaError) as caught:
         read_recipe(str(path))
     assert caught.value.message.startswith(
-        f"recipe `{path}`: the schema is not valid at `$.properties.tags.maxItems`: '12' is not of type"
+        f"recipe `{path}`, line 6: `schema.properties.tags.maxItems`: the schema is not valid at"
+        " `$.properties.tags.maxItems`: '12' is not of type"
     )
 
 
@@ -144,7 +145,8 @@ def test_a_wrong_use_of_evidence_is_refused_with_file_and_place(tmp_path):
     with pytest.raises(SchemaError) as caught:
         read_recipe(str(path))
     assert caught.value.message == (
-        f'recipe `{path}`: `x-evidence = "texts"` fills an array of texts, and `$.properties.words` cannot be one'
+        f"recipe `{path}`, line 5: `schema.properties.words`:"
+        ' `x-evidence = "texts"` fills an array of texts, and `$.properties.words` cannot be one'
     )
     assert caught.value.hint == 'write `type = "array"` and `items = { type = "string" }`, or leave `x-evidence` out'
 
@@ -170,13 +172,15 @@ def test_a_misspelt_keyword_in_the_schema_of_a_recipe_is_refused_with_the_file(t
     path.write_text('name = "a"\ntask = "data"\nmodel = "echo"\nprompt = "p"\n[schema]\nrequierd = ["a"]\n')
     with pytest.raises(SchemaError) as caught:
         read_recipe(str(path))
-    assert caught.value.message == f"recipe `{path}`: `requierd` at `$` is not a keyword of JSON Schema"
+    assert caught.value.message == (
+        f"recipe `{path}`, line 6: `schema.requierd`: `requierd` at `$` is not a keyword of JSON Schema"
+    )
     assert caught.value.hint == "did you mean `required`? Words of your own begin with `x-`"
 
 
 def test_a_recipe_that_is_not_toml_says_so(tmp_path):
     (tmp_path / "a.toml").write_text("name = ")
-    with pytest.raises(RecipeError, match=r"a\.toml` is not valid TOML"):
+    with pytest.raises(RecipeError, match=r"a\.toml`, line 1: it is not valid TOML: Invalid value$"):
         read_recipe(str(tmp_path / "a.toml"))
 
 

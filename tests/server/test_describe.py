@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from olpipe.describing.recipe_file import shipped_recipes
 from olpipe.testing.images import photo
 from tests.server.form_bodies import form
 
@@ -208,7 +209,7 @@ def test_recipes_have_names_and_those_of_the_settings_are_among_them(start_serve
     (tmp_path / "secret.toml").write_text(RECIPE)
     server = start_server(OLPIPE_RECIPES=str(folder))
     _, listed = server.get("/api/recipes")
-    assert [recipe["name"] for recipe in listed["recipes"]] == ["photo-tags", "colours"]
+    assert {recipe["name"] for recipe in listed["recipes"]} == {*shipped_recipes(), "colours"}
     status, answer = server.post("/api/describe", {"image": in_base64(CAT), "recipe": "colours"})
     assert (status, answer["recipe"], list(answer["data"])) == (200, "colours", ["what", "colour"])
     for name in ("../secret", str(tmp_path / "secret.toml"), "colours.toml", "~/secret", "broken"):

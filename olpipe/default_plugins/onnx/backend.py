@@ -1,4 +1,4 @@
-"""Convert GGUF files and embedding models of Hugging Face, and run them on plain ONNX Runtime."""
+"""Convert GGUF files and models of Hugging Face, and run them on plain ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -152,6 +152,8 @@ def _vision_of(source: Path, families: Families | None) -> VisionPart | None:
     """Return the vision encoder of a text model, which may lie beside it; None for a model that reads texts only."""
     from olpipe.families.vision_part import find_vision
 
+    if source.is_dir():
+        return None
     projector = source.with_name(PROJECTOR_FILE)
     return find_vision(source, projector if projector.is_file() else None, families)
 
@@ -197,21 +199,24 @@ def _check_space(source: Path, bundle: ModelBundle) -> None:
     Raises:
         DiskFull: There is none.
     """
+    from olpipe.convert.decoder_folder import open_decoder_folder
     from olpipe.convert.gguf import read_header
     from olpipe.store.space import check_space, conversion_bytes
 
-    if source.is_file():
+    if source.is_file() or not _embeds(source):
         files = [path for path in (source, source.with_name(PROJECTOR_FILE)) if path.is_file()]
-        tensors = [tensor for path in files for tensor in read_header(path).tensors.values()]
+        headers = [open_decoder_folder(source).header] if source.is_dir() else [read_header(path) for path in files]
+        tensors = [tensor for header in headers for tensor in header.tensors.values()]
         precision = str(bundle.config.conversion.get("precision", DEFAULT_PRECISION))
         check_space(f"the conversion of `{bundle.name}`", conversion_bytes(tensors, precision), bundle.cache)
 
 
 def _embeds(source: Path) -> bool:
-    """Say whether a source is an embedding model. Of folders, only embedding models can be converted."""
+    """Say whether a source is an embedding model."""
+    from olpipe.convert.decoder_folder import is_decoder_folder
     from olpipe.convert.encoder_package import is_encoder
 
-    return source.is_dir() or is_encoder(source)
+    return not is_decoder_folder(source) if source.is_dir() else is_encoder(source)
 
 
 def _remove_earlier(package: Path) -> None:
