@@ -35,6 +35,9 @@ os.environ.update(NOTHING_ELSE)  # here, because servers for a whole session are
 OF_THIS_RUN = ("CI", "PYTEST_ADDOPTS", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
 """What holds for the run of the tests, and not for the commands that they start."""
 
+ALONE = ("tests/benchmarks", "tests/cli/repl", "tests/cli/test_completion_shells.py", "tests/cli/test_terminals.py")
+"""Tests that other tests must not keep from answering in time, or from measuring."""
+
 _SKIPPED = {
     "slow": "takes minutes: run with --run-slow",
     "gpu": "needs a GPU: run with `-m gpu` on a machine that has one",
@@ -57,6 +60,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip what not every machine can run, and say why; a marker that is asked for with `-m` runs."""
     wanted = config.getoption("markexpr")
     for item in items:
+        if item.nodeid.startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
         if "photo_mini_home" in getattr(item, "fixturenames", ()) and item.get_closest_marker("skipif") is None:
             item.user_properties.append(("real_model", True))  # `.ci/run` lets none of these be skipped
         for marker, reason in _SKIPPED.items():

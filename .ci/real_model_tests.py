@@ -1,4 +1,4 @@
-"""Fail when a test of the real model did not run: `python .ci/real_model_tests.py JUNIT.xml`.
+"""Fail when a test of the real model did not run: `python .ci/real_model_tests.py JUNIT.xml...`.
 
 A machine that cannot have the model would otherwise pass all tests but those that matter most.
 """
@@ -6,12 +6,13 @@ A machine that cannot have the model would otherwise pass all tests but those th
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 
-def main(report: str) -> int:
-    """Read pytest's report and say how many tests used the model."""
-    cases = list(ElementTree.parse(report).iter("testcase"))
+def main(reports: Sequence[str]) -> int:
+    """Read pytest's reports and say how many tests used the model."""
+    cases = [case for report in reports for case in ElementTree.parse(report).iter("testcase")]
     real = [case for case in cases if case.find("properties/property[@name='real_model']") is not None]
     skipped = [f"{case.get('classname')}::{case.get('name')}" for case in real if case.find("skipped") is not None]
     for name in skipped:
@@ -23,4 +24,4 @@ def main(report: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

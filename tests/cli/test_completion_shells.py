@@ -12,7 +12,7 @@ import pytest
 
 from olpipe.cli.completion.answer import script
 from tests.cli.repl.conftest import put_echo
-from tests.cli.repl.typist import plain
+from tests.cli.repl.typist import end, plain
 
 START = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
@@ -69,7 +69,7 @@ class Shell:
         return plain(shown)
 
     def close(self):
-        self._child.close(force=True)
+        end(self._child)
 
 
 @pytest.fixture(scope="module", params=START)

@@ -15,7 +15,7 @@ from typing import Any
 import pexpect
 import pyte
 
-LONGEST_S = 60
+LONGEST_S = 120
 SHELL = "shell> "
 READY, ENTERED = "\x1b[?2004h", "\x1b[?2004l"
 """What the line editor writes when a prompt begins and when it ends."""
@@ -27,6 +27,15 @@ _SPINNER = re.compile(r"\r[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] |\r  \r")
 def plain(text: str) -> str:
     """Return a text without control sequences, carriage returns and the spinner."""
     return _SPINNER.sub("", CODES.sub("", text)).replace("\r", "")
+
+
+def end(child: Any) -> None:
+    """End a program on a terminal. One that is killed may take a while to go, on a machine that has much to do."""
+    try:
+        child.close(force=True)
+    except pexpect.ExceptionPexpect:
+        child.ptyproc.delayafterterminate = LONGEST_S / 4
+        child.close(force=True)
 
 
 class Typist:
@@ -82,7 +91,7 @@ class Typist:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.child.close(force=True)
+        end(self.child)
 
     def write(self, text: str) -> None:
         """Show what the program wrote: pexpect calls this."""
