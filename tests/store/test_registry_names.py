@@ -68,8 +68,8 @@ def test_a_name_that_no_plugin_offers_leads_to_a_registry(plugins, text, scheme,
     origin, _ = find_source(text, plugins)
     assert (origin.source.scheme, origin.reference, origin.digest) == (scheme, reference, None)
     insecurely, _ = find_source(text, plugins, insecure=True)
-    prefix = "http://" if origin.source.scheme == "oci" and not text.startswith("oci:") else ""
-    assert insecurely.reference == prefix + reference
+    whole = "registry.ollama.ai/library/haiku:latest" if text == "oci:haiku" else reference
+    assert insecurely.reference == (f"http://{whole}" if scheme == "oci" else reference)
 
 
 def test_a_pin_goes_along(plugins):

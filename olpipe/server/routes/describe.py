@@ -23,7 +23,7 @@ from olpipe.server.question import EncodedImage, PhotoQuestion
 from olpipe.server.refusal import Refusal
 from olpipe.server.service import Service
 from olpipe.server.wire import failures
-from olpipe.server.wire.describe import from_texts, read_photo_question
+from olpipe.server.wire.describe import USUAL_RECIPE, from_texts, read_photo_question
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,9 @@ def _of_form(fields: dict[str, Any], parts: Sequence[FormPart]) -> PhotoQuestion
 
 
 def _recipes(service: Service) -> list[dict[str, Any]]:
-    """Return what there is to know of each recipe. Those that cannot be used are left out."""
+    """Return what there is to know of each recipe, the usual one first. Those that cannot be used are left out."""
     found = []
-    for name in named_recipes(service.settings.recipes):
+    for name in sorted(named_recipes(service.settings.recipes), key=lambda name: name != USUAL_RECIPE):
         try:
             recipe = named_recipe(name, service.settings.recipes)
         except OlpipeError as error:
