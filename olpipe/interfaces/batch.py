@@ -103,6 +103,7 @@ class RunInfo:
         recipe_key: Digest of everything that a record depends on besides the photo.
         model: The model's name.
         model_digest: `sha256:…` of the model's manifest.
+        language: The language of tags and texts, as a BCP 47 tag; empty where it is not known.
     """
 
     root: Path
@@ -112,6 +113,7 @@ class RunInfo:
     recipe_key: str
     model: str
     model_digest: str
+    language: str = ""
 
     def photo(self, file: str) -> Path | None:
         """Return where the photo of a record lies, for its `file`; None for a name that leads out of `root`."""
@@ -186,6 +188,13 @@ class Sink(ABC):
             starts the target over; a sink without this method always does.
         """
         return False
+
+    def changed_photos(self) -> Collection[str]:
+        """Return the `file` of each photo that the last `flush` has changed itself, as one does that writes keywords.
+
+        They are not described again for that. A sink that leaves photos as they are needs no such method.
+        """
+        return ()
 
     @abstractmethod
     def close(self) -> None:

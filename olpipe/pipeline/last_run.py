@@ -22,6 +22,9 @@ CREATE TABLE IF NOT EXISTS runs(  -- what the last run of each recipe was
   model_digest TEXT NOT NULL, schema BLOB NOT NULL
 ) WITHOUT ROWID
 """
+_LANGUAGES = (
+    "CREATE TABLE IF NOT EXISTS run_languages(recipe_key TEXT PRIMARY KEY, language TEXT NOT NULL) WITHOUT ROWID"
+)
 _TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -30,6 +33,8 @@ def remember_run(ledger: Ledger, run: RunInfo) -> None:
     ledger.run(_TABLE)
     values = (run.recipe_key, os.fsencode(run.root), run.recipe, run.model, run.model_digest, orjson.dumps(run.schema))
     ledger.run("REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", values)
+    ledger.run(_LANGUAGES)
+    ledger.run("REPLACE INTO run_languages VALUES (?, ?)", (run.recipe_key, run.language))
 
 
 def last_run(ledger: Ledger) -> RunInfo | None:
@@ -44,7 +49,9 @@ def last_run(ledger: Ledger) -> RunInfo | None:
     if found is None:
         return _rebuilt(ledger, key)
     root, recipe, model, digest, schema = found
-    return RunInfo(Path(os.fsdecode(root)), ledger.output, orjson.loads(schema), recipe, key, model, digest)
+    ledger.run(_LANGUAGES)
+    language = ledger.value("SELECT language FROM run_languages WHERE recipe_key = ?", (key,)) or ""
+    return RunInfo(Path(os.fsdecode(root)), ledger.output, orjson.loads(schema), recipe, key, model, digest, language)
 
 
 def _last_key(ledger: Ledger) -> str | None:

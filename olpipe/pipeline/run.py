@@ -120,6 +120,7 @@ def run_batch(
             recipe_key=resolved.key,
             model=str(resolved.bundle.name),
             model_digest=resolved.bundle.digest,
+            language=recipe.language,
         )
         # 3. Open the sinks, and tell the user what is special about this run
         with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
@@ -75,6 +75,14 @@ def _flush(sink: Sink, *, behind: int | None) -> int:
     if position > HIGHEST_POSITION:
         raise ValueError(f"{told}, and a position below 2**63 is expected")
     return position
+
+
+def _changed_photos(sink: Sink) -> Collection[str]:
+    """Return the photos that a sink has changed itself, and check that they are names."""
+    changed = sink.changed_photos()
+    if not isinstance(changed, Collection) or isinstance(changed, str) or not all(isinstance(n, str) for n in changed):
+        raise TypeError(f"`changed_photos` returned {changed!r}, and the names of photos are expected")
+    return changed
 
 
 class Writer:
@@ -155,6 +163,8 @@ class Writer:
             if has_rows or target in self._unflushed:
                 with self._using(target):
                     position = _flush(outlet.sink, behind=self._positions[target] if has_rows else None)
+                    changed = _changed_photos(outlet.sink)
+                self._ledger.follow(changed)
                 self._ledger.advance(target, TargetState(self._written[target], position))
                 self._committed[target], self._positions[target] = self._written[target], position
                 self._unflushed.discard(target)

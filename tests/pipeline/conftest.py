@@ -23,6 +23,7 @@ class Folder:
         self.photos.mkdir()
         self.output = root / "out"
         self.worked = []
+        self.told = None
         self.targets = {self.record_target: RECORD, self.failure_target: FAILURE}
 
     def put(self, name, data=None):
@@ -37,7 +38,7 @@ class Folder:
         """Run once: survey, then work on each photo; bytes that say `bad` fail. Returns the names worked on."""
         self.worked = []
         with Ledger(self.output) as ledger:
-            self.others = ledger.begin(key, self.targets)
+            self.others = ledger.begin(key, self.targets, told=self.told)
             self.found = survey(ledger, self.images(*inputs), selection)
             for image in self.found.todo:
                 self._work(ledger, image, key)

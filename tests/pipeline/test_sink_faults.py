@@ -28,6 +28,9 @@ class Rows(Sink):
     def flush(self):
         return self.factory.returned("flush", len(self.rows), len(self.rows))
 
+    def changed_photos(self):
+        return self.factory.returned("changed_photos", "any", ())
+
     def close(self):
         pass
 
@@ -104,6 +107,18 @@ def test_a_position_that_cannot_be_one_is_told(folder, factory, run, position, r
     factory.instead = {}
     assert run() == 2
     assert factory.rows == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("changed", [None, "a.jpg", [1]])
+def test_a_sink_that_does_not_name_the_photos_that_it_has_changed_is_told(folder, factory, run, changed):
+    describe(folder, "a.jpg")
+    factory.instead = {("changed_photos", "any"): changed}
+    with pytest.raises(PluginError) as caught:
+        run()
+    assert message(caught) == f"TypeError: `changed_photos` returned {changed!r}, and the names of photos are expected"
+    factory.instead = {}
+    assert run() == 1
+    assert factory.rows == ["a.jpg"]
 
 
 @pytest.mark.parametrize("position", [1, 2])

@@ -208,3 +208,70 @@ def test_a_sink_that_failed_gets_nothing_more_and_the_other_all(folder, two_sink
     mended = Memory()
     assert two_sinks(mended, whole) == (3, 3)
     assert mended.rows == whole.rows == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+class Stamps(Sink):
+    """Writes into the photos themselves, and says so."""
+
+    def __init__(self, photos):
+        self.photos, self.rows, self.changed = photos, [], []
+
+    def recover(self, position):
+        return position in (0, 9)
+
+    def write(self, row):
+        self.rows.append(row["file"])
+
+    def flush(self):
+        self.changed, self.rows = self.rows, []
+        for name in self.changed:
+            (self.photos / name).write_bytes((self.photos / name).read_bytes() + b" with keywords")
+        return 9
+
+    def changed_photos(self):
+        return self.changed
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def stamped(folder):
+    """Return a function that lets a sink write into the photos."""
+
+    def stamp():
+        folder.targets["stamps:photos"] = RECORD
+        with Ledger(folder.output) as ledger:
+            ledger.begin("k1", folder.targets)
+            with Writer(ledger, {"stamps:photos": Outlet(Stamps(folder.photos), RECORD)}) as writer:
+                writer.start()
+
+    return stamp
+
+
+def test_photos_that_a_sink_has_changed_are_not_described_again_where_the_prompt_tells_their_names(folder, stamped):
+    folder.told = lambda path: path.name
+    folder.put("a.jpg")
+    assert folder.describe() == ["a.jpg"]
+    stamped()
+    assert folder.describe() == []
+
+
+def test_photos_that_a_sink_has_changed_are_not_described_again(folder, stamped):
+    for name in ("a.jpg", "b.jpg"):
+        folder.put(name)
+    assert folder.describe() == ["a.jpg", "b.jpg"]
+    stamped()
+    assert (folder.photos / "a.jpg").read_bytes() == b"a.jpg with keywords"
+    assert folder.describe() == []
+    (folder.photos / "a.jpg").rename(folder.photos / "z.jpg")
+    assert folder.describe() == []
+    assert sorted(folder.rows()) == ["b.jpg", "z.jpg"]
+
+
+def test_a_photo_that_somebody_else_has_changed_since_is_described_again(folder, stamped):
+    folder.put("a.jpg")
+    folder.describe()
+    stamped()
+    folder.put("a.jpg", b"edited, and longer than before")
+    assert folder.describe() == ["a.jpg"]
