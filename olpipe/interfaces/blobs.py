@@ -33,13 +33,13 @@ class PartialBlob(Protocol):
             DiskFull: There was no space.
         """
 
-    def hash_more(self) -> bool:
+    def hash_more(self) -> int:
         """Hash some more of what has come without a gap from the beginning on.
 
         Call this while the blob comes in, so that little is left to be hashed at the end.
 
         Returns:
-            Whether anything was there to be hashed.
+            How many bytes could be hashed at the beginning of this call; 0 when there was nothing to do.
         """
 
     def keep(self) -> Layer:

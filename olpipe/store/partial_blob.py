@@ -18,13 +18,14 @@ from pathlib import Path
 from olpipe.errors import DigestMismatch
 from olpipe.model import Layer
 from olpipe.store import digests
+from olpipe.store.flusher import Flusher
 from olpipe.store.writing import writing
 
 NOTED_BYTES = 4 << 20
 """After so many new bytes, the list of parts is written. A process that is killed loses no more than that."""
 
-FLUSHED_BYTES = 32 << 20
-"""After so many new bytes, they are flushed to the disk, so that little is left to be flushed at the end."""
+FLUSHED_BYTES = 4 << 20
+"""After so many new bytes, a thread flushes them to the disk, so that little is left to be flushed at the end."""
 
 HASHED_BYTES = 4 << 20
 """How much one call of `hash_more` hashes."""
@@ -64,7 +65,8 @@ class PartialBlob:
             os.ftruncate(self._file, size)
         self._open = True
         self._writers = 0
-        self._not_noted = self._not_flushed = 0
+        self._not_noted = 0
+        self._flusher = Flusher(self._file, FLUSHED_BYTES)
         self._buffer = memoryview(bytearray(min(_READ_BYTES, size)))
         self._reading = self.path.open("rb", buffering=0)
 
@@ -88,26 +90,22 @@ class PartialBlob:
                 view = memoryview(data)
                 for begins, ends in gaps:
                     self._put(begins, view[begins - offset : ends - offset])
-                if self._is_flush_due(offset, end):
-                    getattr(os, "fdatasync", os.fsync)(self._file)
+                self._remember(offset, end)
+                self._flusher.wrote(end - offset)
         finally:
             with self._changed:
                 self._writers -= 1
                 self._changed.notify_all()
 
-    def _is_flush_due(self, offset: int, end: int) -> bool:
-        """Remember what has come, and write that down now and then; say whether so much has come that it is flushed."""
+    def _remember(self, offset: int, end: int) -> None:
+        """Remember what has come, and write that down now and then."""
         with self._changed:
             self._parts = _joined([*self._parts, (offset, end)])
             self._not_noted += end - offset
-            self._not_flushed += end - offset
             if self._not_noted >= NOTED_BYTES:
                 self._note()
-            is_due = self._not_flushed >= FLUSHED_BYTES
-            self._not_flushed = 0 if is_due else self._not_flushed
-            return is_due
 
-    def hash_more(self) -> bool:
+    def hash_more(self) -> int:
         """Hash some more of what has come without a gap from the beginning on."""
         with self._changed:
             known = self._parts[0][1] if self._parts and self._parts[0][0] == 0 else 0
@@ -121,7 +119,7 @@ class PartialBlob:
                 raise ValueError(f"`{self.path}` was cut short while it came in")
             self._hashed.update(view[:count])
             self._hashed_bytes += count
-        return self._hashed_bytes > before
+        return known - before
 
     def keep(self) -> Layer:
         """Put the whole blob in the store and return a layer for it."""
@@ -166,6 +164,7 @@ class PartialBlob:
             self._open = False
             while self._writers:  # the number of a closed file may be given to another one
                 self._changed.wait()
+        self._flusher.end()
         os.close(self._file)
         self._reading.close()
         return True

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from olpipe.errors import DigestMismatch, OlpipeError, PullFailed
 from olpipe.interfaces import Progress
 from olpipe.model import ModelName
 from olpipe.store.library import Library
-from olpipe.store.partial_blob import NOTED_BYTES
+from olpipe.store.partial_blob import NOTED_BYTES, PartialBlob
 from tests.store.registry_server import RegistryServer, digest_of
 
 MINE = ModelName.parse("mine")
@@ -91,6 +92,25 @@ def test_a_file_comes_over_several_connections(server, library, data):
     assert server.sent[digest_of(data)] == SIZE
     completed = [step.completed for step in steps if step.digest == digest_of(data)]
     assert completed == sorted(completed) and completed[-1] == SIZE
+
+
+def test_no_part_is_begun_while_hashing_is_far_behind(server, library, data, monkeypatch):
+    hash_more, two_parts, requests = PartialBlob.hash_more, 2 * download.LEAST_PART_BYTES, []
+
+    def far_behind(blob):
+        """Say that much waits to be hashed, until both connections could have begun another part."""
+        came = SIZE - sum(ends - begins for begins, ends in blob.missing())
+        if blob.size < SIZE or came == 0 or len(requests) == 20:
+            return hash_more(blob)
+        if came >= two_parts:
+            time.sleep(0.01)
+            requests.append(len(server.blob_requests(digest_of(data))))
+        return download.MOST_NOT_HASHED_BYTES + 1
+
+    monkeypatch.setattr(PartialBlob, "hash_more", far_behind)
+    pull(server, library, streams=2)
+    check_whole(library, data)
+    assert requests == [2] * 20
 
 
 @pytest.mark.parametrize("streams", [1, 4])

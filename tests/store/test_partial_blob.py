@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from olpipe.errors import DigestMismatch, DiskFull
 from olpipe.store.library import Library
-from olpipe.store.partial_blob import NOTED_BYTES
+from olpipe.store.partial_blob import FLUSHED_BYTES, NOTED_BYTES
 
 DATA = random.Random(3).randbytes(50_000)
 
@@ -39,10 +39,11 @@ def test_a_blob_comes_in_in_any_order_and_is_kept_when_it_is_whole(library):
     with library.receiving(digest_of(DATA), len(DATA), silent) as blob:
         assert blob.missing() == [(0, len(DATA))]
         blob.write(30_000, DATA[30_000:])
-        assert blob.hash_more() is False
+        assert blob.hash_more() == 0
         blob.write(0, DATA[:10_000])
         assert blob.missing() == [(10_000, 30_000)]
-        assert blob.hash_more() is True
+        assert blob.hash_more() == 10_000
+        assert blob.hash_more() == 0
         with pytest.raises(ValueError, match="is not whole"):
             blob.keep()
         blob.write(10_000, DATA[10_000:30_000])
@@ -166,6 +167,43 @@ def test_a_disk_that_is_full_is_told(library, monkeypatch):
         with pytest.raises(DiskFull):
             blob.write(0, DATA)
         assert blob.missing() == [(0, len(DATA))]
+
+
+def test_a_flush_that_failed_is_told_at_the_next_write(library, monkeypatch):
+    flushed = threading.Event()
+
+    def broken(file):
+        flushed.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    size = 2 * FLUSHED_BYTES
+    with library.receiving(f"sha256:{'0' * 64}", size, silent) as blob:
+        monkeypatch.setattr(os, "fdatasync", broken)
+        blob.write(0, bytes(FLUSHED_BYTES))
+        flushed.wait(30)
+        with pytest.raises(DiskFull):
+            while True:  # the thread that flushes needs a moment to say what happened
+                blob.write(FLUSHED_BYTES, bytes(100))
+
+
+def test_the_end_waits_for_a_flush(library, monkeypatch):
+    begun, go_on, flush = threading.Event(), threading.Event(), os.fdatasync
+
+    def slowly(file):
+        begun.set()
+        go_on.wait(30)
+        flush(file)  # fails where the file is closed
+
+    with library.receiving(f"sha256:{'0' * 64}", 2 * FLUSHED_BYTES, silent) as blob:
+        monkeypatch.setattr(os, "fdatasync", slowly)
+        blob.write(0, bytes(FLUSHED_BYTES))
+        begun.wait(30)
+        end = threading.Thread(target=blob.close)
+        end.start()
+        end.join(0.2)
+        assert end.is_alive()
+        go_on.set()
+        end.join()
 
 
 @given(st.lists(st.tuples(st.integers(0, 999), st.integers(1, 400)), max_size=30))

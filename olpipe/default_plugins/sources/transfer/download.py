@@ -30,6 +30,9 @@ LEAST_PART_BYTES = 4 << 20
 WRITTEN_BYTES = 512 << 10
 """How much is gathered before it is written."""
 
+MOST_NOT_HASHED_BYTES = 32 << 20
+"""While more than this waits to be hashed, no further part is begun: the network is not what takes long."""
+
 TOLD_EVERY_S = 0.1
 ENDING_S = 1.0
 """How long a cancelled download waits for its connections to end. What they still bring is not taken."""
@@ -124,6 +127,7 @@ class _Download:
         self._changed = threading.Condition()
         self._came = layer.size - _count(blob.missing())
         self._at_work = 0
+        self._not_hashed = 0
         self._has_ranges = False
         self._ended = False
         self._error: BaseException | None = None
@@ -136,11 +140,12 @@ class _Download:
         self._start()
         try:
             while self._going_on():
-                busy = self._blob.hash_more()
+                not_hashed = self._blob.hash_more()
+                self._note_hashing(not_hashed)
                 if time.monotonic() - told_at >= TOLD_EVERY_S:
                     told_at = time.monotonic()
                     progress(told(self._layer, self._came))
-                if not busy:
+                if not not_hashed:
                     with self._changed:
                         self._changed.wait(TOLD_EVERY_S / 2)
         finally:
@@ -148,6 +153,13 @@ class _Download:
         if self._error is not None:
             raise self._error
         progress(told(self._layer, self._came))
+
+    def _note_hashing(self, not_hashed: int) -> None:
+        """Let threads begin further parts, or not, by how much waits to be hashed."""
+        with self._changed:
+            self._not_hashed = not_hashed
+            if not_hashed <= MOST_NOT_HASHED_BYTES:
+                self._changed.notify_all()
 
     def _going_on(self) -> bool:
         with self._changed:
@@ -187,8 +199,13 @@ class _Download:
                 self._changed.notify_all()
 
     def _next(self) -> tuple[int, int] | None:
+        """Return the next part, once hashing is not far behind; None when there is nothing more to do."""
         with self._changed:
-            return None if self._ended or self._error is not None or not self._parts else self._parts.popleft()
+            while self._parts and not self._ended and self._error is None:
+                if self._not_hashed <= MOST_NOT_HASHED_BYTES:
+                    return self._parts.popleft()
+                self._changed.wait()
+            return None
 
     def _fetch(self, begins: int, ends: int) -> None:
         """Fetch a part, in several attempts where that is needed."""
