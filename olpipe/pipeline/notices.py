@@ -25,7 +25,7 @@ def notices(recipe: Recipe, task: Task, name: ModelName, model: ModelConfig) -> 
     if not model.writes(recipe.language):
         yield f"`{name}` does not write `{recipe.language}`: {_unwritten(recipe, task)}"
     if model.prompts and recipe.prompt not in model.prompts:
-        yield f"warning: `{name}` does not follow prompts: yours hardly changes what it writes"
+        yield f"warning: `{name}` does not follow prompts: the recipe's hardly changes what it writes"
         yield "hint: name a model that does, with --model"
     yield from _optional(recipe)
 

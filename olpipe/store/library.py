@@ -33,7 +33,7 @@ from olpipe.store import digests, early_checks, stored_model, views
 from olpipe.store.blobs import Blobs, Incoming
 from olpipe.store.chat_facts import ChatFacts, ChatFactsCache, with_template
 from olpipe.store.findings import Findings
-from olpipe.store.leftovers import Parts, clean
+from olpipe.store.leftovers import TEMPORARY_KEPT_S, Parts, clean
 from olpipe.store.locks import held
 from olpipe.store.manifest import MAX_BYTES, Manifest, config_from_bytes, config_to_bytes, read_manifest, unusable
 from olpipe.store.manifests import ManifestFile, Manifests, damaged
@@ -360,7 +360,7 @@ class Library:
             return None
 
     def _release(self, removed: ManifestFile) -> None:
-        """Delete what only this manifest named. A blob touched since then stays: a pull in progress counts on it."""
+        """Delete what only this manifest named. A blob touched since then stays for an hour: a pull may count on it."""
         try:
             models, _ = self.manifests.in_use()
         except StoreError as error:
@@ -385,7 +385,7 @@ class Library:
             return
         for digest in unused - named - self.unfinished.blobs():
             touched_at = self.blobs.touched_at(digest)
-            if touched_at is not None and touched_at <= before:
+            if touched_at is not None and touched_at <= max(before, time.time() - TEMPORARY_KEPT_S):
                 self.blobs.discard(digest)
 
     def made(self, digest: str) -> tuple[Path, Path]:

@@ -24,7 +24,7 @@ def test_nothing_is_said_where_all_is_as_usual():
 
 def test_a_prompt_that_the_model_does_not_follow_is_warned_of():
     assert said(ONE_PROMPT, prompt="List only the colours you see.") == [
-        "warning: `mini:latest` does not follow prompts: yours hardly changes what it writes",
+        "warning: `mini:latest` does not follow prompts: the recipe's hardly changes what it writes",
         "hint: name a model that does, with --model",
     ]
 
