@@ -133,7 +133,13 @@ def run_batch(
             if options.page:
                 river.page = Page(options.output, ledger, _about(recipe, run), plugins.image_loaders)
             job = DescribeJob(
-                recipe, settings, resolved.finding, plugins=plugins, engine=engine, thumbnails=options.page
+                recipe,
+                settings,
+                resolved.finding,
+                plugins=plugins,
+                engine=engine,
+                thumbnails=options.page,
+                key=resolved.key,
             )
             targets = tuple(str(place) for place in places if place.kind == RECORD)
             status = river.flow(job, found.images, options, {**resolved.about(recipe, targets), **_passed_by(found)})
