@@ -22,6 +22,7 @@ class Traced(Job):
         kills: Photos with this in their names kill the process.
         once: They do so only the first time.
         pause_s: How long a photo takes.
+        meets: So many workers have opened the job before any has worked on a photo.
         warns: What the session warns of at each photo.
         lacks: The job cannot be opened where this is the working folder.
     """
@@ -30,11 +31,13 @@ class Traced(Job):
     kills: str = "\0"
     once: bool = False
     pause_s: float = 0.0
+    meets: int = 1
     warns: str = ""
     lacks: str = ""
 
     @contextmanager
     def open(self):
+        (self.folder / f"open-{os.getpid()}").touch()
         if os.getcwd() == self.lacks:
             raise ModelNotFound("model `x` is not on this machine")
         yield TracedSession(self)
@@ -56,6 +59,8 @@ class TracedSession(Session):
 
     def work(self, image):
         job, name = self.job, image.ref.name
+        while len(list(job.folder.glob("open-*"))) < job.meets:
+            time.sleep(0.01)
         time.sleep(job.pause_s)
         if job.kills in name and not (job.once and (job.folder / "killed").exists()):
             (job.folder / "killed").touch()

@@ -2,17 +2,28 @@
 
 import hashlib
 import importlib.util
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 
+from olpipe.cli.main import main
 from olpipe.errors import BackendCrashed, MachineError, ModelNotFound
 from olpipe.image import ImageFile, ImageRef
+from olpipe.model import ModelConfig, ModelName
 from olpipe.record import Failure, FailureKind, Record
+from olpipe.store.library import Library
 from olpipe.testing.contracts import ExecutorContract, PluginContract
+from olpipe.testing.images import photo
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings are not ours
 
@@ -70,7 +81,7 @@ class TestPlugin(PluginContract):
 
 
 def test_both_machines_work_and_a_setting_takes_fewer(executor, jobs, photos, tmp_path, monkeypatch):
-    job = jobs.Traced(tmp_path, pause_s=0.2)
+    job = jobs.Traced(tmp_path, pause_s=0.05, meets=2)
     assert len(list(executor.map(job, photos(*NAMES)))) == len(NAMES)
     assert len({folder for _, folder in job.noted()}) == 2
     (tmp_path / "trace").unlink()
@@ -89,12 +100,13 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_again(executo
     assert sum(times.values()) <= len(NAMES) + 2  # what a neighbour had finished when the process died was not told
 
 
-def test_a_photo_that_kills_every_worker_fails_and_the_others_do_not(executor, jobs, photos, tmp_path):
+def test_a_photo_that_kills_every_worker_fails_and_the_others_do_not(executor, jobs, photos, tmp_path, caplog):
     outcomes = list(executor.map(jobs.Traced(tmp_path, kills="10"), photos(*NAMES)))
     (failure,) = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert (failure.file, failure.kind) == ("10.jpg", FailureKind.GENERATION)
     assert failure.message == "the worker that described it died, 3 times"
     assert sorted(outcome.file for outcome in outcomes) == NAMES
+    assert sum("died, and its photos are tried again" in line for line in caplog.messages) == 3
 
 
 def test_workers_that_die_at_every_photo_are_the_machines_fault(executor, jobs, photos, tmp_path):
@@ -117,7 +129,7 @@ def test_a_machine_that_does_not_see_photos_is_left_out(executor, jobs, machines
         Path(name).write_bytes(b"x")
         ref = ImageRef(Path("/proc/self/cwd", name), name, 1, 0)  # this folder, here and on the first machine
         images.append(ImageFile(ref, hashlib.sha256(b"x").hexdigest(), b"x"))
-    job = jobs.Traced(tmp_path, pause_s=0.1)
+    job = jobs.Traced(tmp_path, pause_s=0.05, meets=2)
     outcomes = list(executor.map(job, images))
     assert sorted(outcome.file for outcome in outcomes if isinstance(outcome, Record)) == NAMES
     assert {folder for _, folder in job.noted()} == {str(machines.drive)}
@@ -150,7 +162,7 @@ def test_a_photo_that_has_gone_everywhere_fails_alone(executor, jobs, photos, tm
 
 
 def test_a_machine_where_the_job_cannot_be_opened_is_left_out(executor, jobs, machines, photos, tmp_path, caplog):
-    job = jobs.Traced(tmp_path, lacks=str(machines.drive), pause_s=0.2)
+    job = jobs.Traced(tmp_path, lacks=str(machines.drive), meets=2)
     outcomes = list(executor.map(job, photos(*NAMES[:12])))
     assert sorted(outcome.file for outcome in outcomes) == NAMES[:12]
     assert any("is left out: model `x` is not on this machine" in line for line in caplog.messages)
@@ -172,12 +184,12 @@ def test_what_workers_warn_of_is_told(executor, jobs, photos, tmp_path, caplog):
 
 def test_a_machine_that_leaves_loses_nothing(executor, jobs, machines, photos, tmp_path):
     third = machines.join()
-    job = jobs.Traced(tmp_path, pause_s=0.2)
-    outcomes = executor.map(job, photos(*NAMES, *(f"more-{name}" for name in NAMES)))
-    first = list(islice(outcomes, 16))
+    job = jobs.Traced(tmp_path, pause_s=0.2, meets=3)
+    outcomes = executor.map(job, photos(*NAMES))
+    first = list(islice(outcomes, 4))
     machines.leave(third)
     names = [outcome.file for outcome in [*first, *outcomes] if isinstance(outcome, Record)]
-    assert Counter(names) == Counter([*NAMES, *(f"more-{name}" for name in NAMES)])
+    assert Counter(names) == Counter(NAMES)
 
 
 def test_the_error_of_a_machine_is_that_of_the_photo_where_it_happened(executor, jobs, photos, tmp_path):
@@ -191,3 +203,108 @@ def test_the_error_of_a_machine_is_that_of_the_photo_where_it_happened(executor,
     with pytest.raises(BackendCrashed, match=r"died at 05.jpg"):
         list(executor.map(job, photos(*NAMES)))
     assert Counter(name for name, *_ in job.noted())["05.jpg"] == 3
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+class Batch:
+    """A folder of photos, the echo model, and `olpipe batch` over both."""
+
+    def __init__(self, root, home):
+        self.root, self._home = root, home
+        (root / "photos").mkdir()
+
+    def model(self, **options):
+        library = Library(self._home / "models", cache=self._home / "cache")
+        layer = replace(library.add_bytes(json.dumps(options).encode()), name="echo.json")
+        library.commit(ModelName.parse("echo"), ModelConfig("echo", capabilities=("completion", "vision")), [layer])
+
+    def put(self, name, data=None):
+        (self.root / "photos" / name).write_bytes(photo() + name.encode() if data is None else data)
+
+    def arguments(self, output, *more):
+        return ["batch", str(self.root / "photos"), "-o", str(self.root / output), "--model", "echo", *more]
+
+    def run(self, output, *more):
+        with pytest.raises(SystemExit) as ended:
+            main(self.arguments(output, *more))
+        return ended.value.code
+
+    def start(self, output, *more, **environment):
+        command = [sys.executable, "-P", "-m", "olpipe", *self.arguments(output, *more)]
+        environment = {**os.environ, **environment}
+        return subprocess.Popen(
+            command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def rows(self, output, name="records.jsonl"):
+        path = self.root / output / name
+        return sorted(path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
+
+    def wait_for(self, output, number, process):
+        while len(self.rows(output)) < number:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def batch(tmp_path, isolated_home, installed):
+    return Batch(tmp_path, isolated_home)
+
+
+def test_records_and_failures_are_those_of_the_local_executor(machines, batch, capsys):
+    batch.model(slots=2)
+    for number in range(6):
+        batch.put(f"{number}.jpg")
+    batch.put("turned.jpg", photo(orientation=6))
+    batch.put("broken.jpg", photo()[:60])
+    assert (batch.run("local"), batch.run("ray", "--executor", "ray")) == (3, 3)
+    assert batch.rows("ray") == batch.rows("local")
+    assert len(batch.rows("ray")) == 7
+    assert batch.rows("ray", "failures.jsonl") == batch.rows("local", "failures.jsonl")
+    assert len(batch.rows("ray", "failures.jsonl")) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_that_was_killed_goes_on(machines, batch):
+    batch.model(delay_s=0.02)
+    names = [f"{number:02}.jpg" for number in range(30)]
+    for name in names:
+        batch.put(name)
+    process = batch.start("out", "--executor", "ray", RAY_ADDRESS=machines.address)
+    batch.wait_for("out", 10, process)
+    process.kill()
+    process.communicate()
+    assert batch.run("out", "--executor", "ray") == 0
+    assert sorted(json.loads(row)["file"] for row in batch.rows("out")) == names
+    photos = json.loads((batch.root / "out/run.json").read_text())["photos"]
+    assert photos["records_before"] >= 10
+    assert photos["records"] == len(names) - photos["records_before"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no process groups")
+def test_ctrl_c_ends_a_batch_and_the_cluster_that_it_has_started(batch, unmeasured):
+    batch.model(delay_s=0.02)
+    for number in range(300):
+        batch.put(f"{number:03}.jpg")
+    process = batch.start("out", "--executor", "ray", RAY_AUTH_MODE="disabled")
+    batch.wait_for("out", 1, process)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert {"raylet", "gcs_server"} <= {one.name() for one in started}
+    os.killpg(process.pid, signal.SIGINT)
+    said, told = process.communicate()
+    assert (process.returncode, said) == (130, "")
+    assert "ray" not in told.lower().replace("--executor ray", "")
+    assert 1 <= len(batch.rows("out")) < 300
+    assert psutil.wait_procs(started, timeout=60)[1] == []
+
+
+def test_an_address_where_no_cluster_is_is_told_at_once(batch, capsys):
+    batch.model()
+    batch.put("a.jpg")
+    process = batch.start("out", "--executor", "ray", RAY_ADDRESS="127.0.0.1:1")
+    _, told = process.communicate()
+    assert process.returncode == 4
+    assert "error: no Ray cluster answers at `127.0.0.1:1`: Connection refused\n" in told
+    assert "hint: start it with `ray start --head`, or correct RAY_ADDRESS\n" in told

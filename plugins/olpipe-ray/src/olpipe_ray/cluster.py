@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ from olpipe.settings import Settings
 
 OBJECT_STORE_BYTES = 150_000_000
 """What Ray sets aside for large objects where we start it. Paths and records are small, and go without it."""
+
+ANSWER_S = 10.0
+"""How long a cluster may take to accept a connection."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to Ray's makers
@@ -95,6 +100,22 @@ class Cluster:
         return ray.remote(**options)(worker).remote()
 
 
+def _find(address: str) -> None:
+    """Look whether anybody listens at an address with a port. Ray itself would try for minutes.
+
+    Raises:
+        MachineError: Nobody does.
+    """
+    found = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        message = f"no Ray cluster answers at `{address}`: {first_line(error)}"
+        raise MachineError(message, hint="start it with `ray start --head`, or correct RAY_ADDRESS") from error
+
+
 @contextmanager
 def connected(settings: Settings) -> Iterator[Cluster]:
     """Connect to the cluster that the settings name, or start one on this machine; in the end, leave or stop it.
@@ -121,6 +142,7 @@ def connected(settings: Settings) -> Iterator[Cluster]:
 def _connect(address: str) -> None:
     import ray
 
+    _find(address)
     quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address:
