@@ -190,8 +190,8 @@ class Settings:
         "RAY_ADDRESS",
         values.text,
         "",
-        "The Ray cluster that the executor `ray` uses, like `10.0.0.5:6379` or `auto`; without it, it starts one on this"
-        " machine",
+        "The Ray cluster that the executor `ray` uses, like `10.0.0.5:6379` or `auto`; the default is one that it"
+        " starts on this machine",
         key="ray_address",
     )
     ray_actors: int = _setting(

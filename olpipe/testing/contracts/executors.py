@@ -52,7 +52,9 @@ class ExecutorContract:
 
     def test_a_single_photo_is_worked(self, executor: Executor, tmp_path: Path) -> None:
         """There is no least number of photos."""
-        assert [outcome.file for outcome in executor.map(_CheckedJob(tmp_path), [_photos(tmp_path)("a.jpg")])] == ["a.jpg"]
+        assert [outcome.file for outcome in executor.map(_CheckedJob(tmp_path), [_photos(tmp_path)("a.jpg")])] == [
+            "a.jpg"
+        ]
 
     def test_no_photos_are_no_outcomes(self, executor: Executor, tmp_path: Path) -> None:
         """An empty folder is no error, and no model is loaded for it."""

@@ -4,10 +4,13 @@ import pytest
 
 from olpipe.errors import UsageError
 from olpipe.settings import Settings
-from olpipe_ray.cluster import Cluster, Node
+
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 def places(*machines, **settings):
+    from olpipe_ray.cluster import Cluster, Node
+
     nodes = {name: Node(name, name, cpus, gpus) for name, cpus, gpus in machines}
     return Cluster(Settings(**settings)).places(nodes)
 
@@ -47,6 +50,11 @@ def test_a_number_of_gpus_is_a_number(value, tmp_path):
 
 
 def test_settings_of_ray_are_read_from_the_environment(tmp_path):
-    environment = {"OLPIPE_HOME": str(tmp_path), "RAY_ADDRESS": "auto", "OLPIPE_RAY_ACTORS": "4", "OLPIPE_RAY_GPUS": "0.5"}
+    environment = {
+        "OLPIPE_HOME": str(tmp_path),
+        "RAY_ADDRESS": "auto",
+        "OLPIPE_RAY_ACTORS": "4",
+        "OLPIPE_RAY_GPUS": "0.5",
+    }
     settings = Settings.read(environment)
     assert (settings.ray_address, settings.ray_actors, settings.ray_gpus) == ("auto", 4, 0.5)

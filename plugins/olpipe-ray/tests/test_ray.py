@@ -111,7 +111,7 @@ def test_a_photo_that_kills_every_worker_fails_and_the_others_do_not(executor, j
 
 def test_workers_that_die_at_every_photo_are_the_machines_fault(executor, jobs, photos, tmp_path):
     outcomes = []
-    with pytest.raises(MachineError, match="no machine can work; .*: workers died there: "):
+    with pytest.raises(MachineError, match=r"no machine can work; .*: workers died there: "):
         outcomes.extend(executor.map(jobs.Traced(tmp_path, kills="jpg"), photos(*NAMES)))
     assert outcomes == []
 

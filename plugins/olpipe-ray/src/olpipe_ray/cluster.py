@@ -149,7 +149,8 @@ def _connect(address: str) -> None:
             ray.init(address, **quietly)
         else:
             ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quietly)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray has no class for what goes wrong at its start
+        ray.shutdown()  # else what has started already stays
         if isinstance(error, ValueError) and address:
             raise UsageError(f"RAY_ADDRESS cannot be `{address}`: {first_line(error)}") from error
         what = f"the Ray cluster at `{address}` cannot be used" if address else "Ray cannot be started on this machine"

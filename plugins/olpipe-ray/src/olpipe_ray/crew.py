@@ -64,7 +64,9 @@ class Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         hands = [*self._hands, *self._left]
         if kind is None or not issubclass(kind, KeyboardInterrupt):
             Hand.close_all(hands)
