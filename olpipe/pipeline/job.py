@@ -14,13 +14,15 @@ from olpipe.describing.describer import Describer, Prepared, Terms
 from olpipe.describing.failures import failure_of
 from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
-from olpipe.errors import BackendCrashed
+from olpipe.errors import BackendCrashed, MachineError
 from olpipe.generation import Completion
+from olpipe.guidance import limits
 from olpipe.image import ImageFile
 from olpipe.interfaces import Job, Session
 from olpipe.model import FULL_CACHE, LoadOptions
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.pipeline.page.thumbnails import make_thumbnail
+from olpipe.pipeline.resolved import ResolvedRecipe
 from olpipe.plugins import Plugins
 from olpipe.record import Outcome, Record
 from olpipe.settings import Settings
@@ -37,8 +39,8 @@ FOR_EVER = -1.0
 class DescribeJob(Job):
     """Describes photos as a recipe says.
 
-    A pickled job holds only the recipe, the settings and the finding. Where it is opened, it loads plugins and models
-    itself.
+    A pickled job holds only the recipe with its key, the settings and the finding. Where it is opened, it loads plugins
+    and models itself, and refuses to work where the recipe would have another key.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class DescribeJob(Job):
         plugins: Plugins | None = None,
         engine: Engine | None = None,
         thumbnails: bool = False,
+        key: str = "",
     ) -> None:
         """Make a job.
 
@@ -60,6 +63,7 @@ class DescribeJob(Job):
             plugins: Used instead of loading its own; None loads them.
             engine: The same for the engine.
             thumbnails: Whether records get a thumbnail of their photo.
+            key: The recipe's key, where the job was made. Empty means that it is not compared.
         """
         self._recipe = recipe
         self._settings = settings
@@ -67,9 +71,10 @@ class DescribeJob(Job):
         self._plugins = plugins
         self._engine = engine
         self._thumbnails = thumbnails
+        self._key = key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(DescribeJob, thumbnails=self._thumbnails)
+        make = partial(DescribeJob, thumbnails=self._thumbnails, key=self._key)
         return make, (self._recipe, self._settings, self._finding)
 
     def open(self) -> AbstractContextManager[Session]:
@@ -82,15 +87,39 @@ class DescribeJob(Job):
         with ExitStack() as stack:
             engine = self._engine
             if engine is None:
+                limits.configure(largest_schema=self._settings.max_schema, effort=self._settings.grammar_effort)
                 folder, cache = self._settings.models_folder, self._settings.home / "cache"
                 library = Library(folder, cache=cache, keeps_blobs=self._settings.keeps_blobs)
                 engine = stack.enter_context(Engine(library, plugins, self._settings))
+                self._check_key(plugins, engine)
             evidence = EvidenceCache(self._settings.home / "cache" / "evidence.sqlite")
             stack.callback(evidence.close)
             load = LoadOptions(cache_type=FULL_CACHE)  # no record depends on the settings
             terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=FOR_EVER, load=load)
             describer = Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
             yield DescribeSession(describer, thumbnails=self._thumbnails)
+
+    def _check_key(self, plugins: Plugins, engine: Engine) -> None:
+        """Refuse a machine that would make other records, with another model or other versions of plugins."""
+        if not self._key:
+            return
+        here = ResolvedRecipe.resolve(self._recipe, plugins, engine, _Carried(self._finding))
+        if here.key != self._key:
+            what = f"{here.bundle.name} has the digest {here.bundle.digest} here, and runs on {here.backend.name}"
+            message = f"this machine would make other records than the one where the batch was started: {what}"
+            hint = "install the same plugins in the same versions on all machines, and pull the same model"
+            raise MachineError(message, hint=hint)
+
+
+class _Carried:
+    """The finding that a job has brought along. It holds for the model on whatever machine."""
+
+    def __init__(self, finding: Finding | None) -> None:
+        self._finding = finding
+
+    def about(self, digest: str, made_by: tuple[str, ...], /) -> Finding | None:
+        """Return it."""
+        return self._finding
 
 
 class DescribeSession(Session):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.describing.recipe import Recipe
@@ -16,7 +16,14 @@ from olpipe.perception.ground import Grounder
 from olpipe.pipeline.report import versions
 from olpipe.plugins import Plugins
 from olpipe.store.build import backend_for
-from olpipe.store.findings import Finding, Findings, makers
+from olpipe.store.findings import Finding, makers
+
+
+class KnowsFindings(Protocol):
+    """Whoever knows what `olpipe doctor` found out about models, as `Findings` does."""
+
+    def about(self, digest: str, made_by: tuple[str, ...], /) -> Finding | None:
+        """Return the finding about a model, or None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class ResolvedRecipe:
     key: str
 
     @classmethod
-    def resolve(cls, recipe: Recipe, plugins: Plugins, engine: Engine, findings: Findings) -> Self:
+    def resolve(cls, recipe: Recipe, plugins: Plugins, engine: Engine, findings: KnowsFindings) -> Self:
         """Find everything that the recipe names."""
         task = plugins.tasks.get(recipe.task)
         bundle = engine.bundle(recipe.model)

@@ -132,8 +132,9 @@ def run_batch(
             river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
             if options.page:
                 river.page = Page(options.output, ledger, _about(recipe, run), plugins.image_loaders)
+            with_page, key = options.page, resolved.key
             job = DescribeJob(
-                recipe, settings, resolved.finding, plugins=plugins, engine=engine, thumbnails=options.page
+                recipe, settings, resolved.finding, plugins=plugins, engine=engine, thumbnails=with_page, key=key
             )
             targets = tuple(str(place) for place in places if place.kind == RECORD)
             status = river.flow(job, found.images, options, {**resolved.about(recipe, targets), **_passed_by(found)})

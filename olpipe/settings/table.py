@@ -186,6 +186,28 @@ class Settings:
         None,
         "A folder of recipes that have names, as those that ship; files `NAME.toml`",
     )
+    ray_address: str = _setting(
+        "RAY_ADDRESS",
+        values.text,
+        "",
+        "The Ray cluster that the executor `ray` uses, like `10.0.0.5:6379` or `auto`; the default is one that it"
+        " starts on this machine",
+        key="ray_address",
+    )
+    ray_actors: int = _setting(
+        "OLPIPE_RAY_ACTORS",
+        values.count,
+        0,
+        "Most workers of the executor `ray`, each with a model of its own; 0 takes one for each GPU of the cluster, or"
+        " for each machine where there are no GPUs",
+    )
+    ray_gpus: float | None = _setting(
+        "OLPIPE_RAY_GPUS",
+        values.amount,
+        None,
+        "How many GPUs each worker of the executor `ray` gets, like `0.5`, `2`, or `0` for none; the default is one,"
+        " where the cluster has GPUs",
+    )
     memory_limit: int = _setting(
         "OLPIPE_MEMORY_LIMIT",
         values.count,

@@ -90,6 +90,18 @@ def seconds(value: str) -> float:
     return found
 
 
+def amount(value: str) -> float:
+    """Read a number that is not negative, such as `2` or `0.5`, in decimal digits only.
+
+    Raises:
+        ValueError: It is none.
+    """
+    digits = text(value)
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", digits):
+        raise ValueError("must be a number")
+    return float(digits)
+
+
 def names(value: str) -> tuple[str, ...]:
     """Read a list with commas."""
     return tuple(name for name in (text(part) for part in value.split(",")) if name)

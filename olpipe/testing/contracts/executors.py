@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,10 @@ MOST_AHEAD = 1000
 
 
 class ExecutorContract:
-    """Every `Executor`. Give it the fixture `executor`."""
+    """Every `Executor`. Give it the fixture `executor`.
+
+    The photos of the tests are files, so an executor may send their paths to other processes, and read them there.
+    """
 
     @pytest.fixture
     def executor(self) -> Executor:
@@ -37,18 +41,20 @@ class ExecutorContract:
     def test_every_photo_has_one_outcome(self, executor: Executor, tmp_path: Path) -> None:
         """None is lost and none comes twice."""
         names = [f"{number}.jpg" for number in range(50)]
-        outcomes = list(executor.map(_CheckedJob(tmp_path), map(_image, names)))
+        outcomes = list(executor.map(_CheckedJob(tmp_path), map(_photos(tmp_path), names)))
         assert Counter(outcome.file for outcome in outcomes) == Counter(names)
 
     def test_failures_pass_through(self, executor: Executor, tmp_path: Path) -> None:
         """A photo that cannot be described is an outcome like any other."""
         names = [f"{number}.jpg" if number % 7 else f"{number}-bad.jpg" for number in range(50)]
-        outcomes = list(executor.map(_CheckedJob(tmp_path), map(_image, names)))
+        outcomes = list(executor.map(_CheckedJob(tmp_path), map(_photos(tmp_path), names)))
         assert {o.file for o in outcomes if isinstance(o, Failure)} == {name for name in names if "bad" in name}
 
     def test_a_single_photo_is_worked(self, executor: Executor, tmp_path: Path) -> None:
         """There is no least number of photos."""
-        assert [outcome.file for outcome in executor.map(_CheckedJob(tmp_path), [_image("a.jpg")])] == ["a.jpg"]
+        assert [outcome.file for outcome in executor.map(_CheckedJob(tmp_path), [_photos(tmp_path)("a.jpg")])] == [
+            "a.jpg"
+        ]
 
     def test_no_photos_are_no_outcomes(self, executor: Executor, tmp_path: Path) -> None:
         """An empty folder is no error, and no model is loaded for it."""
@@ -61,16 +67,16 @@ class ExecutorContract:
 
         def late() -> Iterator[ImageFile]:
             opened_before.append((tmp_path / "opened").exists())
-            yield _image("a.jpg")
+            yield _photos(tmp_path)("a.jpg")
 
         assert len(list(executor.map(_CheckedJob(tmp_path), late()))) == 1
         assert opened_before == [False]
 
     def test_it_closes_what_it_opens(self, executor: Executor, tmp_path: Path) -> None:
         """It does so when everything is done, and when the caller stops early."""
-        list(executor.map(_CheckedJob(tmp_path), map(_image, "abc")))
+        list(executor.map(_CheckedJob(tmp_path), map(_photos(tmp_path), "abc")))
         assert _events(tmp_path, "opened") == _events(tmp_path, "closed") > 0
-        outcomes = executor.map(_CheckedJob(tmp_path), map(_image, map(str, range(100))))
+        outcomes = executor.map(_CheckedJob(tmp_path), map(_photos(tmp_path), map(str, range(100))))
         next(outcomes)
         _close(outcomes)
         assert _events(tmp_path, "opened") == _events(tmp_path, "closed") > 1
@@ -82,7 +88,7 @@ class ExecutorContract:
         def many() -> Iterator[ImageFile]:
             for number in range(MANY):
                 read.append(str(number))
-                yield _image(read[-1])
+                yield _photos(tmp_path)(read[-1])
 
         outcomes = executor.map(_CheckedJob(tmp_path), many())
         for _ in range(20):
@@ -97,7 +103,7 @@ class ExecutorContract:
         def watched() -> Iterator[ImageFile]:
             for number in range(30):
                 readers.add(threading.get_ident())
-                yield _image(str(number))
+                yield _photos(tmp_path)(str(number))
 
         assert len(list(executor.map(_CheckedJob(tmp_path), watched()))) == 30
         assert readers == {threading.get_ident()}
@@ -106,14 +112,14 @@ class ExecutorContract:
         """The error comes out as it is, and the job is closed."""
         names = ["1.jpg", "2-dead.jpg", *(f"{number}.jpg" for number in range(3, 60))]
         with pytest.raises(BackendCrashed, match="2-dead"):
-            list(executor.map(_CheckedJob(tmp_path), map(_image, names)))
+            list(executor.map(_CheckedJob(tmp_path), map(_photos(tmp_path), names)))
         assert _events(tmp_path, "opened") == _events(tmp_path, "closed") > 0
 
     def test_an_error_of_whoever_looks_for_photos_comes_out(self, executor: Executor, tmp_path: Path) -> None:
         """Otherwise photos that were not found would pass for photos that are done."""
 
         def broken() -> Iterator[ImageFile]:
-            yield _image("1.jpg")
+            yield _photos(tmp_path)("1.jpg")
             raise OSError("the disk is gone")
 
         with pytest.raises(OSError, match="the disk is gone"):
@@ -168,5 +174,14 @@ def _events(folder: Path, event: str) -> int:
     return len(path.read_text(encoding="utf-8")) if path.exists() else 0
 
 
-def _image(name: str) -> ImageFile:
-    return ImageFile(ImageRef(Path(name), name, 1, 0), sha256=name, data=b"x")
+def _photos(folder: Path) -> Callable[[str], ImageFile]:
+    """Return a function that makes a file of a name: an executor may send only its path."""
+
+    def make(name: str) -> ImageFile:
+        path = folder / "photos" / name
+        path.parent.mkdir(exist_ok=True)
+        data = name.encode()
+        path.write_bytes(data)
+        return ImageFile(ImageRef(path, name, len(data), 0), hashlib.sha256(data).hexdigest(), data)
+
+    return make
