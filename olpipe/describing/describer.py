@@ -129,6 +129,7 @@ class Describer:
             cache=evidence,
             min_score=recipe.min_score,
             naming=Evidence.renamed if self._tagger is None else self._tagger.evidence,
+            needs_words=recipe.needs_words,
         )
         check_evidence(recipe.prompt, with_perceivers=bool(self._grounder.perceivers))
         keep_s = self._terms.keep_alive_s  # the model must not be unloaded before it is asked

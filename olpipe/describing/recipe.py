@@ -87,6 +87,11 @@ class Recipe:
         prompt = self.prompt
         return (lambda path: told_of(prompt, path)) if tells_place(prompt) else None
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether perceivers must have words in the recipe's language. A vocabulary may have them instead."""
+        return self.used_tagging is None or not self.used_tagging.brings(self.language)
+
     def override(self, *, schema: str | None = None, **changes: Any) -> Recipe:
         """Return a copy with some fields changed.
 
@@ -191,7 +196,7 @@ class Recipe:
                 parts["min_score"] = float(self.min_score)
         if len(perceivers) > 1:
             parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
-        if words := names_in(self.language, perceivers):
+        if words := names_in(self.language, perceivers, needed=self.needs_words):
             parts["names"] = dict(words)
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

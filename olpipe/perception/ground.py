@@ -64,6 +64,7 @@ class Grounder:
         cache: EvidenceCache | None = None,
         min_score: float = 0.0,
         naming: Callable[[Evidence, Mapping[str, str]], Evidence] = Evidence.renamed,
+        needs_words: bool = True,
     ) -> None:
         """Find the perceivers.
 
@@ -75,6 +76,7 @@ class Grounder:
             min_score: Tags and objects with a lower score are not used, 0..1.
             naming: Gives evidence the names that records have. It takes English evidence, and English names with their
                 words in the request's language.
+            needs_words: Whether perceivers must have words in the request's language.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -89,6 +91,7 @@ class Grounder:
         self._cache = cache
         self._min_score = min_score
         self._naming = naming
+        self._needs_words = needs_words
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -120,7 +123,7 @@ class Grounder:
                 return Grounded(_scaled_down(request, model_pixels), None)
             raise cannot_see(str(self._model))
         # 1. Look at the photos of every message, and put a line of evidence where each photo stands
-        words = names_in(request.language, self.perceivers)
+        words = names_in(request.language, self.perceivers, needed=self._needs_words)
         messages, spoken = [], []
         evidence, told = Evidence(), ""
         for message in request.messages:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from olpipe.errors import RecipeError
+from olpipe.languages import choose
 from olpipe.tagging.folding import FOLDING
 from olpipe.tagging.schema import fitting, has_tags, held_to
 from olpipe.tagging.stop_words import stop_words
@@ -55,6 +56,14 @@ class Tagging:
     def about(self, schema: Mapping[str, Any]) -> Tagging | None:
         """Return itself where a schema has an array of texts called `tags`, else None."""
         return self if has_tags(schema) else None
+
+    def brings(self, language: str) -> bool:
+        """Say whether all tags are in a language because the vocabulary has names there."""
+        if self.vocabulary is None or self.mode is Mode.PREFER:
+            return False
+        own = self.vocabulary.language
+        named = any(term.words(language) for term in self.vocabulary.terms)
+        return named or (bool(own) and choose(language, (own,)) is not None)
 
     def schema(self, schema: Mapping[str, Any], language: str) -> Mapping[str, Any]:
         """Return the schema that a model is held to: where only terms can be written, the tags are these terms.

@@ -12,6 +12,7 @@ from olpipe.describing.recipe_file import read_recipe
 from olpipe.describing.recipe_source import RecipeSource
 from olpipe.errors import RecipeError
 from olpipe.tagging.settings import Mode, Tagging
+from olpipe.tagging.vocabulary import Term, Vocabulary
 
 HEAD = 'name = "a"\ntask = "data"\nmodel = "m"\nprompt = "p"\n'
 SCHEMA = """
@@ -175,3 +176,13 @@ def test_photos_of_recipes_without_the_table_are_not_described_again(name, task,
 def test_the_key_of_a_recipe_without_tags_does_not_change_with_what_is_done_with_them():
     documents = read_recipe("documents")
     assert key(replace(documents, tagging=Tagging(limit=2))) == key(documents)
+
+
+def test_a_vocabulary_brings_words_of_a_language_that_perceivers_lack(source):
+    cat = Vocabulary((Term("cat", (), (("it", ("gatto",)),)),))
+    recipe = replace(source("[tags]\n").recipe(), language="it", tagging=Tagging(cat))
+    assert not recipe.needs_words
+    assert replace(recipe, language="fr").needs_words
+    assert replace(recipe, tagging=Tagging(cat, Mode.PREFER)).needs_words  # other tags stay in English
+    assert replace(recipe, tagging=Tagging()).needs_words
+    assert not replace(recipe, tagging=Tagging(Vocabulary((Term("gatto"),), "it"))).needs_words
