@@ -19,7 +19,7 @@ FLOORS = (
     ("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "row_file", "sizes"),
     ("messages", "generation", "embedding", "tokens", "model", "image", "record", "record_columns", "settings"),
     ("row_documents", "interfaces", "hookspecs", "registry", "entry_points", "plugins"),
-    ("store", "convert", "imaging", "perception", "guidance", "decoding", "families"),
+    ("store", "convert", "imaging", "perception", "guidance", "decoding", "families", "tagging"),
     ("engine", "asking", "describing"),
     ("pipeline", "server", "checkup", "client"),
     ("cli", "__main__"),

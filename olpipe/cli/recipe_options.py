@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from olpipe.cli import tags_options
+
 if TYPE_CHECKING:
     from olpipe.cli.app import App
     from olpipe.describing.recipe import Recipe
@@ -15,7 +17,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def recipe(command: _Command) -> _Command:
-    """Give a command `--recipe` and `--set`."""
+    """Give a command `--recipe`, `--set`, `--tags-from` and `--tags-mode`."""
     set_keys = click.option(
         "--set",
         "set_keys",
@@ -30,7 +32,7 @@ def recipe(command: _Command) -> _Command:
         metavar="NAME|FILE",
         help="What to ask of every photo.",
     )
-    return name(set_keys(command))
+    return name(set_keys(tags_options.tags(command)))
 
 
 def chosen(app: App, name: str, changes: dict[str, Any]) -> Recipe:
@@ -45,10 +47,11 @@ def chosen(app: App, name: str, changes: dict[str, Any]) -> Recipe:
     from olpipe.describing.recipe_task import refused_by_task, unknown_names
 
     schema, sinks = changes.pop("schema"), changes.pop("sinks")
+    vocabulary = {name: changes.pop(name) for name in ("tags_from", "tags_mode")}
     text = None if schema is None else schema_text("--schema", schema)
     source = find_recipe(name, app.settings.recipes, [Change.parse(given) for given in changes.pop("set_keys")])
     written = source.recipe()
-    recipe = written.override(schema=text, sinks=sinks or None, **changes)
+    recipe = tags_options.tagged(written.override(schema=text, sinks=sinks or None, **changes), **vocabulary)
     for mistake in unknown_names(recipe, app.plugins):
         key = str(mistake.path[0])
         if getattr(recipe, key) == getattr(written, key):  # else an option names it, and the run tells

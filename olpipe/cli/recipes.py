@@ -58,7 +58,7 @@ def show(app: App, recipe_name: str, shows_schema: bool, shows_prompt: bool) -> 
         raise UsageError("`--schema` and `--prompt` cannot be shown at once", hint="give one of them")
     source = find_recipe(recipe_name, app.settings.recipes)
     if shows_schema:
-        click.echo(json.dumps(source.recipe().schema, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(source.recipe().context().schema, indent=2, ensure_ascii=False))
     elif shows_prompt:
         from olpipe.describing.recipe_task import conversation
 

@@ -28,6 +28,7 @@ from olpipe.perception.ground import Grounded, Grounder
 from olpipe.plugins import Plugins
 from olpipe.record import RESERVED, TAG_SCORES, Certainty, Evidence, ImageInfo, Record
 from olpipe.store.findings import Finding
+from olpipe.tagging.tagger import Tagger
 
 PREPARING_S = 60.0
 """A model that was loaded stays at least so long if nothing is asked of it."""
@@ -62,6 +63,7 @@ class Prepared:
         decoded: Its pixels.
         request: What is asked. Boxes are in pixels of the photo.
         evidence: What perceivers found in it; None where none looked at it.
+        written: The same with the names that records have.
         image_ns: Time to decode the photo.
         ground_ns: Time the perceivers took.
     """
@@ -70,6 +72,7 @@ class Prepared:
     decoded: DecodedImage
     request: GenerateRequest
     evidence: Evidence | None
+    written: Evidence | None
     image_ns: int
     ground_ns: int
 
@@ -117,8 +120,16 @@ class Describer:
         self._sees = "vision" in self._bundle.config.capabilities
         self._is_template = is_template(recipe.prompt)
         self._context = recipe.context(with_sentences=self._bundle.config.writes(recipe.language))
+        tagging = recipe.used_tagging
+        self._tagger = None if tagging is None else Tagger(tagging, recipe.language)
         self._grounder = Grounder(
-            self._bundle, plugins.perceivers, names=recipe.perceivers, cache=evidence, min_score=recipe.min_score
+            self._bundle,
+            plugins.perceivers,
+            names=recipe.perceivers,
+            cache=evidence,
+            min_score=recipe.min_score,
+            naming=Evidence.renamed if self._tagger is None else self._tagger.evidence,
+            needs_words=recipe.needs_words,
         )
         check_evidence(recipe.prompt, with_perceivers=bool(self._grounder.perceivers))
         keep_s = self._terms.keep_alive_s  # the model must not be unloaded before it is asked
@@ -151,11 +162,11 @@ class Describer:
         if self._is_template:
             context = replace(context, prompt=filled(context.prompt, known_of(image)))
         grounded = self._grounded(decoded, context)
-        request, evidence = self._interpreter.asked(grounded.request), grounded.evidence
+        request, evidence, written = self._interpreter.asked(grounded.request), grounded.evidence, grounded.written
         if self._terms.context_length:
             request = replace(request, context_length=self._terms.context_length)
         grounded_ns = time.monotonic_ns()
-        return Prepared(image, decoded, request, evidence, decoded_ns - started_ns, grounded_ns - decoded_ns)
+        return Prepared(image, decoded, request, evidence, written, decoded_ns - started_ns, grounded_ns - decoded_ns)
 
     def ask(self, prepared: Prepared, delivery: Delivery | None = None) -> Stream:
         """Ask the model about a photo, and return its answer to come at once.
@@ -183,7 +194,7 @@ class Describer:
         if completion.finish_reason is FinishReason.CANCELLED:
             raise BackendCrashed("the model was closed while it was at work", hint="run the same command again")
         text = self._interpreter.heard(prepared.request, completion)
-        values = self._values(_value(prepared.request, text), prepared.decoded, prepared.evidence)
+        values = self._values(_value(prepared.request, text), prepared.decoded, prepared.written)
         return Record(
             file=prepared.image.ref.name,
             sha256=prepared.image.sha256,
@@ -230,8 +241,11 @@ class Describer:
             values = dict(self._task.parse(value, image))
             if taken := sorted(own & values.keys()):
                 raise ValueError(f"it gave a value `{taken[0]}`, which every record has of its own")
+            if self._tagger is not None:
+                values = self._tagger.values(values, evidence)
             if self._task.scored:
-                values = with_scores(values, evidence)
+                keys = {} if self._tagger is None else {"key": self._tagger.key}
+                values = with_scores(values, evidence, **keys)
             orjson.dumps(values)  # fails here if they are not JSON; in the ledger, that would end the run
         return values
 

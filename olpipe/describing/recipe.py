@@ -18,6 +18,7 @@ from olpipe.interfaces import Backend, Family, Perceiver, Task, TaskContext
 from olpipe.languages import is_tag
 from olpipe.perception.names import names_in
 from olpipe.perception.prompt import WORDING
+from olpipe.tagging.settings import Tagging
 
 UNNAMED_BACKENDS = frozenset({("onnx", "1"), ("ort-genai", "1")})
 """Backends that keys leave out. Keys once named no backend, and these still answer as they did then.
@@ -54,6 +55,7 @@ class Recipe:
             recipe files do not say it.
         sinks: Where records go, each as `SCHEME` or `SCHEME:TARGET`.
         executor: Name of the executor that carries the work.
+        tagging: What is done with tags before they stand in a record; None where nothing is.
     """
 
     name: str
@@ -72,12 +74,23 @@ class Recipe:
     sinks: tuple[str, ...] = USUAL_SINKS
     executor: str = USUAL_EXECUTOR
     description: str = ""
+    tagging: Tagging | None = None
+
+    @property
+    def used_tagging(self) -> Tagging | None:
+        """What is done with tags; None where the schema has none, too."""
+        return None if self.tagging is None else self.tagging.about(self.schema)
 
     @property
     def told(self) -> Callable[[Path], str] | None:
         """What the prompt tells of where a photo lies; None where it tells nothing of it."""
         prompt = self.prompt
         return (lambda path: told_of(prompt, path)) if tells_place(prompt) else None
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether perceivers must have words in the recipe's language. A vocabulary may have them instead."""
+        return self.used_tagging is None or not self.used_tagging.brings(self.language)
 
     def override(self, *, schema: str | None = None, **changes: Any) -> Recipe:
         """Return a copy with some fields changed.
@@ -91,7 +104,8 @@ class Recipe:
 
         Raises:
             SchemaError: The schema is not JSON, or not a valid JSON Schema. The message says where.
-            RecipeError: The prompt has a name in braces that is not known.
+            RecipeError: The prompt has a name in braces that is not known, or the schema has no room for the terms of
+                the vocabulary.
             UsageError: The language is not a BCP 47 tag, or the least score is not in 0..1.
         """
         recipe = self
@@ -105,6 +119,8 @@ class Recipe:
         if not 0 <= recipe.min_score <= 1:
             message = f"the least score must be between 0 and 1, not `{recipe.min_score}`"
             raise UsageError(message, hint="give a number like `--min-score 0.6`")
+        if recipe.used_tagging is not None:
+            recipe.used_tagging.check(recipe.schema, recipe.language)
         return recipe
 
     def context(self, *, with_sentences: bool = True) -> TaskContext:
@@ -112,10 +128,11 @@ class Recipe:
         prompt = self.prompt
         if self.language != "en":
             prompt += f"\nWrite every text in the language `{self.language}`."
+        tagging = self.used_tagging
         return TaskContext(
             model=self.model,
             prompt=prompt,
-            schema=self.schema,
+            schema=self.schema if tagging is None else tagging.schema(self.schema, self.language),
             sampling=self.sampling,
             examples=self.examples,
             perceivers=self.perceivers,
@@ -165,7 +182,7 @@ class Recipe:
         }
         if self.language != "en" and task.sentences:
             parts["unwritten"] = "left out"  # sentences of a language that the model does not write were empty once
-        parts |= {name: value for name, value in (("image_tokens", self.image_tokens), ("boxes", boxes)) if value}
+        parts |= self._given(boxes)
         if is_template(self.prompt):
             parts["filled"] = "names"  # names in braces were text once
         if family is not None:
@@ -179,7 +196,14 @@ class Recipe:
                 parts["min_score"] = float(self.min_score)
         if len(perceivers) > 1:
             parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
-        if words := names_in(self.language, perceivers):
+        if words := names_in(self.language, perceivers, needed=self.needs_words):
             parts["names"] = dict(words)
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _given(self, boxes: str) -> dict[str, Any]:
+        """Return what a key has only where it is given, so that other keys stay as they once were."""
+        tagging = self.used_tagging
+        tags = None if tagging is None else tagging.identity(self.language)
+        given = {"image_tokens": self.image_tokens, "boxes": boxes, "tags": tags}
+        return {name: value for name, value in given.items() if value}

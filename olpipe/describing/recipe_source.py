@@ -14,6 +14,8 @@ from olpipe.describing.recipe_lines import line_of, wrong_line
 from olpipe.describing.recipe_table import KEYS, Mistake, mistakes, parse_recipe, written
 from olpipe.errors import RecipeError, SchemaError, UsageError
 
+VOCABULARY = ("tags", "from")
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -53,11 +55,13 @@ class RecipeSource:
         shown: What messages call it.
         text: The file's text.
         changes: What is set otherwise for one run.
+        folder: The folder of the file, where other files that it names are looked for.
     """
 
     shown: str
     text: str
     changes: tuple[Change, ...] = ()
+    folder: Path = Path()
 
     @classmethod
     def read(cls, path: Path, shown: str, changes: Sequence[Change] = ()) -> Self:
@@ -72,7 +76,8 @@ class RecipeSource:
             RecipeError: It cannot be read.
         """
         try:
-            return cls(shown, path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n"), tuple(changes))
+            text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+            return cls(shown, text, tuple(changes), path.parent)
         except OSError as error:
             raise RecipeError(f"recipe `{shown}` cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -88,7 +93,7 @@ class RecipeSource:
         """
         for mistake in self.mistakes():
             raise mistake.raised()
-        return parse_recipe(self._table())
+        return parse_recipe(self._table(), self._folder())
 
     def mistakes(self) -> Iterator[Placed]:
         """Yield all mistakes. Where the text is no TOML, there is one: what stands behind it cannot be read."""
@@ -98,7 +103,7 @@ class RecipeSource:
             line, message = wrong_line(error, self.text)
             yield Placed(self.shown, line, "", RecipeError(f"it is not valid TOML: {message}"))
             return
-        for mistake in mistakes(table):
+        for mistake in mistakes(table, self._folder()):
             yield self.placed(mistake)
 
     def placed(self, mistake: Mistake) -> Placed:
@@ -113,6 +118,10 @@ class RecipeSource:
         properties = self._table()["schema"].get("properties", {})
         named = next((name for name in properties if f"`{name}`" in error.message), None)
         return self.placed(Mistake(("task",) if named is None else ("schema", "properties", named), error))
+
+    def _folder(self) -> Path:
+        """Return where the vocabulary is looked for. What `--set` names is looked for where the command runs."""
+        return Path() if any(change.path == VOCABULARY[: len(change.path)] for change in self.changes) else self.folder
 
     def _table(self) -> dict[str, Any]:
         return changed(tomllib.loads(self.text), self.changes, KEYS)

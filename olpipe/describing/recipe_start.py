@@ -35,6 +35,11 @@ _HEAD = """\
 #   image_tokens = 280             how finely a model that sees looks at a photo
 #   sinks = ["jsonl", "csv"]       where records go
 #
+# A table [tags] at the end makes one tag of `Dog` and `dogs`, and leaves out words like `photo`:
+#   stop = ["indoors"]             tags that are left out, too
+#   limit = 8                      most tags of a photo
+#   from = "terms.csv"             a vocabulary of your own; mode = "closed", "prefer" or "map"
+#
 # task = "photo" knows tags, title, description, alt and objects. For properties of your own use task = "data": then the
 # whole answer stands under `data` in a record. The model writes the properties in the order of the schema.
 """

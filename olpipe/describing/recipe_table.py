@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any
 
 from olpipe.describing.recipe import USUAL_EXECUTOR, USUAL_SINKS, Recipe
 from olpipe.describing.recipe_schema import schema_mistakes, schema_of
+from olpipe.describing.recipe_tags import TAGS, tag_mistakes, tagging_of
 from olpipe.describing.templates import check_prompt
 from olpipe.errors import RecipeError, UsageError, nearest
 from olpipe.generation import SamplingParams
@@ -18,7 +20,7 @@ Path = tuple[str | int, ...]
 
 KEYS: dict[str, type] = {"name": str, "description": str, "task": str, "model": str, "prompt": str, "language": str}
 KEYS |= {"backend": str, "executor": str, "sinks": list, "perceivers": list, "min_score": float, "image_tokens": int}
-KEYS |= {"options": dict, "examples": list, "schema": dict}
+KEYS |= {"options": dict, "examples": list, "schema": dict, "tags": dict}
 RENAMED = {"evidence": "perceivers"}
 REQUIRED = ("name", "task", "model", "prompt", "schema")
 OPTIONS: dict[str, type] = {
@@ -50,6 +52,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
 }
 EXAMPLE: dict[str, type] = {"question": str, "answer": str}
 TYPE_NAMES = {str: "a text", list: "a list", dict: "a table", float: "a number", int: "a whole number"}
+TYPE_NAMES |= {bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,13 @@ class Mistake:
     error: UsageError
 
 
-def mistakes(table: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield everything in a recipe's table that cannot be used, in no order of lines."""
+def mistakes(table: Mapping[str, Any], folder: FilePath = FilePath()) -> Iterator[Mistake]:
+    """Yield everything in a recipe's table that cannot be used, in no order of lines.
+
+    Args:
+        table: The table.
+        folder: Where the file of a vocabulary is looked for.
+    """
     wrong: set[str | int] = set()
     for mistake in _wrong_keys(table, KEYS, ()):
         wrong.add(mistake.path[0])
@@ -78,22 +86,28 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _wrong_values(sound)
     for name in ("perceivers", "sinks"):
         yield from _not_texts(sound.get(name, ()), (name,))
-    if "schema" in sound:
-        for path, error in schema_mistakes(sound["schema"]):
-            yield Mistake(("schema", *path), error)
+    wrong_schema = list(schema_mistakes(sound["schema"])) if "schema" in sound else []
+    for path, error in wrong_schema:
+        yield Mistake(("schema", *path), error)
     yield from _wrong_options(sound.get("options", {}))
     for index, example in enumerate(sound.get("examples", ())):
         yield from _wrong_example(example, index)
+    if "tags" in sound and "schema" in sound and not wrong_schema:
+        yield from _wrong_tags(sound, folder)
 
 
-def parse_recipe(table: Mapping[str, Any]) -> Recipe:
+def parse_recipe(table: Mapping[str, Any], folder: FilePath = FilePath()) -> Recipe:
     """Check a recipe's table and make a `Recipe` from it.
+
+    Args:
+        table: The table.
+        folder: Where the file of a vocabulary is looked for.
 
     Raises:
         RecipeError: A key that is not known, missing, or of the wrong type.
         SchemaError: The schema is not a valid JSON Schema.
     """
-    for mistake in mistakes(table):
+    for mistake in mistakes(table, folder):
         raise mistake.error
     perceivers, options = table.get("perceivers"), table.get("options", {})
     values: dict[str, Any] = {key: float(value) if OPTIONS[key] is float else value for key, value in options.items()}
@@ -114,6 +128,7 @@ def parse_recipe(table: Mapping[str, Any]) -> Recipe:
         image_tokens=table.get("image_tokens", 0),
         sinks=tuple(table.get("sinks", USUAL_SINKS)),
         executor=table.get("executor", USUAL_EXECUTOR),
+        tagging=tagging_of(table["tags"], folder) if "tags" in table else None,
     )
 
 
@@ -132,7 +147,7 @@ def _wrong_keys(table: Mapping[str, Any], known: Mapping[str, type], path: Path)
             continue
         expected = known[key]
         accepted = (float, int) if expected is float else expected
-        if not isinstance(value, accepted) or isinstance(value, bool):
+        if not isinstance(value, accepted) or isinstance(value, bool) is not (expected is bool):
             yield _mistake(*path, key, message=f"`{named}` must be {TYPE_NAMES[expected]}, not `{value}`")
 
 
@@ -178,6 +193,21 @@ def _wrong_example(example: Any, index: int) -> Iterator[Mistake]:
     for key in EXAMPLE:
         if key not in example:
             yield _mistake(*path, key, message=f"`{written((*path, key))}` is missing")
+
+
+def _wrong_tags(table: Mapping[str, Any], folder: FilePath) -> Iterator[Mistake]:
+    """Yield what is wrong in the table `[tags]` of a recipe whose schema can be used."""
+    found = list(_wrong_keys(table["tags"], TAGS, ("tags",)))
+    wrong = {mistake.path[1] for mistake in found}
+    sound = {key: value for key, value in table["tags"].items() if key not in wrong}
+    found += _not_texts(sound.get("stop", ()), ("tags", "stop"))
+    found += [Mistake(("tags", *path), error) for path, error in tag_mistakes(sound, table["schema"], folder)]
+    yield from found
+    if not found:
+        try:
+            tagging_of(sound, folder).check(table["schema"], table.get("language", "en"))
+        except RecipeError as error:
+            yield Mistake(("tags", "from"), error)
 
 
 def _not_texts(values: Any, path: Path) -> Iterator[Mistake]:

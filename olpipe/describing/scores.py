@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from olpipe.record import TAG_SCORES, Evidence, best_labels
@@ -12,7 +12,13 @@ DIGITS = 2
 """Scores are rounded to so many decimals."""
 
 
-def with_scores(values: Mapping[str, Any], evidence: Evidence | None) -> dict[str, Any]:
+def _plain(name: str) -> str:
+    return name.strip().casefold()
+
+
+def with_scores(
+    values: Mapping[str, Any], evidence: Evidence | None, key: Callable[[str], str] = _plain
+) -> dict[str, Any]:
     """Return a record's values with scores.
 
     An object gets the `score` of the detection that has its box and its type; others get none. Right behind `tags`
@@ -22,6 +28,7 @@ def with_scores(values: Mapping[str, Any], evidence: Evidence | None) -> dict[st
     Args:
         values: What a task that is `scored` made of an answer.
         evidence: What was found, in the language of the values; None where no perceiver looked at the photo.
+        key: Returns the same text for names that are the same.
     """
     scored: dict[str, Any] = {}
     for name, value in values.items():
@@ -30,8 +37,8 @@ def with_scores(values: Mapping[str, Any], evidence: Evidence | None) -> dict[st
         else:
             scored[name] = value
         if name == "tags" and value is not None and evidence is not None:
-            best = {_plain(label.name): round(label.score, DIGITS) for label in best_labels(evidence.tags)}
-            scored[TAG_SCORES] = [best.get(_plain(tag)) for tag in value]
+            best = {key(label.name): round(label.score, DIGITS) for label in best_labels(evidence.tags)}
+            scored[TAG_SCORES] = [best.get(key(tag)) for tag in value]
     return scored
 
 
@@ -46,7 +53,3 @@ def _objects(things: list[Mapping[str, Any]], evidence: Evidence) -> list[dict[s
         own = {name: value for name, value in thing.items() if name != SCORE}
         scored.append(own if score is None else {**own, SCORE: score})
     return scored
-
-
-def _plain(name: str) -> str:
-    return name.strip().casefold()

@@ -1,6 +1,7 @@
-"""Make the validator that judges documents: that of jsonschema, with two keywords judged in another way.
+"""Make the validator that judges documents: that of jsonschema, with three keywords judged in another way.
 
-`multipleOf` is judged by the number as it is written, and a `pattern` in bounded time.
+`multipleOf` is judged by the number as it is written, and a `pattern` in bounded time. A text is looked for in an
+`enum` at once: jsonschema compares it with one value after the other, which takes a millisecond for 10,000 of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from olpipe.guidance.patterns import contains
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+MOST_SHOWN = 50
+"""Most values of an `enum` that a message lists."""
 
 
 def judge(schema: Mapping[str, Any]) -> Validator:
@@ -47,5 +51,13 @@ def _kind(name: str) -> Any:
         if validator.is_type(value, "string") and not contains(expression, value):
             yield ValidationError(f"{value!r} does not match {expression!r}")
 
-    own = {"multipleOf": multiple_of, "pattern": pattern}
+    def enum(validator: Validator, values: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if not isinstance(value, str):
+            yield from usual_enum(validator, values, value, schema)
+        elif value not in values:
+            more = f" and {len(values) - MOST_SHOWN:,} more" if len(values) > MOST_SHOWN else ""
+            yield ValidationError(f"{value!r} is not one of {values[:MOST_SHOWN]!r}{more}")
+
+    usual_enum = getattr(jsonschema, name).VALIDATORS["enum"]
+    own = {"multipleOf": multiple_of, "pattern": pattern, "enum": enum}
     return jsonschema.validators.extend(getattr(jsonschema, name), own)

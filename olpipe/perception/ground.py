@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -40,10 +40,12 @@ class Grounded:
         request: The request, ready to be sent.
         evidence: What was found in the photos that were shown last, with names in the request's language. None where
             no perceiver looked at a photo.
+        written: The same evidence with the names that records have; None where no perceiver looked at a photo.
     """
 
     request: GenerateRequest
     evidence: Evidence | None
+    written: Evidence | None = None
 
 
 class Grounder:
@@ -61,6 +63,8 @@ class Grounder:
         names: Sequence[str] | None = None,
         cache: EvidenceCache | None = None,
         min_score: float = 0.0,
+        naming: Callable[[Evidence, Mapping[str, str]], Evidence] = Evidence.renamed,
+        needs_words: bool = True,
     ) -> None:
         """Find the perceivers.
 
@@ -70,6 +74,9 @@ class Grounder:
             names: Names of the wanted perceivers; None means those that the model's manifest names.
             cache: Where evidence is kept. None means that every photo is looked at again.
             min_score: Tags and objects with a lower score are not used, 0..1.
+            naming: Gives evidence the names that records have. It takes English evidence, and English names with their
+                words in the request's language.
+            needs_words: Whether perceivers must have words in the request's language.
 
         Raises:
             UnknownName: A perceiver is not installed.
@@ -83,6 +90,8 @@ class Grounder:
         self._sees = "vision" in bundle.config.capabilities
         self._cache = cache
         self._min_score = min_score
+        self._naming = naming
+        self._needs_words = needs_words
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -114,7 +123,7 @@ class Grounder:
                 return Grounded(_scaled_down(request, model_pixels), None)
             raise cannot_see(str(self._model))
         # 1. Look at the photos of every message, and put a line of evidence where each photo stands
-        words = names_in(request.language, self.perceivers)
+        words = names_in(request.language, self.perceivers, needed=self._needs_words)
         messages, spoken = [], []
         evidence, told = Evidence(), ""
         for message in request.messages:
@@ -127,13 +136,13 @@ class Grounder:
                 evidence = sum((found for _, found in seen), Evidence())
                 told = "\n".join(lines)
         messages = [_with_marks(message, told) for message in messages]
-        evidence = evidence.renamed(words)
+        written, evidence = self._naming(evidence, words), evidence.renamed(words)
         # 2. Values that are known from the evidence need not be generated
-        guidance = None if request.guidance is None else with_known_values(request.guidance, evidence)
+        guidance = None if request.guidance is None else with_known_values(request.guidance, written)
         # 3. A model that does not see must not name things that were not found
         avoid = () if self._sees else _not_found(self._words, " ".join(spoken))
         grounded = replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
-        return Grounded(_scaled_down(grounded, model_pixels), evidence)
+        return Grounded(_scaled_down(grounded, model_pixels), evidence, written)
 
     def _perceive(self, image: DecodedImage) -> Evidence:
         founds = []

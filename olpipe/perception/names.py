@@ -13,7 +13,7 @@ ENGLISH = "en"
 """The language of perceivers' names, and of the evidence in a prompt, whatever the language of the record."""
 
 
-def names_in(language: str, perceivers: Iterable[Perceiver]) -> Mapping[str, str]:
+def names_in(language: str, perceivers: Iterable[Perceiver], *, needed: bool = True) -> Mapping[str, str]:
     """Return the perceivers' English names with their words in a language; empty for English.
 
     A name that is missing stays English. So do all names of perceivers that bring no other language.
@@ -21,9 +21,10 @@ def names_in(language: str, perceivers: Iterable[Perceiver]) -> Mapping[str, str
     Args:
         language: A BCP 47 tag. Where there is no `de-AT`, it finds `de`.
         perceivers: The perceivers, in order. Where several translate a name, the word of the first one counts.
+        needed: Whether the names have to be in that language.
 
     Raises:
-        UsageError: The perceivers bring other languages, but not this one.
+        UsageError: The perceivers bring other languages, but not this one, which is needed.
         PluginError: A perceiver failed.
     """
     if choose(language, (ENGLISH,)):
@@ -39,7 +40,7 @@ def names_in(language: str, perceivers: Iterable[Perceiver]) -> Mapping[str, str
         chosen = choose(language, translations)
         if chosen is not None:
             names = {**translations[chosen], **names}
-    if not names and known != {ENGLISH}:
+    if needed and not names and known != {ENGLISH}:
         close = " or ".join(f"`{tag}`" for tag in nearest(language, known))
         offer = f"did you mean {close}? " if close else ""
         raise UsageError(f"there are no tags in `{language}`", hint=f"{offer}known: {', '.join(sorted(known))}")
