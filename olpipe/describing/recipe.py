@@ -177,6 +177,8 @@ class Recipe:
             parts["scores"] = "given"  # records said once nothing of how sure perceivers are
             if self.min_score:
                 parts["min_score"] = float(self.min_score)
+        if any(perceiver.reads for perceiver in perceivers):
+            parts["text"] = "given"  # records once lacked the words that were read
         if len(perceivers) > 1:
             parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
         if words := names_in(self.language, perceivers):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from olpipe.record import TAG_SCORES, Evidence, best_labels
+from olpipe.record import SCORE_DIGITS, TAG_SCORES, Evidence, best_labels
 
 SCORE = "score"
-DIGITS = 2
-"""Scores are rounded to so many decimals."""
 
 
 def with_scores(values: Mapping[str, Any], evidence: Evidence | None) -> dict[str, Any]:
@@ -30,7 +28,7 @@ def with_scores(values: Mapping[str, Any], evidence: Evidence | None) -> dict[st
         else:
             scored[name] = value
         if name == "tags" and value is not None and evidence is not None:
-            best = {_plain(label.name): round(label.score, DIGITS) for label in best_labels(evidence.tags)}
+            best = {_plain(label.name): round(label.score, SCORE_DIGITS) for label in best_labels(evidence.tags)}
             scored[TAG_SCORES] = [best.get(_plain(tag)) for tag in value]
     return scored
 
@@ -39,7 +37,7 @@ def _objects(things: list[Mapping[str, Any]], evidence: Evidence) -> list[dict[s
     scores: dict[tuple[Any, ...], float] = {}
     for found in evidence.objects:
         place = (found.box.x, found.box.y, found.box.w, found.box.h, found.label)
-        scores[place] = max(round(found.score, DIGITS), scores.get(place, 0.0))
+        scores[place] = max(round(found.score, SCORE_DIGITS), scores.get(place, 0.0))
     scored = []
     for thing in things:
         score = scores.get(tuple(thing.get(name) for name in ("x", "y", "w", "h", "type")))
