@@ -80,9 +80,9 @@ SCORES = f"""
 WORDS = """
     ## Words in the photo
 
-    A perceiver that reads, such as the plugin `ocr`, brings `text`. It has an item for each line of words. The words are
-    as they are written: they are neither translated nor corrected. They are in the record whatever the model makes of
-    them, and also where the recipe has a schema of its own. Where nothing was read, there is no `text`. This command
+    A perceiver that reads, such as the plugin `ocr`, brings `text`. It has an item for each line of words. The words
+    are as they are written: they are neither translated nor corrected. They are in the record whatever the model makes
+    of them, and also where the recipe has a schema of its own. Where nothing was read, there is no `text`. This command
     lists what was read:
 
     ```
