@@ -77,6 +77,23 @@ SCORES = f"""
 """
 
 
+WORDS = """
+    ## Words in the photo
+
+    A perceiver that reads, such as the plugin `ocr`, brings `text`. It has an item for each line of words. The words
+    are as they are written: they are neither translated nor corrected. They are in the record whatever the model makes
+    of them, and also where the recipe has a schema of its own. Where nothing was read, there is no `text`. This command
+    lists what was read:
+
+    ```
+    jq -c 'select(.text) | [.file, [.text[].text]]' out/records.jsonl
+    ```
+
+    Anybody can write anything on a sign. So do not let the words in a photo decide what a program does.
+
+    """
+
+
 def main(arguments: list[str]) -> int:
     """Write every page, or name those that are not what they should be."""
     stale = []
@@ -236,7 +253,7 @@ def record() -> Iterator[str]:
     yield ""
     rows = [(f"`{name}`", *_member(name, member, schema)) for name, member in schema["properties"].items()]
     yield from _table("key|in every record|type|meaning", rows)
-    for name in ("image", "objects", "usage"):
+    for name in ("image", "objects", "text", "usage"):
         yield f"## {name}\n"
         member = schema["properties"][name]
         member = member.get("items", member)
@@ -247,6 +264,8 @@ def record() -> Iterator[str]:
     yield "Boxes are in integer pixels of the photo as people see it: upright, at full size, with the origin at the top"
     yield "left, as in COCO.\n"
     yield inspect.cleandoc(BOXES)
+    yield ""
+    yield inspect.cleandoc(WORDS)
     yield ""
     yield inspect.cleandoc(SCORES)
     yield ""

@@ -13,6 +13,9 @@ from olpipe.image import Box
 LONGEST_NAME = 40
 """Most characters of a name in evidence. Longer ones are left out."""
 
+SCORE_DIGITS = 2
+"""Scores in records are rounded to so many decimals."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -67,6 +70,11 @@ class ReadText:
     text: str
     score: float
     box: Box | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the words as they stand in a record, with a rounded score. Where there is no box, its keys lack."""
+        box = {} if self.box is None else asdict(self.box)
+        return {"text": self.text, **box, "score": round(self.score, SCORE_DIGITS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +181,34 @@ class ImageInfo:
 
 
 RESERVED = frozenset(
-    {"file", "sha256", "image", "certainty", "box_unit", "model", "model_digest", "recipe", "usage", "truncated"}
+    {
+        "file",
+        "sha256",
+        "image",
+        "text",
+        "certainty",
+        "box_unit",
+        "model",
+        "model_digest",
+        "recipe",
+        "usage",
+        "truncated",
+    }
 )
 """Keys that records have of their own: no task may give a value under one of them."""
 
 TAG_SCORES = "tag_scores"
 """Key of the scores of `tags`. It stands in the records of tasks that are `scored`, and is reserved for these only."""
+
+TEXT = "text"
+"""Key of the words that were read in the photo."""
+
+
+def words_read(record: Mapping[str, Any]) -> list[str]:
+    """Return the words that were read in a photo, from the JSON of its record; none where nothing was read."""
+    read = record.get(TEXT)
+    found = [one.get("text") for one in read if isinstance(one, Mapping)] if isinstance(read, list) else []
+    return [text for text in found if isinstance(text, str)]
 
 
 _TOKENS = ("prompt_tokens", "sampled_tokens", "forced_tokens", "spliced_tokens")
@@ -204,6 +234,7 @@ class Record:
         usage: How many tokens there were of each kind.
         truncated: Whether the answer was cut at `max_tokens`, or at the end of the context.
         certainty: How sure the perceivers are; None where none looked at the photo.
+        texts: Words that were read in the photo, in the order in which people read them.
         timings: Where the model's time went; for the report, not part of the JSON.
         image_ns: Time to decode the photo; for the report.
         ground_ns: Time the perceivers took; for the report.
@@ -221,6 +252,7 @@ class Record:
     usage: Usage
     truncated: bool
     certainty: Certainty | None = None
+    texts: tuple[ReadText, ...] = ()
     timings: Timings = field(default_factory=Timings)
     image_ns: int = 0
     ground_ns: int = 0
@@ -234,6 +266,7 @@ class Record:
             "sha256": self.sha256,
             "image": asdict(self.image),
             **self.values,
+            **({TEXT: [text.to_json() for text in self.texts]} if self.texts else {}),
             **({} if self.certainty is None else {"certainty": self.certainty.value}),
             "box_unit": "px",
             "model": self.model,

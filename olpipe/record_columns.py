@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from olpipe.record import TAG_SCORES
+from olpipe.record import TAG_SCORES, TEXT
 
 REST = "other"
 """The last column: what a record has and no column takes, as JSON."""
 
 JsonSchema = Mapping[str, Any]
 
-_TEXT, _WHOLE = {"type": "string"}, {"type": "integer"}
+_TEXT, _WHOLE, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
 
 
 def _object(**properties: JsonSchema) -> JsonSchema:
@@ -24,7 +24,9 @@ _FIRST: Mapping[str, JsonSchema] = {
     "sha256": _TEXT,
     "image": _object(width=_WHOLE, height=_WHOLE, orientation=_WHOLE, format=_TEXT),
 }
+_READ = _object(text=_TEXT, x=_WHOLE, y=_WHOLE, w=_WHOLE, h=_WHOLE, score=_NUMBER)
 _LAST: Mapping[str, JsonSchema] = {
+    TEXT: {"type": "array", "items": _READ},
     "certainty": _TEXT,
     "box_unit": _TEXT,
     "model": _TEXT,

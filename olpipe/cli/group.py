@@ -25,7 +25,10 @@ COMMANDS = {
     "create": ("olpipe.cli.create:create", "Make a model as a Modelfile says"),
     "pull": ("olpipe.cli.pull:pull", "Bring a model onto this machine"),
     "push": ("olpipe.cli.push:push", "Send a model to a registry"),
-    "search": ("olpipe.cli.search:search", "Find models, with what they take and how fast they are"),
+    "search": (
+        "olpipe.cli.search:search",
+        "Find models, with what they take and how fast they are; or photos of a batch",
+    ),
     "list": ("olpipe.cli.models:list_models", "List the models"),
     "show": ("olpipe.cli.models:show", "Show what a model is"),
     "cp": ("olpipe.cli.models:cp", "Copy a model under another name"),

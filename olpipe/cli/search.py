@@ -1,8 +1,9 @@
-"""`olpipe search`: which models there are, what they take, and how fast they are."""
+"""`olpipe search`: which models there are, what they take, and how fast they are; or which photos have words."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "-"
 _NOT_ITS_OWN = "*"
+_MOST_MODELS, _MOST_OF_HUB = 10, 100
+_MOST_PHOTOS = 20
 
 
 @click.command()
@@ -27,20 +30,47 @@ _NOT_ITS_OWN = "*"
     help="Ask the Hugging Face hub, too. By default, OLPIPE_SEARCH_HUB decides.",
 )
 @click.option("--fits", is_flag=True, help="Leave out models that need more memory than this machine has.")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Most models from the hub.")
+@click.option(
+    "--in",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="OUTPUT",
+    help="Find photos instead: those in the folder that `olpipe batch` wrote to whose records have all words.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Most models from the hub (10, at most 100), or most photos (20)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
-@click.pass_obj
-def search(app: App, words: tuple[str, ...], hub: bool | None, fits: bool, limit: int, as_json: bool) -> None:
-    """Find models by WORDS: a name, a family, a licence, or what a model does, like `vision`.
+@click.pass_context
+def search(context: click.Context, /, *, output: Path | None, limit: int | None, **given: Any) -> None:
+    """Find models by WORDS, or photos: `--in OUTPUT` searches the records of a batch.
+
+    WORDS for models are a name, a family, a licence, or what a model does, like `vision`.
 
     Without WORDS, all models are shown that are known without the network: those of the catalogue, those that installed
     plugins announce, and those on this machine. SIZE is what is downloaded. MEMORY and SECONDS A PHOTO were measured;
     `olpipe search --json` says how. What is not known is left out.
+
+    WORDS for photos may stand in tags, texts, types of objects, words that were read, and file names. Every word must
+    be there, also as a part of a longer one. What fits best comes first. No match is exit code 1, as with grep.
     """
+    if output is None:
+        _find_models(context.obj, limit=limit or _MOST_MODELS, **given)
+        return
+    from olpipe.cli.search_records import find_records
+
+    found = find_records(output, limit=limit or _MOST_PHOTOS, **given)
+    if not found:
+        context.exit(1)
+
+
+def _find_models(app: App, *, words: tuple[str, ...], hub: bool | None, fits: bool, limit: int, as_json: bool) -> None:
     from olpipe.errors import ModelNotFound, UsageError
     from olpipe.machine import memory
     from olpipe.store.search import close_to, known, on_hubs
 
+    if limit > _MOST_OF_HUB:
+        raise UsageError(f"`--limit` is at most {_MOST_OF_HUB} for models", hint="give a smaller number")
     asks_hub = app.settings.searches_hub if hub is None else hub
     if hub and not words:
         raise UsageError("`--hub` needs something to search for", hint="for example `olpipe search --hub smolvlm`")

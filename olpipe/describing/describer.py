@@ -26,7 +26,7 @@ from olpipe.perception.certainty import certainty_of
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.perception.ground import Grounded, Grounder
 from olpipe.plugins import Plugins
-from olpipe.record import RESERVED, TAG_SCORES, Certainty, Evidence, ImageInfo, Record
+from olpipe.record import RESERVED, TAG_SCORES, Certainty, Evidence, ImageInfo, ReadText, Record
 from olpipe.store.findings import Finding
 from olpipe.tagging.tagger import Tagger
 
@@ -206,6 +206,7 @@ class Describer:
             usage=completion.usage,
             truncated=completion.truncated,
             certainty=None if prepared.evidence is None else certainty_of(prepared.evidence),
+            texts=() if prepared.evidence is None else _read(prepared.evidence),
             timings=completion.timings,
             image_ns=prepared.image_ns,
             ground_ns=prepared.ground_ns,
@@ -255,6 +256,11 @@ def _value(request: GenerateRequest, text: str) -> Any:
     if request.guidance is None or not request.guidance.is_json:
         return text
     return validate(request.guidance.source or "{}", text)
+
+
+def _read(evidence: Evidence) -> tuple[ReadText, ...]:
+    """Return the words that were read in a photo. Blank ones say nothing."""
+    return tuple(text for text in evidence.texts if text.text.strip())
 
 
 def _info(image: DecodedImage) -> ImageInfo:

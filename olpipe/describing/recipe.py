@@ -189,13 +189,7 @@ class Recipe:
             parts["family"] = [family.name, family.version]
         if (backend.name, backend.version) not in UNNAMED_BACKENDS:
             parts["backend"] = [backend.name, backend.version]
-        if perceivers:
-            parts["wording"] = WORDING
-            parts["scores"] = "given"  # records said once nothing of how sure perceivers are
-            if self.min_score:
-                parts["min_score"] = float(self.min_score)
-        if len(perceivers) > 1:
-            parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
+        parts |= _of_evidence(perceivers, self.min_score)
         if words := names_in(self.language, perceivers, needed=self.needs_words):
             parts["names"] = dict(words)
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
@@ -207,3 +201,16 @@ class Recipe:
         tags = None if tagging is None else tagging.identity(self.language)
         given = {"image_tokens": self.image_tokens, "boxes": boxes, "tags": tags}
         return {name: value for name, value in given.items() if value}
+
+def _of_evidence(perceivers: Sequence[Perceiver], min_score: float) -> dict[str, Any]:
+    """Return what a key says of evidence, apart from who brings it."""
+    if not perceivers:
+        return {}
+    parts: dict[str, Any] = {"wording": WORDING, "scores": "given"}  # records once said nothing of how sure they are
+    if min_score:
+        parts["min_score"] = float(min_score)
+    if len(perceivers) > 1:
+        parts["seen twice"] = "merged"  # what several perceivers saw was counted several times once
+    if any(perceiver.reads for perceiver in perceivers):
+        parts["text"] = "given"  # records once lacked the words that were read
+    return parts

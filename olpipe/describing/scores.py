@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from olpipe.record import TAG_SCORES, Evidence, best_labels
+from olpipe.record import SCORE_DIGITS, TAG_SCORES, Evidence, best_labels
 
 SCORE = "score"
-DIGITS = 2
-"""Scores are rounded to so many decimals."""
 
 
 def _plain(name: str) -> str:
@@ -37,7 +35,7 @@ def with_scores(
         else:
             scored[name] = value
         if name == "tags" and value is not None and evidence is not None:
-            best = {key(label.name): round(label.score, DIGITS) for label in best_labels(evidence.tags)}
+            best = {key(label.name): round(label.score, SCORE_DIGITS) for label in best_labels(evidence.tags)}
             scored[TAG_SCORES] = [best.get(key(tag)) for tag in value]
     return scored
 
@@ -46,7 +44,7 @@ def _objects(things: list[Mapping[str, Any]], evidence: Evidence) -> list[dict[s
     scores: dict[tuple[Any, ...], float] = {}
     for found in evidence.objects:
         place = (found.box.x, found.box.y, found.box.w, found.box.h, found.label)
-        scores[place] = max(round(found.score, DIGITS), scores.get(place, 0.0))
+        scores[place] = max(round(found.score, SCORE_DIGITS), scores.get(place, 0.0))
     scored = []
     for thing in things:
         score = scores.get(tuple(thing.get(name) for name in ("x", "y", "w", "h", "type")))

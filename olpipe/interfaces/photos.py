@@ -67,13 +67,17 @@ class Perceiver(ABC):
     It gets larger photos scaled down to about this many. What it sees does not depend on what others can use.
     """
 
+    reads: bool = False
+    """Whether it reads words that are written in photos. Records then hold these words, and recipes' keys say so."""
+
     @abstractmethod
     def perceive(self, image: DecodedImage) -> Evidence:
         """Return what is in the photo.
 
         - Names are English singular nouns of at most 40 characters (`olpipe.record.LONGEST_NAME`), without commas. The
           recipe that ships takes the 12 surest tags.
-        - Words that are written in the photo go into `texts`, exactly as they are written.
+        - Words that are written in the photo go into `texts`, exactly as they are written, in the order in which people
+          read them. A perceiver that gives some has `reads = True`.
         - Boxes are in whole pixels of the upright original. `image.pixels` may be smaller than the original: it has at
           most about `fit_pixels` pixels.
         - Scores are in 0..1. The surest comes first, and no tag comes twice.

@@ -9,7 +9,8 @@ from pathlib import Path
 from olpipe.errors import OutputBusy, OutputUnavailable, UnknownName, UsageError
 from olpipe.interfaces import RunInfo, SinkFactory
 from olpipe.pipeline.last_run import last_run
-from olpipe.pipeline.ledger import LEDGER_PATH, RECORD, Ledger
+from olpipe.pipeline.ledger import RECORD, Ledger
+from olpipe.pipeline.ledger_reader import refuse_missing
 from olpipe.pipeline.outlets import Place, choose_places, open_outlets
 from olpipe.pipeline.output import OTHER_FOLDER
 from olpipe.pipeline.write import Writer
@@ -88,9 +89,7 @@ def _check_known(scheme: str, registry: Registry[SinkFactory]) -> None:
 def _opened(output: Path) -> Ledger:
     """Open the ledger of a batch. None is made where there is none."""
     try:
-        if not (output / LEDGER_PATH).is_file():
-            what = "holds no ledger of `olpipe batch`" if output.exists() else "is not there"
-            raise UsageError(f"`{output}` {what}", hint="name the folder that `olpipe batch` wrote to")
+        refuse_missing(output)
         return Ledger(output)
     except OutputBusy as error:
         raise OutputBusy(error.message, hint="wait until it ends") from error

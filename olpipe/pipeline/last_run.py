@@ -12,6 +12,7 @@ import orjson
 
 from olpipe.interfaces import RunInfo
 from olpipe.pipeline.ledger import RECORD, Ledger
+from olpipe.pipeline.ledger_reader import LedgerReader
 from olpipe.pipeline.outlets import FAILURES_SCHEME, FAILURES_TARGET
 from olpipe.record import RESERVED, TAG_SCORES
 
@@ -39,7 +40,7 @@ def remember_run(ledger: Ledger, run: RunInfo) -> None:
 
 def last_run(ledger: Ledger) -> RunInfo | None:
     """Return the last run that has described or tried a photo; None where there was none."""
-    key = _last_key(ledger)
+    key = last_key(ledger)
     if key is None:
         return None
     ledger.run(_TABLE)
@@ -54,8 +55,11 @@ def last_run(ledger: Ledger) -> RunInfo | None:
     return RunInfo(Path(os.fsdecode(root)), ledger.output, orjson.loads(schema), recipe, key, model, digest, language)
 
 
-def _last_key(ledger: Ledger) -> str | None:
-    """Return the key of the recipe that ran last. A run that was killed at its first photo may have no target yet."""
+def last_key(ledger: Ledger | LedgerReader) -> str | None:
+    """Return the key of the recipe that ran last; None where nothing has run.
+
+    A run that was killed at its first photo may have no target yet.
+    """
     target = f"{FAILURES_SCHEME}:{FAILURES_TARGET}"
     key: str | None = ledger.value("SELECT recipe_key FROM targets WHERE target = ?", (target,))
     return key or ledger.value("SELECT recipe_key FROM rows ORDER BY seq DESC LIMIT 1")

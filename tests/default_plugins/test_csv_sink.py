@@ -30,6 +30,7 @@ RECORD = {
     "tag_scores": [0.9, None],
     "title": "A cat",
     "objects": [{"type": "cat", "x": 1, "score": 0.9}],
+    "text": [{"text": "EXIT", "x": 1, "y": 1, "w": 2, "h": 1, "score": 0.9}, {"text": "出口", "score": 0.8}],
     "certainty": "sure",
     "box_unit": "px",
     "model": "m:latest",
@@ -38,10 +39,10 @@ RECORD = {
     "usage": {"prompt_tokens": 1, "sampled_tokens": 2, "forced_tokens": 3, "spliced_tokens": 4},
     "truncated": False,
 }
-UNRECOGNISED = {key: value for key, value in RECORD.items() if key not in ("title", "tag_scores", "certainty")}
+UNRECOGNISED = {key: value for key, value in RECORD.items() if key not in ("title", "tag_scores", "text", "certainty")}
 COLUMNS = [
     *("file", "sha256", "image.width", "image.height", "image.orientation", "image.format"),
-    *("tags", "tag_scores", "title", "objects", "certainty", "box_unit", "model", "model_digest", "recipe"),
+    *("tags", "tag_scores", "title", "objects", "text", "certainty", "box_unit", "model", "model_digest", "recipe"),
     *("usage.prompt_tokens", "usage.sampled_tokens", "usage.forced_tokens", "usage.spliced_tokens", "truncated"),
     "other",
 ]
@@ -77,10 +78,12 @@ def test_cells_are_what_a_spreadsheet_shows_best(target):
     write(target, RECORD)
     (row,) = rows_of(target)
     assert list(row) == COLUMNS
-    assert {name: row[name] for name in ("tags", "tag_scores", "title", "image.width", "truncated", "other")} == {
+    shown = ("tags", "tag_scores", "title", "text", "image.width", "truncated", "other")
+    assert {name: row[name] for name in shown} == {
         "tags": "cat; tabby",
         "tag_scores": "0.9; ",
         "title": "A cat",
+        "text": "EXIT; 出口",
         "image.width": "4",
         "truncated": "false",
         "other": "",

@@ -56,6 +56,32 @@ def test_photos_are_found_by_their_words(target, tmp_path, words, found):
     assert [file for (file,) in ask(target, question, f'"{words}"')] == found
 
 
+@pytest.mark.parametrize("words", ["PARKING", "营业时间"])
+def test_photos_are_found_by_the_words_that_were_read_in_them(target, tmp_path, words):
+    read = [{"text": "NO PARKING", "x": 1, "y": 1, "w": 9, "h": 9, "score": 0.9}, {"text": "营业时间", "score": 0.9}]
+    write(target, tmp_path, *ROWS, {"file": "sign.jpg", "text": read})
+    assert ask(target, "select file, text from words where words match ?", f'"{words}"') == [
+        ("sign.jpg", "NO PARKING\n营业时间")
+    ]
+
+
+def test_a_database_without_a_column_for_words_that_were_read_is_written_anew(target, tmp_path):
+    position = write(target, tmp_path, ROWS[0])
+    with closing(sqlite3.connect(target)) as database:
+        for trigger in ("insert", "delete", "update"):
+            database.execute(f"drop trigger records_{trigger}")
+        database.execute("alter table records drop column text")
+        database.commit()
+    sink = SqliteSinkFactory().open(target, run_info(tmp_path))
+    assert sink.recover(position) is False
+    assert sink.keep(["one.jpg"]) is False
+    assert sink.recover(0)
+    sink.write(ROWS[0])
+    sink.flush()
+    sink.close()
+    assert ask(target, "select file, text from records") == [("one.jpg", None)]
+
+
 def test_words_of_rows_that_were_dropped_are_not_found(target, tmp_path):
     first = write(target, tmp_path, ROWS[0])
     write(target, tmp_path, ROWS[1], position=first)

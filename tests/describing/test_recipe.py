@@ -229,6 +229,23 @@ def test_the_key_changes_with_everything_a_record_depends_on():
     assert len(set(keys)) == len(keys)
 
 
+class Reader(Eye):
+    """Reads words."""
+
+    reads = True
+
+
+KEY_WITHOUT_TEXT = "5a959aeadd1a505c5689891d435f0356e8a28714cd12950c4530f5b93c022614"
+"""The key of `TABLE` with the perceiver `one`, from when records did not hold the words that were read."""
+
+
+def test_records_that_lack_the_words_that_a_perceiver_reads_are_made_again():
+    recipe = parse_recipe(TABLE)
+    assert key(recipe, perceivers=(Reader("one"),)) != key(recipe, perceivers=(Eye("one"),))
+    assert key(recipe, perceivers=(Reader("one"),)) != KEY_WITHOUT_TEXT
+    assert key(recipe, perceivers=(Eye("one"),)) == KEY_WITHOUT_TEXT
+
+
 def test_the_key_changes_when_evidence_is_worded_otherwise_and_there_is_some(monkeypatch):
     recipe = parse_recipe(TABLE)
     before = [key(recipe), key(recipe, perceivers=(Eye("one"),))]

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
+from olpipe.record import TEXT, words_read
 from olpipe.record_columns import REST, JsonSchema, properties_of, record_columns
 from olpipe.row_file import RowFile
 
@@ -112,7 +113,7 @@ def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
     known = set(columns)
     split = {name[:end] for name in columns for end, character in enumerate(name) if character == "."}
     for key, value in row.items():
-        put(key, value)
+        put(key, words_read(row) if key == TEXT else value)
     found = [cells.get(name) for name in columns]
     if rest and columns[-1] == REST:
         found[-1] = _json(rest)

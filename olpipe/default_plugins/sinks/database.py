@@ -15,6 +15,7 @@ from typing import Any
 
 from olpipe.errors import DiskFull, OutputUnavailable
 from olpipe.interfaces import Sink
+from olpipe.record import words_read
 from olpipe.row_file import set_aside
 
 BEGINNING = b"SQLite format 3\0"
@@ -32,25 +33,25 @@ pragma application_id = {APPLICATION};
 create table records (
   number integer primary key,
   file text not null unique,
-  title text, description text, alt text, tags text,
+  title text, description text, alt text, tags text, text text,
   record text not null,
   checksum integer not null
 );
-create virtual table words using fts5(file, title, description, alt, tags, content=records, content_rowid=number,
-  tokenize='trigram');
+create virtual table words using fts5(file, title, description, alt, tags, text, content=records,
+  content_rowid=number, tokenize='trigram');
 create trigger records_insert after insert on records begin
-  insert into words(rowid, file, title, description, alt, tags)
-  values (new.number, new.file, new.title, new.description, new.alt, new.tags);
+  insert into words(rowid, file, title, description, alt, tags, text)
+  values (new.number, new.file, new.title, new.description, new.alt, new.tags, new.text);
 end;
 create trigger records_delete after delete on records begin
-  insert into words(words, rowid, file, title, description, alt, tags)
-  values ('delete', old.number, old.file, old.title, old.description, old.alt, old.tags);
+  insert into words(words, rowid, file, title, description, alt, tags, text)
+  values ('delete', old.number, old.file, old.title, old.description, old.alt, old.tags, old.text);
 end;
 create trigger records_update after update on records begin
-  insert into words(words, rowid, file, title, description, alt, tags)
-  values ('delete', old.number, old.file, old.title, old.description, old.alt, old.tags);
-  insert into words(rowid, file, title, description, alt, tags)
-  values (new.number, new.file, new.title, new.description, new.alt, new.tags);
+  insert into words(words, rowid, file, title, description, alt, tags, text)
+  values ('delete', old.number, old.file, old.title, old.description, old.alt, old.tags, old.text);
+  insert into words(rowid, file, title, description, alt, tags, text)
+  values (new.number, new.file, new.title, new.description, new.alt, new.tags, new.text);
 end;
 """
 
@@ -86,6 +87,7 @@ class SqliteSink(Sink):
         try:
             database = self._opened(self._path)
             with self._telling():
+                database.execute("select text from records limit 0")  # databases of older versions lack this column
                 check = _checked(database, count)
                 if check is None or _mark(check) != mark:
                     self.close()
@@ -104,6 +106,7 @@ class SqliteSink(Sink):
             return False
         try:
             database = self._opened(self._path)
+            database.execute("select text from records limit 0")
             kept = sorted(file for (file,) in database.execute("select file from records")) == sorted(files)
             self._count = database.execute("select coalesce(max(number), 0) from records").fetchone()[0]
             self._checksum = _checked(database, self._count) or 0
@@ -122,7 +125,8 @@ class SqliteSink(Sink):
         self._count += 1
         self._checksum = zlib.crc32(record, self._checksum)
         texts = (_text(row.get(name)) for name in ("title", "description", "alt", "tags"))
-        values = (self._count, row["file"], *texts, record.decode(), zlib.crc32(record))
+        read = "\n".join(words_read(row)) or None
+        values = (self._count, row["file"], *texts, read, record.decode(), zlib.crc32(record))
         with self._telling():
             self._open.execute(f"insert into records values ({', '.join('?' * len(values))})", values)
 

@@ -60,15 +60,18 @@ function colour(type) {
 
 // --- the photos -------------------------------------------------------------------------------
 
+const placed = (one) => ({...one, score: one.score ?? null, boxed: ["x", "y", "w", "h"].every((side) => Number.isFinite(one[side]))});
+
 function photoOf(entry) {
   const values = entry.values;
   const scores = list(values.tag_scores);
   const tags = list(values.tags).filter(isText).map((name, at) => ({name, score: scores[at] ?? null}));
   const objects = list(values.objects).filter((one) => one && isText(one.type))
-    .map((one) => ({...one, score: one.score ?? null, boxed: ["x", "y", "w", "h"].every((side) => Number.isFinite(one[side]))}));
+    .map(placed);
+  const read = list(values.text).filter((one) => one && isText(one.text)).map((one) => placed({...one, type: one.text}));
   const known = [...tags, ...objects].map((one) => one.score).filter((score) => score !== null);
   return {
-    ...entry, tags, objects, values,
+    ...entry, tags, objects, read, values,
     thumbnail: `index_files/${about.thumbnails}/${entry.thumbnail.slice(0, 2)}/${entry.thumbnail.slice(2)}.jpg`,
     best: known.length ? Math.max(...known) : null,
     folded: fold([entry.file, ...texts(values)].join("\n")),
@@ -385,6 +388,7 @@ function showPicture(photo) {
 
 function showBoxes(photo) {
   const things = photo.objects.filter((one) => one.boxed && enough(one));
+  if (photo.read.includes(chosen)) things.push(chosen);
   place("boxes").className = [things.length > MOST_LABELS ? "crowded" : "", chosen === null ? "" : "choosing"].join(" ");
   place("boxes").replaceChildren(...things.map((one) => {
     const box = make("div", {class: `${colour(one.type)}${one === chosen ? " chosen" : ""}`}, make("span", {dir: "auto"}, one.type));
@@ -410,13 +414,14 @@ function said(photo) {
     ...tags.map((tag) => make("li", {}, tagButton(tag.name, tag.score === null ? null : tag.score.toFixed(2))))));
   const things = photo.objects.filter(enough);
   if (things.length) part("Objects", make("ul", {class: "chips", id: "own-objects"}, ...things.map((one) => make("li", {}, thing(one)))));
-  for (const [name, value] of Object.entries(values)) if (!TOLD.has(name)) parts.push(...other(name, value));
+  if (photo.read.length) part("Words in the photo", make("ul", {class: "chips", id: "own-words"}, ...photo.read.map((one) => make("li", {}, thing(one, "")))));
+  for (const [name, value] of Object.entries(values)) if (!TOLD.has(name) && !(name === "text" && photo.read.length)) parts.push(...other(name, value));
   return parts;
 }
 
-/** Return one object: a button that shows its box, or its name where its place is not known. */
-function thing(one) {
-  const inside = [make("span", {class: `key ${colour(one.type)}`}), make("bdi", {lang: about.language}, one.type)];
+/** Return one object or one text: a button that shows its box, or its name where its place is not known. */
+function thing(one, lang = about.language) {
+  const inside = [make("span", {class: `key ${colour(one.type)}`}), make("bdi", {lang}, one.type)];
   const finer = list(one.tags).filter(isText).join(", ");
   if (finer) inside.push(make("small", {lang: about.language}, finer));
   if (one.score !== null) inside.push(make("small", {}, one.score.toFixed(2)));
@@ -424,7 +429,7 @@ function thing(one) {
   const button = make("button", {type: "button", "aria-pressed": "false"}, ...inside);
   button.addEventListener("click", () => {
     chosen = chosen === one ? null : one;
-    for (const each of button.closest("ul").querySelectorAll("button")) each.setAttribute("aria-pressed", chosen === one && each === button);
+    for (const each of place("texts").querySelectorAll("#own-objects button, #own-words button")) each.setAttribute("aria-pressed", chosen === one && each === button);
     showBoxes(opened);
   });
   return button;

@@ -100,6 +100,10 @@ class PerceiverContract:
             for scores in ([label.score for label in evidence.tags], [thing.score for thing in evidence.objects]):
                 assert all(first >= second for first, second in pairwise(scores)), scores
 
+    def test_it_says_whether_it_reads(self, perceiver: Perceiver, photo: DecodedImage) -> None:
+        """The words that it reads stand in records, so the recipes' keys must know of them."""
+        assert perceiver.reads or not any(perceiver.perceive(image).texts for image in (photo, decoded()))
+
     def test_no_tag_comes_twice(self, perceiver: Perceiver, photo: DecodedImage) -> None:
         """A record's tags are all different."""
         for image in (photo, decoded()):

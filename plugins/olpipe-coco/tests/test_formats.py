@@ -126,6 +126,14 @@ def test_categories_keep_their_ids_in_later_runs(folder, write):
     assert [(one["image_id"], one["category_id"]) for one in document["annotations"]] == [(1, 1), (2, 2), (2, 1)]
 
 
+def test_an_image_keeps_the_words_that_were_read_in_it(folder, write):
+    read = [{"text": "出口", "x": 1, "y": 2, "w": 3, "h": 4, "score": 0.9}]
+    write("coco", {**row("a.jpg", CAT), "text": read}, row("b.jpg"))
+    document = json.loads((folder / "instances.json").read_bytes())
+    assert [image.get("text") for image in document["images"]] == [read, None]
+    assert len(document["annotations"]) == 1  # words are no things
+
+
 def test_a_closed_vocabulary_gives_the_ids(folder, write):
     names = {"items": {"properties": {"type": {"enum": ["dog", "cat"]}}}}
     write("coco", row("a.jpg", CAT), schema={"properties": {"objects": names}})

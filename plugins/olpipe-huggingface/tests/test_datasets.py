@@ -14,12 +14,14 @@ from olpipe.testing.contracts.sinks import opened, run_info
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
 CAT = {"x": 1, "y": 2, "w": 3, "h": 2, "type": "cat", "tags": ["tabby"], "score": 0.75}
+BOXED = {"text": "出口", **dict.fromkeys("xywh", 1), "score": 0.5}
+NO_BOX = {"text": "EXIT", "score": 0.25}
 NAMES = ("cat.png", "test/cat.png", "val/a test.png", "图 & <x>.png", "plain.png")
 RECORDS = (
     {"tags": ["fur", "paw"], "tag_scores": [0.5, None], "objects": [CAT, {"type": "wind"}], "title": 'A cat\n"x"'},
     {"tags": [], "objects": []},
     {"data": {"mood": "calm", "n": [1, "2"]}},
-    {"title": "图", "certainty": "sure"},
+    {"title": "图", "certainty": "sure", "text": [BOXED, NO_BOX]},
     {"tags": "not a list", "title": 5},
 )
 
@@ -81,6 +83,8 @@ def check_rows(found):
     assert (empty["objects"]["bbox"], empty["tags"], empty["title"]) == ([], [], None)
     assert (custom["tags"], json.loads(custom["other"])) == (None, {"data": RECORDS[2]["data"]})
     assert (chinese["title"], chinese["certainty"], chinese["objects"]) == ("图", "sure", None)
+    assert chinese["text"] == {"bbox": [[1, 1, 1, 1], []], "words": ["出口", "EXIT"], "scores": [0.5, 0.25]}
+    assert (chinese["other"], first["text"]) == (None, None)
     assert (wrong["title"], json.loads(wrong["other"])) == (None, RECORDS[4])
 
 

@@ -179,12 +179,20 @@ def test_duckdb_finds_the_same(target, write):
     assert ask(target, things) == [("cat",), ("dog",)]
 
 
+def test_words_that_were_read_have_a_column_with_their_places(target, write):
+    placed = {"text": "营业时间", "x": 1, "y": 2, "w": 30, "h": 9, "score": 0.9}
+    write(RECORD, RECORD | {"file": "b.jpg", "text": [placed, {"text": "EXIT", "score": 0.5}]})
+    words = "select word.text, word.x, word.score from (select unnest(text) as word from {records})"
+    assert ask(target, words) == [("营业时间", 1, 0.9), ("EXIT", None, 0.5)]
+    assert [row["other"] for row in rows_of(target)] == [None, None]
+
+
 @pytest.mark.parametrize("rows", [(RECORD, UNRECOGNISED), (UNRECOGNISED, RECORD)])
 def test_the_columns_are_the_same_whichever_record_comes_first(target, write, rows):
     write(*rows)
     schema = pyarrow.dataset.dataset(str(target)).schema
-    own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "certainty", "box_unit", "model")
-    assert schema.names == [*own, "model_digest", "recipe", "usage", "truncated", "other"]
+    own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "text", "certainty", "box_unit")
+    assert schema.names == [*own, "model", "model_digest", "recipe", "usage", "truncated", "other"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ class Album:
         self.notices = []
         self._outcomes = []
 
-    def add(self, name, data=b"", /, *, size=(640, 480), orientation=1, certainty=None, thumbnail=True, **values):
+    def add(
+        self, name, data=b"", /, *, size=(640, 480), orientation=1, certainty=None, read=(), thumbnail=True, **values
+    ):
         """Add a photo that was described. Without bytes, there is no such file."""
         if data:
             decoded = decode(data, ".jpg", self.loaders)
@@ -39,7 +41,7 @@ class Album:
         certainty = None if certainty is None else Certainty(certainty)
         record = Record(
             name, sha256, info, values, "echo:latest", "sha256:0", "photo-tags", Usage(), False, certainty,
-            thumbnail=small,
+            read, thumbnail=small,
         )  # fmt: skip
         self._outcomes.append((record, data))
 

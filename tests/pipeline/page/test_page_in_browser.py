@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from olpipe.image import Box
+from olpipe.record import ReadText
 from olpipe.testing.images import photo
 from tests.pipeline.page.albums import Album
 from tests.server.browser import DESK, PHONE, axe_core
@@ -217,6 +219,26 @@ def test_an_object_can_be_chosen_and_a_tag_leads_to_its_photos(browser, small):
     browser.press(Keys.ENTER)
     assert browser.one("detail").get_attribute("open") is None
     assert browser.files() == ["A cat", "夜晚的街道"]
+
+
+def test_words_in_the_photo_are_shown_and_found_and_their_place_can_be_chosen(browser, album):
+    read = (ReadText("NO PARKING", 0.97, Box(40, 30, 200, 60)), ReadText("营业时间", 0.9))
+    album.add("sign.jpg", photo(450, 300), title="A sign", read=read)
+    album.add("other.jpg", photo(451, 300), title="Another sign")
+    album.make()
+    browser.album(album)
+    for words, files in (("parking", ["A sign"]), ("营业", ["A sign"]), ("sign", ["Another sign", "A sign"])):
+        browser.run("const words = document.getElementById('words'); words.value = arguments[0];"
+                    " words.dispatchEvent(new Event('input'))", words)  # fmt: skip
+        browser.until(f"return document.getElementById('status').textContent.startsWith('{len(files)} ')")
+        assert browser.files() == files
+    browser.album(album, photo="sign.jpg")
+    assert "Words in the photoNO PARKING0.97营业时间0.90" in browser.text("texts")
+    assert browser.run("return document.querySelectorAll('#boxes > div').length") == 0
+    browser.run("document.querySelector('#own-words button').click()")
+    assert browser.run("return [...document.querySelectorAll('#boxes .chosen')].map((one) => one.textContent)") == [
+        "NO PARKING"
+    ]
 
 
 def test_what_records_and_file_names_say_is_never_run(browser, album):

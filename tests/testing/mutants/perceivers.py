@@ -20,6 +20,7 @@ class Reds(Perceiver):
     """Sees red: as a tag, as an object with its box, and as a text."""
 
     name, version = "reds", "1"
+    reads = True
 
     def perceive(self, image):
         height, width, _ = image.pixels.shape
@@ -208,6 +209,13 @@ class ScoresInPercent(Reds):
     def perceive(self, image):
         found = super().perceive(image)
         return replace(found, texts=tuple(replace(text, score=100 * text.score) for text in found.texts))
+
+
+@PLUGINS.broken("test_it_says_whether_it_reads")
+class ReadsUnannounced(Reds):
+    """It reads words and does not say so, so records without these words would stay."""
+
+    reads = False
 
 
 @PLUGINS.broken("test_no_tag_comes_twice")

@@ -12,7 +12,7 @@ from olpipe_coco.things import Numbers, closed_names, size_of, things_of
 NAME = "instances.json"
 """The document, in the sink's folder."""
 
-EXTRAS = ("sha256", "certainty", "title", "description", "alt", "tags", "tag_scores")
+EXTRAS = ("sha256", "certainty", "title", "description", "alt", "tags", "tag_scores", "text")
 """Keys of the record that an image keeps. Readers of COCO pass over them."""
 
 

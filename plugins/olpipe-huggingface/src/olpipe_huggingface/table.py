@@ -61,6 +61,7 @@ def _schema(name: str, kind: Any) -> pa.Schema:
             ("tags", texts),
             ("tag_scores", scores),
             ("objects", objects),
+            ("text", pa.struct([("bbox", pa.list_(scores)), ("words", texts), ("scores", scores)])),
             *((text, pa.string()) for text in _TEXTS),
             ("other", pa.string()),
         ]
@@ -94,6 +95,8 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
         line["tag_scores"] = scores
     if isinstance(objects, list) and _is_list(objects, Mapping):
         line["objects"] = _objects(objects)
+    if _is_list(row.get("text"), Mapping) and all(isinstance(one.get("text"), str) for one in row["text"]):
+        line["text"] = _words(row["text"])
     line.update({text: row[text] for text in _TEXTS if isinstance(row.get(text), str)})
     other = {key: value for key, value in row.items() if key not in line and key not in _LEFT_OUT}
     line["other"] = orjson.dumps(other).decode() if other else None
@@ -112,6 +115,15 @@ def _objects(objects: list[Mapping[str, Any]]) -> dict[str, Any]:
         "categories": [thing["type"] for _, thing in things],
         "scores": [thing.get("score") if isinstance(thing.get("score"), int | float) else None for _, thing in things],
         "tags": [thing["tags"] if _is_list(thing.get("tags"), str) else [] for _, thing in things],
+    }
+
+
+def _words(read: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the words that were read, as lists of equal length. The box of words without a place is empty."""
+    return {
+        "bbox": [_box(one) or [] for one in read],
+        "words": [one["text"] for one in read],
+        "scores": [one.get("score") if isinstance(one.get("score"), int | float) else None for one in read],
     }
 
 

@@ -27,6 +27,7 @@ class WordReader(Perceiver):
 
     name = "ocr"
     version = "1"
+    reads = True
     fit_pixels = 2 * 1024 * 1024
     """Small print needs more pixels than things do."""
 
