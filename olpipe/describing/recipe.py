@@ -202,6 +202,7 @@ class Recipe:
         given = {"image_tokens": self.image_tokens, "boxes": boxes, "tags": tags}
         return {name: value for name, value in given.items() if value}
 
+
 def _of_evidence(perceivers: Sequence[Perceiver], min_score: float) -> dict[str, Any]:
     """Return what a key says of evidence, apart from who brings it."""
     if not perceivers:
