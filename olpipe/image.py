@@ -213,6 +213,7 @@ class DecodedImage:
         orientation: EXIF orientation as found in the file, 1 to 8; already applied to `pixels`.
         format: The file's format as its loader names it: `JPEG`, `PNG`, …
         smaller: The same as `pixels`, decoded to fewer of them for those who can use no more; the largest first.
+        frames: How many frames, pages or pictures the file holds. `pixels` shows one of them, usually the first.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -221,6 +222,7 @@ class DecodedImage:
     orientation: int = 1
     format: str = "RAW"
     smaller: tuple[npt.NDArray[np.uint8], ...] = ()
+    frames: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _fixed(self.pixels))

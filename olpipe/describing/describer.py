@@ -244,4 +244,4 @@ def _value(request: GenerateRequest, text: str) -> Any:
 
 
 def _info(image: DecodedImage) -> ImageInfo:
-    return ImageInfo(image.width, image.height, image.orientation, image.format)
+    return ImageInfo(image.width, image.height, image.orientation, image.format, image.frames)

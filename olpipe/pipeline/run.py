@@ -17,7 +17,7 @@ from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
 from olpipe.errors import ImageError, OlpipeError, PluginError
 from olpipe.image import ImageFile, ImageRef
-from olpipe.imaging.decode import HEADER_BYTES, choose_loader
+from olpipe.imaging.decode import HEADER_BYTES, check_installed, choose_loader
 from olpipe.imaging.discover import Discovery, read
 from olpipe.interfaces import RunInfo
 from olpipe.pipeline.job import DescribeJob
@@ -300,7 +300,7 @@ class _River:
         """Refuse a file that no loader reads, without reading it whole: camera raw files are large."""
         if image.archive is not None:
             return  # it is read once, as a whole
-        if any(image.path.suffix.lower() in loader.suffixes for loader in self._plugins.image_loaders):
+        if check_installed(image.path.suffix, self._plugins.image_loaders):
             return
         header = read(image, most=HEADER_BYTES)[1]
         choose_loader(header, image.path.suffix, self._plugins.image_loaders)
