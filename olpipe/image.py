@@ -30,6 +30,9 @@ MOST_FITTED = 16384
 MOST_ORIGINAL = 99999
 """The largest number in dialects that count in pixels of the photo."""
 
+NO_ENTRY = -1
+"""The place of what is an archive itself, and not a file in it."""
+
 BoxOrder = Literal["xyxy", "yxyx", "xywh"]
 """What the four numbers of a box are, one after the other."""
 
@@ -39,19 +42,44 @@ BoxUnit = Literal["thousandths", "fractions", "pixels", "original_pixels"]
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """A file that may hold an image, found but not yet read.
+    """A file that may hold an image, found but not yet read. It lies in a folder, or in an archive.
 
     Attributes:
-        path: Where to open it.
+        path: Where it lies. The path of a file in an archive leads into the archive, as if that was a folder: it is
+            unique, but only `read_file` can open it.
         name: How records name it: relative to the folder that was given, with forward slashes.
         size_bytes: Its size when it was found.
-        modified_ns: Its modification time when it was found, nanoseconds since the epoch.
+        modified_ns: Its modification time when it was found, nanoseconds since the epoch. In an archive, it is another
+            number whenever the time or the size of the archive is another one: its time, and a millisecond at most.
+        archive: The archive in which it lies; None where it lies in a folder.
+        entry: Its place in the archive; `NO_ENTRY` for an archive that is damaged itself.
     """
 
     path: Path
     name: str
     size_bytes: int
     modified_ns: int
+    archive: Path | None = None
+    entry: int = 0
+
+    def read_file(self, *, most: int = -1) -> bytes:
+        """Return the file's bytes.
+
+        Args:
+            most: Read only this many bytes; all when negative.
+
+        Raises:
+            ImageError: It lies in an archive, and it or the archive is damaged, encrypted or too large.
+            OSError: It cannot be opened or read.
+        """
+        if self.archive is None:
+            with self.path.open("rb") as file:
+                return file.read(most)
+        from olpipe.archives.opened import read, refuse_damage
+
+        if self.entry == NO_ENTRY:
+            refuse_damage(self.archive)
+        return read(self.archive, self.entry, self.path.relative_to(self.archive).as_posix(), most=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +213,7 @@ class DecodedImage:
         orientation: EXIF orientation as found in the file, 1 to 8; already applied to `pixels`.
         format: The file's format as its loader names it: `JPEG`, `PNG`, …
         smaller: The same as `pixels`, decoded to fewer of them for those who can use no more; the largest first.
+        frames: How many frames, pages or pictures the file holds. `pixels` shows one of them, usually the first.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -193,6 +222,7 @@ class DecodedImage:
     orientation: int = 1
     format: str = "RAW"
     smaller: tuple[npt.NDArray[np.uint8], ...] = ()
+    frames: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _fixed(self.pixels))
@@ -219,7 +249,8 @@ class ImageFile:
     Attributes:
         ref: Where it was found.
         sha256: Hex digest of its bytes.
-        data: The bytes, or None when they are not in memory. Then `read` reads the file again.
+        data: The bytes, or None when they are not in memory. Then `read` reads the file again. Those of a photo in an
+            archive are in memory, where nobody has dropped them to send the file elsewhere.
     """
 
     ref: ImageRef
@@ -227,5 +258,5 @@ class ImageFile:
     data: bytes | None = None
 
     def read(self) -> bytes:
-        """Return the bytes, from memory if they are there, else from the file."""
-        return self.ref.path.read_bytes() if self.data is None else self.data
+        """Return the bytes, from memory if they are there, else from the file or its archive."""
+        return self.ref.read_file() if self.data is None else self.data

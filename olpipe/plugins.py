@@ -37,6 +37,7 @@ DEFAULT_PLUGINS = (
     "olpipe.default_plugins.sources.registry",
     "olpipe.default_plugins.loaders.pillow",
     "olpipe.default_plugins.loaders.heif",
+    "olpipe.default_plugins.loaders.raw",
     "olpipe.default_plugins.tasks.photo",
     "olpipe.default_plugins.tasks.data",
     "olpipe.default_plugins.sinks.jsonl",

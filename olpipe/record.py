@@ -172,12 +172,21 @@ class ImageInfo:
         height: Pixels, upright, at full size.
         orientation: EXIF orientation as found in the file, 1 to 8.
         format: The file's format: `JPEG`, `PNG`, …
+        frames: How many frames, pages or pictures the file holds.
     """
 
     width: int
     height: int
     orientation: int
     format: str
+    frames: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as records have it. `frames` is there only where there are several."""
+        values = asdict(self)
+        if self.frames == 1:
+            del values["frames"]
+        return values
 
 
 RESERVED = frozenset(
@@ -264,7 +273,7 @@ class Record:
         return {
             "file": self.file,
             "sha256": self.sha256,
-            "image": asdict(self.image),
+            "image": self.image.to_json(),
             **self.values,
             **({TEXT: [text.to_json() for text in self.texts]} if self.texts else {}),
             **({} if self.certainty is None else {"certainty": self.certainty.value}),

@@ -22,7 +22,7 @@ def _object(**properties: JsonSchema) -> JsonSchema:
 _FIRST: Mapping[str, JsonSchema] = {
     "file": _TEXT,
     "sha256": _TEXT,
-    "image": _object(width=_WHOLE, height=_WHOLE, orientation=_WHOLE, format=_TEXT),
+    "image": _object(width=_WHOLE, height=_WHOLE, orientation=_WHOLE, format=_TEXT, frames=_WHOLE),
 }
 _READ = _object(text=_TEXT, x=_WHOLE, y=_WHOLE, w=_WHOLE, h=_WHOLE, score=_NUMBER)
 _LAST: Mapping[str, JsonSchema] = {

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. A room may import rooms below it, and neighbours on its floor that do not import it.
 FLOORS = (
-    ("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "row_file", "sizes"),
+    (
+        *("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "row_file", "sizes"),
+        "archives",
+    ),
     ("messages", "generation", "embedding", "tokens", "model", "image", "record", "record_columns", "settings"),
     ("row_documents", "interfaces", "hookspecs", "registry", "entry_points", "plugins"),
     ("store", "convert", "imaging", "perception", "guidance", "decoding", "families", "tagging"),

@@ -16,16 +16,17 @@ _ALWAYS = ("GIF", "BMP", "PNM", "TGA", "QOI", "PCX")
 _CODECS = {"JPEG": "jpg", "PNG": "zlib", "WebP": "webp", "TIFF": "libtiff", "AVIF": "avif", "JPEG 2000": "jpg_2000"}
 """Formats that Pillow reads where it was built with a library, and what Pillow calls that library."""
 
-_HEIF = ("pillow", "heif")
+_SHIPPED = ("pillow", "heif", "raw")
 """The loaders that ship with olpipe."""
 
 
 def check_images(section: Section, plugins: Plugins) -> None:
     """Fill a section about image formats and perceivers."""
     attempt(section, "formats", lambda: _check_formats(section))
-    _check_heic(section)
+    for name, package, extra in (("HEIC", "pillow-heif", "heif"), ("RAW", "rawpy", "raw")):
+        _check_extra(section, name, package, extra)
     for loader in plugins.image_loaders:
-        if loader.name not in _HEIF:
+        if loader.name not in _SHIPPED:
             section.add(loader.name, f"reads {', '.join(loader.suffixes) or 'what it recognises'}", "ok")
     section.facts["suffixes"] = sorted({suffix for loader in plugins.image_loaders for suffix in loader.suffixes})
     section.facts["perceivers"] = []
@@ -65,12 +66,12 @@ def _check_formats(section: Section) -> None:
         section.advise("pip install --force-reinstall --no-deps pillow", f"Its wheels read {', '.join(missing)}.")
 
 
-def _check_heic(section: Section) -> None:
-    there = importlib.util.find_spec("pillow_heif") is not None
-    section.facts["heic"] = there
-    version = next(iter(installed(["pillow-heif"]).values()), "without a version")
-    text = f"read with pillow-heif {version}" if there else "not read: `pip install 'olpipe[heif]'` changes that"
-    section.add("HEIC", text, "ok" if there else "")
+def _check_extra(section: Section, name: str, package: str, extra: str) -> None:
+    there = importlib.util.find_spec(package.replace("-", "_")) is not None
+    section.facts[name.lower()] = there
+    version = next(iter(installed([package]).values()), "without a version")
+    text = f"read with {package} {version}" if there else f"not read: `pip install 'olpipe[{extra}]'` changes that"
+    section.add(name, text, "ok" if there else "")
 
 
 def _check_perceiver(section: Section, perceiver: Perceiver) -> None:

@@ -68,7 +68,7 @@ def batch(
 ) -> int:
     """Describe photos, with one JSON record for each photo.
 
-    INPUT is a folder with all its subfolders, a photo, or a pattern in quotes like 'photos/**/*.jpg'.
+    INPUT is a folder with all its subfolders, a photo, a zip or tar archive, or a pattern like 'photos/**/*.jpg'.
     Records go to OUTPUT/records.jsonl, unless `--sink` names other places. Photos that could not be described
     are listed in OUTPUT/failures.jsonl. Counts and times go to OUTPUT/run.json. OUTPUT/index.html shows the
     photos and their records in a browser.

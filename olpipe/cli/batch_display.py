@@ -117,11 +117,15 @@ def passed_by(found: Discovery) -> Iterator[str]:
         yield f"left out, as programs keep them for themselves: {names}{more}; name one to have it described"
     if found.videos:
         yield f"left out: {plural(found.videos, 'video')}"
+    if found.archives:
+        yield f"left out: {plural(found.archives, 'archive')}; give one itself to have its photos described"
     if found.excluded:
         yield f"left out: {found.excluded} that `--exclude` names"
     if found.links_skipped:
         links = "1 link that leads" if found.links_skipped == 1 else f"{found.links_skipped} links that lead"
         yield f"not followed: {links} to a folder, or out of the folders given"
+    if found.links_in_archives:
+        yield f"not followed: {plural(found.links_in_archives, 'link')} in archives"
 
 
 def summarise(result: BatchResult, output: Path, *, page: bool = False, out_of_time: bool = False) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -64,6 +64,11 @@ _INPUTS = (
         metavar="FILE|-",
         help="Take the names in this list, too, one on each line or with a NUL byte after each; `-` reads it from"
         " stdin.",
+    ),
+    click.option(
+        "--column",
+        metavar="NAME",
+        help="The list of --files-from is a table, CSV or Parquet, and the names stand in this column.",
     ),
     click.option(
         "--exclude",
@@ -135,11 +140,26 @@ def inputs(command: Command) -> Command:
 
 
 def named(given: dict[str, Any]) -> Named:
-    """Take what `inputs` gave to a command out of its arguments, and read the list."""
-    from olpipe.imaging.file_list import names_in
+    """Take what `inputs` gave to a command out of its arguments, and read the list.
 
-    files = given.pop("files_from")
-    return Named(given.pop("inputs"), None if files is None else names_in(files.read()), given.pop("exclude"))
+    Raises:
+        UsageError: A column is named and no table, or the table has no such column.
+    """
+    files, column = given.pop("files_from"), given.pop("column")
+    if column is not None and files is None:
+        raise UsageError("`--column` names a column, and no table is given", hint="give it with `--files-from FILE`")
+    return Named(given.pop("inputs"), None if files is None else _listed(files, column), given.pop("exclude"))
+
+
+def _listed(files: IO[bytes], column: str | None) -> list[str]:
+    """Return the names in a list, or in a column of a table."""
+    if column is None:
+        from olpipe.imaging.file_list import names_in
+
+        return names_in(files.read())
+    from olpipe.imaging.table_list import paths_in
+
+    return paths_in(files, column)
 
 
 def selection(command: Command) -> Command:

@@ -264,4 +264,4 @@ def _read(evidence: Evidence) -> tuple[ReadText, ...]:
 
 
 def _info(image: DecodedImage) -> ImageInfo:
-    return ImageInfo(image.width, image.height, image.orientation, image.format)
+    return ImageInfo(image.width, image.height, image.orientation, image.format, image.frames)

@@ -32,6 +32,11 @@ KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
 )
 
 
+def kind_of(error: ImageError | GenerationError | PluginError) -> FailureKind:
+    """Return the kind of the failure that an error is."""
+    return next(kind for expected, kind in KINDS if isinstance(error, expected))
+
+
 def failure_of(image: ImageFile, error: Exception) -> Failure | None:
     """Return the failure that an error is; None where neither the photo nor a plugin is at fault.
 
@@ -41,8 +46,7 @@ def failure_of(image: ImageFile, error: Exception) -> Failure | None:
     """
     if isinstance(error, (ImageError, GenerationError, PluginError)):
         logger.debug("`%s` failed", image.ref.name, exc_info=error)
-        kind = next(kind for expected, kind in KINDS if isinstance(error, expected))
-        return Failure(image.ref.name, image.sha256, kind, error.message, error.hint)
+        return Failure(image.ref.name, image.sha256, kind_of(error), error.message, error.hint)
     if isinstance(error, OlpipeError):
         return None
     if isinstance(error, OSError):  # the file could be read before, but cannot be read any more

@@ -42,6 +42,19 @@ def choose_loader(header: bytes, suffix: str, loaders: Iterable[ImageLoader]) ->
     raise ImageUnsupported(f"no image loader reads {what}")
 
 
+def check_installed(suffix: str, loaders: Iterable[ImageLoader]) -> bool:
+    """Return whether a loader reads files with this suffix.
+
+    Raises:
+        ImageUnsupported: One does, and it lacks a library.
+    """
+    for loader in loaders:
+        if suffix.lower() in loader.suffixes:
+            loader.check_installed()
+            return True
+    return False
+
+
 def decode(
     data: bytes,
     suffix: str,

@@ -6,13 +6,17 @@ import fnmatch
 import glob
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from olpipe.errors import UsageError, nearest
-from olpipe.image import ImageRef
+from olpipe.archives import is_archive
+from olpipe.archives.opened import has_order
+from olpipe.errors import ImageError, UsageError, nearest
+from olpipe.image import NO_ENTRY, ImageRef
+from olpipe.imaging.in_archives import Rules, look_into
 
 CAMERA_RAW = (
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
@@ -43,13 +47,16 @@ class Discovery:
 
     Attributes:
         root: The deepest folder that holds everything given; names are relative to it.
-        images: Every photo once, sorted by name.
+        images: Every photo once, sorted by name. Those in a compressed tar archive come in the order in which they lie
+            in it, where the first of them would come: they can only be read in that order.
         links_skipped: How many links were not followed because they lead out of what was given, or to a folder.
         unopened: Folders that could not be looked into, each with the reason: `photos/private: Permission denied`.
         programs_folders: Folders that were left out because programs keep them for themselves.
         videos: How many videos were passed by.
         excluded: How many files and folders were left out because the user said so.
         missing: Names in a list of files that nothing has.
+        archives: How many archives were passed by: in the folders, and in other archives.
+        links_in_archives: How many links are in the archives. They are not followed.
     """
 
     root: Path
@@ -60,6 +67,8 @@ class Discovery:
     videos: int = 0
     excluded: int = 0
     missing: tuple[str, ...] = ()
+    archives: int = 0
+    links_in_archives: int = 0
 
 
 def discover(
@@ -70,12 +79,15 @@ def discover(
     exclude: Sequence[str] = (),
     listed: Sequence[str] = (),
 ) -> Discovery:
-    """Find every photo in folders (recursively), files and globs.
+    """Find every photo in folders (recursively), files, archives and globs.
 
     Names are relative to the deepest folder that holds everything given; for one folder, that is the folder itself. So
     two photos never have the same name. Hidden files and folders are left out, and so are `PROGRAMS_FOLDERS`, unless
     they were given themselves. Links to folders are not followed: what is inside a folder that was given is found
     without them. A folder below a given one that cannot be looked into is listed, and the others are searched.
+
+    An archive is searched like a folder where it is given itself, by a pattern or in a list. In a folder that is
+    searched, it is passed by: its photos often lie beside it already.
 
     Args:
         inputs: Folders, files and glob patterns (`**` for any depth) as the user wrote them.
@@ -93,7 +105,7 @@ def discover(
     walk = _Walk(wanted, leave_out, exclude)
     roots = [root for text in inputs for root in walk.add(text)]
     roots += [root for name in listed for root in walk.add_listed(name)]
-    if not walk.found:
+    if not walk.found and not walk.in_archives:
         where = " ".join([*(f"`{text}`" for text in inputs), *(["the list"] if listed else [])])
         raise UsageError(f"no photos in {where}{walk.passed_by()}", hint=f"looked for {' '.join(sorted(suffixes))}")
     root = _common_folder(roots)
@@ -101,15 +113,18 @@ def discover(
         ImageRef(Path(path), _name(path, root), status.st_size, status.st_mtime_ns)
         for path, status in walk.found.items()
     ]
+    images += [replace(image, name=_name(path, root)) for path, image in walk.in_archives.items()]
     return Discovery(
         Path(root),
-        tuple(sorted(images, key=lambda image: image.name)),
+        tuple(sorted(images, key=_order(root))),
         walk.links_skipped,
         tuple(walk.unopened),
         tuple(walk.programs_folders),
         walk.videos,
         walk.excluded,
         tuple(walk.missing),
+        walk.archives,
+        walk.links_in_archives,
     )
 
 
@@ -118,7 +133,8 @@ class _Walk:
 
     def __init__(self, wanted: frozenset[str], leave_out: Path | None, exclude: Sequence[str]) -> None:
         self.found: dict[str, os.stat_result] = {}
-        self.links_skipped = self.videos = self.excluded = 0
+        self.in_archives: dict[str, ImageRef] = {}
+        self.links_skipped = self.links_in_archives = self.videos = self.excluded = self.archives = 0
         self.unopened: list[str] = []
         self.missing: list[str] = []
         self.programs_folders: list[str] = []
@@ -131,6 +147,7 @@ class _Walk:
         parts = [f"cannot look into {folder}" for folder in self.unopened]
         parts += [f"left out `{folder}`" for folder in self.programs_folders]
         parts += [f"{self.videos} videos"] if self.videos else []
+        parts += [f"{self.archives} archives"] if self.archives else []
         parts += [f"{self.excluded} excluded"] if self.excluded else []
         parts += [f"{len(self.missing)} that are not there"] if self.missing else []
         return f" ({'; '.join(parts)})" if parts else ""
@@ -144,7 +161,7 @@ class _Walk:
             self._folder(path)
             yield path
         elif os.path.lexists(path):
-            self._keep(path)
+            self._given(path)
             yield os.path.dirname(path)
         elif glob.has_magic(text):
             yield from self._pattern(text, path)
@@ -163,10 +180,10 @@ class _Walk:
             folder, file = os.path.split(path)
             if self._is_excluded(file, file):
                 self.excluded += 1
-            elif self._is_wanted(file):
-                self._keep(path)
+            elif self._is_wanted(file) or is_archive(file):
+                self._given(path)
                 yield folder
-            elif os.path.splitext(file)[1].lower() in VIDEOS:
+            elif _is_video(file):
                 self.videos += 1
 
     def _pattern(self, text: str, path: str) -> Iterator[str]:
@@ -180,8 +197,8 @@ class _Walk:
                     self._folder(match)
             elif self._is_excluded(os.path.basename(match), os.path.relpath(match, fixed)):
                 self.excluded += 1
-            elif self._is_wanted(match):
-                self._keep(match)
+            elif self._is_wanted(match) or is_archive(match):
+                self._given(match)
         yield fixed
 
     def _folder(self, root: str) -> None:
@@ -207,7 +224,7 @@ class _Walk:
             self.excluded += 1
             return False
         if _is_folder(entry, follow_symlinks=False):
-            if any(_matches(entry.name, pattern) for pattern in PROGRAMS_FOLDERS):
+            if _is_programs_folder(entry.name):
                 self.programs_folders.append(entry.path)
                 return False
             return _identity(entry.path) != self._leave_out
@@ -215,8 +232,10 @@ class _Walk:
             self.links_skipped += 1
         elif self._is_wanted(entry.name):
             self._keep(entry.path)
-        elif os.path.splitext(entry.name)[1].lower() in VIDEOS:
+        elif _is_video(entry.name):
             self.videos += 1
+        elif is_archive(entry.name):
+            self.archives += 1
         return False
 
     def _is_excluded(self, name: str, path: str) -> bool:
@@ -227,6 +246,19 @@ class _Walk:
 
     def _is_wanted(self, name: str) -> bool:
         return os.path.splitext(name)[1].lower() in self._wanted
+
+    def _given(self, path: str) -> None:
+        """Take a file that was given itself."""
+        if not is_archive(path):
+            self._keep(path)
+            return
+        found = look_into(path, Rules(self._is_wanted, _is_video, self._is_excluded, _is_programs_folder))
+        self.in_archives.update((str(image.path), image) for image in found.images)
+        self.links_in_archives += found.links
+        self.archives += found.archives
+        self.videos += found.videos
+        self.excluded += len(found.excluded)
+        self.programs_folders += sorted(found.programs_folders)
 
     def _keep(self, path: str) -> None:
         try:
@@ -244,8 +276,11 @@ def read(ref: ImageRef, *, most: int = -1) -> tuple[ImageRef, bytes]:
         most: Read only this many bytes; all when negative.
 
     Raises:
+        ImageError: It lies in an archive, and it or the archive is damaged, encrypted or too large.
         OSError: It cannot be opened or read, or is not a regular file.
     """
+    if ref.archive is not None:  # it is read as it was found, or not at all
+        return ref, ref.read_file(most=most)
     # O_NONBLOCK, because opening a named pipe must not wait for a writer
     descriptor = os.open(ref.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:
@@ -253,6 +288,32 @@ def read(ref: ImageRef, *, most: int = -1) -> tuple[ImageRef, bytes]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
         return ImageRef(ref.path, ref.name, status.st_size, status.st_mtime_ns), file.read(most)
+
+
+def _is_video(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in VIDEOS
+
+
+def _is_programs_folder(name: str) -> bool:
+    return any(_matches(name, pattern) for pattern in PROGRAMS_FOLDERS)
+
+
+def _order(root: str) -> Callable[[ImageRef], tuple[str, int]]:
+    """Return what photos are sorted by: the name, or the place in an archive that can only be read in its order."""
+
+    @cache
+    def archive_name(archive: Path) -> str:
+        with suppress(ImageError, OSError):  # it was removed in the meantime
+            return f"{_name(str(archive), root)}/" if has_order(archive) else ""
+        return ""
+
+    def key(image: ImageRef) -> tuple[str, int]:
+        if image.archive is None or image.entry == NO_ENTRY:
+            return image.name, 0
+        folder = archive_name(image.archive)
+        return (folder, image.entry) if folder else (image.name, 0)
+
+    return key
 
 
 def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool = True) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from olpipe.archives.opened import archive_of, read_photo
 from olpipe.generation import GenerateRequest, SamplingParams
 from olpipe.image import DecodedImage, ImageFile
 from olpipe.record import Outcome
@@ -116,12 +117,33 @@ class RunInfo:
     language: str = ""
 
     def photo(self, file: str) -> Path | None:
-        """Return where the photo of a record lies, for its `file`; None for a name that leads out of `root`."""
+        """Return where the photo of a record lies, for its `file`; None for a name that leads out of `root`.
+
+        The path of a photo in an archive leads into the archive, and is not there on the disk: see `archive` and
+        `read_photo`.
+        """
         if file.startswith("./"):  # the name is not UTF-8: such bytes appear as `\\xNN`, and backslashes are doubled
             encoded = re.sub(rb"\\(\\|x[0-9a-f]{2})", _unescaped, file[2:].encode("utf-8", "surrogateescape"))
             file = os.fsdecode(encoded)
         path = PurePath(file)
         return None if path.is_absolute() or ".." in path.parts else self.root / path
+
+    def archive(self, file: str) -> Path | None:
+        """Return the archive in which the photo of a record lies, for its `file`; None where it is a file itself."""
+        path = self.photo(file)
+        return None if path is None else archive_of(path)
+
+    def read_photo(self, file: str) -> bytes:
+        """Return the bytes of the photo of a record, for its `file`, whether it is a file or lies in an archive.
+
+        Raises:
+            ImageError: It lies in an archive that was damaged since.
+            OSError: It is not there, or cannot be read.
+        """
+        path = self.photo(file)
+        if path is None:
+            raise FileNotFoundError(f"`{file}` leads out of the folder of the photos")
+        return read_photo(path)
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:

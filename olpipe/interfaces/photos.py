@@ -27,6 +27,14 @@ class ImageLoader(ABC):
             suffix: The file's suffix, in lower case and with its dot; may be empty.
         """
 
+    def check_installed(self) -> None:
+        """Raise an error where a library that it needs is not installed. So no large file is read for nothing.
+
+        Raises:
+            ImageUnsupported: One is missing; the hint says how to install it.
+        """
+        return
+
     @abstractmethod
     def decode(self, data: bytes, *, refuse_pixels: int, fit_pixels: int) -> DecodedImage:
         """Decode a file to upright sRGB. Scale large photos down, none up, and keep the size of the original.

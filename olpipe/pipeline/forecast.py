@@ -91,7 +91,7 @@ def forecast(
         output = Path(name, "trial")
 
         def describe(chosen: Sequence[ImageRef]) -> BatchResult:
-            part = replace(found, images=tuple(sorted(chosen, key=lambda image: image.name)))
+            part = replace(found, images=tuple(chosen))
             return run_batch(
                 part, trial, BatchOptions(output), observer, plugins=plugins, engine=engine, settings=settings
             )

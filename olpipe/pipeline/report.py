@@ -22,7 +22,7 @@ REPORT_NAME = "run.json"
 _BEGINNING = b'{\n  "status": "'
 PACKAGES = (
     *("onnxruntime-genai", "onnxruntime-genai-cuda", "onnxruntime-genai-directml", "onnxruntime", "onnxruntime-gpu"),
-    *("onnxruntime-directml", "llguidance", "pillow", "pillow-heif", "numpy"),
+    *("onnxruntime-directml", "llguidance", "pillow", "pillow-heif", "rawpy", "numpy"),
 )
 
 Status = Literal["complete", "interrupted", "stopped"]

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from olpipe.describing.failures import kind_of
 from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
-from olpipe.errors import ImageUnsupported, OlpipeError, PluginError
+from olpipe.errors import ImageError, OlpipeError, PluginError
 from olpipe.image import ImageFile, ImageRef
-from olpipe.imaging.decode import HEADER_BYTES, choose_loader
+from olpipe.imaging.decode import HEADER_BYTES, check_installed, choose_loader
 from olpipe.imaging.discover import Discovery, read
 from olpipe.interfaces import RunInfo
 from olpipe.pipeline.job import DescribeJob
@@ -165,8 +166,9 @@ def _passed_by(found: Discovery) -> dict[str, Any]:
             "programs_folders": list(found.programs_folders),
             "videos": found.videos,
             "excluded": found.excluded,
-            "links": found.links_skipped,
+            "links": found.links_skipped + found.links_in_archives,
             "missing": list(found.missing),
+            "archives": found.archives,
         }
     }
 
@@ -278,16 +280,18 @@ class _River:
         return self._ledger.identity(file.sha256, file.ref.path) or ""
 
     def _open(self, image: ImageRef) -> ImageFile | Failure:
-        """Read and hash a photo, unless the ledger has its digest and it has not changed since."""
+        """Read and hash a photo, unless the ledger has its digest and it has not changed since.
+
+        Photos in archives are always read here, because some archives can only be read in their order.
+        """
         digest = self._ledger.digest(image)
-        if digest is not None:
+        if digest is not None and image.archive is None:
             return ImageFile(image, digest)
         try:
             self._refuse_unsupported(image)
             ref, data = read(image)
-        except (ImageUnsupported, PluginError) as error:
-            kind = FailureKind.UNSUPPORTED if isinstance(error, ImageUnsupported) else FailureKind.PLUGIN
-            return Failure(image.name, None, kind, error.message, error.hint)
+        except (ImageError, PluginError) as error:
+            return Failure(image.name, None, kind_of(error), error.message, error.hint)
         except OSError as error:
             message = f"the file cannot be opened: {error.strerror or error}"
             return Failure(image.name, None, FailureKind.UNREADABLE, message)
@@ -295,7 +299,9 @@ class _River:
 
     def _refuse_unsupported(self, image: ImageRef) -> None:
         """Refuse a file that no loader reads, without reading it whole: camera raw files are large."""
-        if any(image.path.suffix.lower() in loader.suffixes for loader in self._plugins.image_loaders):
+        if image.archive is not None:
+            return  # it is read once, as a whole
+        if check_installed(image.path.suffix, self._plugins.image_loaders):
             return
         header = read(image, most=HEADER_BYTES)[1]
         choose_loader(header, image.path.suffix, self._plugins.image_loaders)

@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from olpipe.errors import UsageError
+from olpipe.archives.opened import archive_of
+from olpipe.errors import ImageError, UsageError
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import read
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
@@ -62,7 +63,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection) -> 
         _note_found(ledger, images, wanted)
         _refuse_taken_names(ledger)
         _drop_changed(ledger)
-        renamed = _follow_renames(ledger)
+        renamed = _follow_renames(ledger, images)
         _drop_told_otherwise(ledger)
         _drop_replaced(ledger)
         _drop_failures(ledger, selection.retry)
@@ -93,7 +94,16 @@ def _note_found(ledger: Ledger, images: Sequence[ImageRef], wanted: Sequence[int
     )
     ledger.run("CREATE TEMP TABLE gone(path BLOB PRIMARY KEY) WITHOUT ROWID")
     missing = ledger.run("SELECT path FROM photos WHERE path NOT IN (SELECT path FROM found)").fetchall()
-    ledger.run_many("INSERT INTO gone VALUES (?)", (row for row in missing if not os.path.lexists(row[0])))
+    archives = {image.archive for image in images if image.archive is not None}
+    ledger.run_many("INSERT INTO gone VALUES (?)", (row for row in missing if _is_gone(row[0], archives)))
+
+
+def _is_gone(path: bytes, archives: Collection[Path]) -> bool:
+    """Say whether a photo is no longer there. What archives hold is known only of those that were looked into."""
+    if os.path.lexists(path):
+        return False
+    archive = archive_of(_path(path))
+    return archive is None or archive in archives
 
 
 def _refuse_taken_names(ledger: Ledger) -> None:
@@ -119,22 +129,23 @@ def _drop_changed(ledger: Ledger) -> None:
     ledger.run(f"DELETE FROM photos WHERE path IN {changed}")
 
 
-def _follow_renames(ledger: Ledger) -> int:
+def _follow_renames(ledger: Ledger, images: Sequence[ImageRef]) -> int:
     """Give the rows of renamed photos their new paths and names, and return how many names are new.
 
     A file is read for this only if it has the size of a photo that is gone. No model is asked.
     """
     candidates = ledger.run(
-        "SELECT path, name, size_bytes, modified_ns FROM found WHERE path NOT IN (SELECT path FROM photos)"
+        "SELECT path, place FROM found WHERE path NOT IN (SELECT path FROM photos)"
         " AND size_bytes IN (SELECT size_bytes FROM photos WHERE path IN (SELECT path FROM gone)) ORDER BY place"
     ).fetchall()
-    for path, name, size_bytes, modified_ns in candidates:
-        old = _same_bytes(ledger, ImageRef(_path(path), name, size_bytes, modified_ns))
+    for path, place in candidates:
+        image = images[place]
+        old = _same_bytes(ledger, image)
         if old is not None:
             ledger.run("UPDATE rows SET path = ? WHERE path = ?", (path, old))
             ledger.run(
                 "UPDATE photos SET path = ?, size_bytes = ?, modified_ns = ? WHERE path = ?",
-                (path, size_bytes, modified_ns, old),
+                (path, image.size_bytes, image.modified_ns, old),
             )
             ledger.run("DELETE FROM gone WHERE path = ?", (old,))
     new_name = "(SELECT name FROM found WHERE found.path = photos.path)"
@@ -162,7 +173,7 @@ def _same_bytes(ledger: Ledger, image: ImageRef) -> bytes | None:
     """Return the path of a photo that is gone and had the same bytes; one with the same name is preferred."""
     try:
         _, data = read(image)
-    except OSError:
+    except (ImageError, OSError):
         return None  # the run will report this photo as a failure
     found = ledger.run(
         "SELECT path FROM photos JOIN gone USING (path) WHERE sha256 = ? ORDER BY name <> ?, path LIMIT 1",

@@ -132,7 +132,8 @@ def bomb():
 
 
 def test_every_poisoned_file_is_a_row_that_says_why_and_the_rest_is_described(batch, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # makes the import fail as on a machine without it
+    for package in ("pillow_heif", "rawpy"):
+        monkeypatch.setitem(sys.modules, package, None)  # makes the import fail as on a machine without it
     batch.put("good.jpg", "x.jpg/inside.jpg")
     batch.put("empty.jpg", data=b"")
     batch.put("truncated.jpg", data=photo(640, 480)[:2000])
@@ -148,7 +149,7 @@ def test_every_poisoned_file_is_a_row_that_says_why_and_the_rest_is_described(ba
     failures = {row["file"]: row for row in batch.failures}
     assert {name: (row["kind"], row["message"]) for name, row in failures.items()} == {
         "bomb.png": ("too_large", "the image has 60000 x 60000 pixels; at most 200 megapixels are decoded"),
-        "camera.cr2": ("unsupported", "no image loader reads such a file (`.cr2`)"),
+        "camera.cr2": ("unsupported", "reading camera RAW needs the package `rawpy`"),
         "dangling.jpg": ("unreadable", "the file cannot be opened: No such file or directory"),
         "empty.jpg": ("unreadable", "the file is empty"),
         "phone.heic": ("unsupported", "reading HEIC needs the package `pillow-heif`"),
@@ -352,7 +353,7 @@ def test_what_was_passed_by_is_told_and_stands_in_the_report(batch):
     assert "left out: 1 video\n" in said
     assert "left out: 1 that `--exclude` names\n" in said
     passed_by = json.loads((batch.output / "run.json").read_bytes())["passed_by"]
-    nothing = {"unopened": [], "links": 0, "missing": []}
+    nothing = {"unopened": [], "links": 0, "missing": [], "archives": 0}
     assert passed_by == {**nothing, "programs_folders": [str(folder)], "videos": 1, "excluded": 1}
     assert batch.files == ["a.jpg"]
 

@@ -45,7 +45,7 @@ class Folder:
         return self.worked
 
     def _work(self, ledger, image, key):
-        data = image.path.read_bytes()
+        data = image.read_file()
         sha256 = hashlib.sha256(data).hexdigest()
         if ledger.adopt(image, sha256):
             return

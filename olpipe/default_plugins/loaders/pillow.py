@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from olpipe.default_plugins.loaders import cut_jpeg, deep_colours
+from olpipe.default_plugins.loaders.frames import frame_count
 from olpipe.errors import ImageTooLarge, ImageUnreadable
 from olpipe.hookspecs import hookimpl
 from olpipe.image import DecodedImage
@@ -102,6 +103,7 @@ def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int, da
     #    loaded, and the HEIF reader turns images when it opens them. Other images are asked only after they are loaded:
     #    to look for the orientation of a PNG, Pillow decodes it, and a damaged one would seem to be whole after that.
     file_format = image.format or "RAW"
+    frames = frame_count(image, data)
     found = image.info.get("original_orientation") or (_orientation(image) if file_format == "TIFF" else 1)
     draft = _fitted(width, height, fit_pixels)
     image.draft(None, draft)  # lets JPEG decode at 1/2, 1/4 or 1/8 of the size
@@ -113,7 +115,8 @@ def decode_opened(image: Image.Image, *, refuse_pixels: int, fit_pixels: int, da
         upright = _turn(_to_srgb(pixels, profile), left)
     if left in SWAPS_SIDES:
         width, height = height, width
-    return DecodedImage(np.array(upright), width, height, left if found == 1 else found, file_format)
+    orientation = left if found == 1 else found
+    return DecodedImage(np.array(upright), width, height, orientation, file_format, frames=frames)
 
 
 def _loaded(image: Image.Image, data: bytes, draft: tuple[int, int]) -> Image.Image:

@@ -6,19 +6,26 @@ The record of `trip/cat.jpg` is `trip/cat.jpg.json`, so that it never meets the 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from olpipe.archives.opened import archive_of
 from olpipe.errors import OutputUnavailable
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 from olpipe.row_file import RowFile
 
+logger = logging.getLogger(__name__)
+
 SUFFIX = ".json"
 INDEX = ".olpipe-sidecars.jsonl"
 """What says which sidecars the sink has written, in their order, each with the digest of its bytes."""
+
+NO_SIDECAR = ""
+"""Stands for the digest where no sidecar can lie: beside a photo in an archive."""
 
 _BEGINNING = b'{"file":'
 """Every sidecar begins like this, and so does every line of the index."""
@@ -40,6 +47,7 @@ class SidecarSink(Sink):
         self._own: dict[str, str] = {}  # the sidecars that are committed, each with its digest
         self._stale: dict[str, str] = {}  # those of earlier runs, which are removed at the first flush
         self._waiting: dict[str, bytes] = {}
+        self._without = 0  # photos in archives, which get none
 
     def recover(self, position: int) -> bool:
         """Go on behind a position, where all sidecars up to it are as they were written; 0 begins anew."""
@@ -63,7 +71,7 @@ class SidecarSink(Sink):
         if not self._index.keep(files, _names):
             return False
         self._own, self._stale = self._listed(), {}
-        if all(self._path(file).is_file() for file in files):
+        if all(self._own[file] == NO_SIDECAR or self._path(file).is_file() for file in files):
             return True
         self._index.close()
         return False
@@ -83,12 +91,11 @@ class SidecarSink(Sink):
         for file in self._waiting:
             self._refuse_others(file)
         for file, digest in self._stale.items():
-            if file not in self._waiting and self._is_as_written(file, digest):
+            if file not in self._waiting and digest != NO_SIDECAR and self._is_as_written(file, digest):
                 self._path(file).unlink(missing_ok=True)
         self._stale = {}
         for file, data in self._waiting.items():
-            _replace(self._path(file), data)
-            self._own[file] = _digest(data)
+            self._own[file] = self._put(file, data)
             self._index.append(orjson.dumps({"file": file, "sha256": self._own[file]}) + b"\n")
         self._waiting = {}
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -98,11 +105,26 @@ class SidecarSink(Sink):
         """Close the index. Rows after the last `flush` are lost."""
         self._index.close()
         self._waiting = {}
+        if self._without:
+            many = f"{self._without} photo{' lies' if self._without == 1 else 's lie'}"
+            logger.warning("%s in archives and got no sidecars there: `sidecar` without a folder makes them", many)
+        self._without = 0
+
+    def _put(self, file: str, data: bytes) -> str:
+        """Put a sidecar in place, and return its digest."""
+        path = self._path(file)
+        if archive_of(path) is not None:
+            self._without += 1
+            return NO_SIDECAR
+        _replace(path, data)
+        return _digest(data)
 
     def _path(self, file: str) -> Path:
         return self._folder / f"{file}{SUFFIX}"
 
     def _is_as_written(self, file: str, digest: str) -> bool:
+        if digest == NO_SIDECAR:
+            return True
         try:
             return _digest(self._path(file).read_bytes()) == digest
         except OSError:
@@ -115,7 +137,7 @@ class SidecarSink(Sink):
             OutputUnavailable: There is one.
         """
         path = self._path(file)
-        if file in self._own or file in self._stale:
+        if file in self._own or file in self._stale or archive_of(path) is not None:
             return
         try:
             data = path.read_bytes()

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
+from olpipe.archives.opened import archive_of
 from olpipe.pipeline.ledger import RECORD, Ledger
 from olpipe.pipeline.page.thumbnails import NAME_DIGITS
 
@@ -25,13 +26,14 @@ _ROWS = (
 def entries(ledger: Ledger, output: Path) -> Iterator[dict[str, Any]]:
     """Yield an entry for each photo that has a row, in the order in which they got it.
 
-    An entry has `file` and `href`. That of a record has `thumbnail`, `width`, `height` and `values`, too, and that of a
-    failure has `kind`, `message` and perhaps `hint`.
+    An entry has `file` and `href`, and `archived` where that leads to the archive in which the photo lies. That of a
+    record has `thumbnail`, `width`, `height` and `values`, too, and that of a failure has `kind`, `message` and perhaps
+    `hint`.
     """
     folder = os.path.abspath(os.fsencode(output))
     for kind, name, path, text in ledger.run(f"SELECT rows.kind, name, path, json {_ROWS}", (ledger.recipe_key,)):
         row = orjson.loads(text)
-        entry = {"file": name, "href": _href(path, folder)}
+        entry = _place(name, path, folder)
         yield entry | (_of_record(row) if kind == RECORD else _of_failure(row))
 
 
@@ -72,6 +74,14 @@ def _of_record(row: dict[str, Any]) -> dict[str, Any]:
 
 def _of_failure(row: dict[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("kind", "message", "hint") if key in row}
+
+
+def _place(name: str, path: bytes, folder: bytes) -> dict[str, Any]:
+    """Return what a photo is called and where it is. A browser can show an archive's address, but no photo in it."""
+    archive = archive_of(Path(os.fsdecode(path)))
+    if archive is None:
+        return {"file": name, "href": _href(path, folder)}
+    return {"file": name, "href": _href(os.fsencode(archive), folder), "archived": True}
 
 
 def _href(path: bytes, folder: bytes) -> str:

@@ -383,7 +383,8 @@ function showPicture(photo) {
     if (isAsDescribed) image.src = whole.src;
   });
   whole.addEventListener("error", () => { if (opened === photo) place("unshown").hidden = false; });
-  whole.src = photo.href;
+  if (photo.archived) place("unshown").hidden = false;
+  else whole.src = photo.href;
 }
 
 function showBoxes(photo) {

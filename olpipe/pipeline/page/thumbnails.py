@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from olpipe.archives.opened import read_photo
 from olpipe.errors import ImageError, PluginError
 from olpipe.image import DecodedImage
 from olpipe.imaging.decode import decode
@@ -45,7 +46,7 @@ def read_thumbnail(path: Path, sha256: str, loaders: Iterable[ImageLoader]) -> b
     Pillow decodes a JPEG to an eighth of its size for this.
     """
     try:
-        data = path.read_bytes()
+        data = read_photo(path)
         if hashlib.sha256(data).hexdigest() != sha256:
             return None
         return make_thumbnail(decode(data, path.suffix, loaders, sizes=(SIDE * SIDE,)))

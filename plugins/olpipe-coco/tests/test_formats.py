@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from olpipe.archives.opened import close_archives
 from olpipe.errors import OutputUnavailable
 from olpipe.testing.contracts.sinks import opened, run_info
 
@@ -346,3 +348,13 @@ def test_a_box_is_cut_at_the_edges_of_the_photo(folder, write):
     write("coco", row("a.jpg", *boxes))
     document = json.loads((folder / "instances.json").read_bytes())
     assert [one["bbox"] for one in document["annotations"]] == [[0, 20, 20, 40], [190, 20, 10, 40]]
+
+
+def test_a_photo_in_an_archive_is_copied(folder, write):
+    folder.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder.parent / "x.zip", "w") as archive:
+        archive.writestr("day/cat.jpg", b"a photo")
+    write("yolo", row("x.zip/day/cat.jpg", CAT))
+    close_archives()
+    (copy,) = (path for path in (folder / "images").rglob("*") if path.is_file())
+    assert copy.read_bytes() == b"a photo"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from olpipe.errors import OutputUnavailable
+from olpipe.errors import ImageError, OutputUnavailable
 from olpipe.interfaces import RunInfo, SinkFactory
 from olpipe.row_file import set_aside
 from olpipe_coco.files_sink import Entry, FilesSink, replace, stable_name
@@ -118,18 +118,31 @@ class YoloSink(FilesSink):
 
     def _copy(self, file: str, name: str) -> None:
         source, target = self._run.photo(file), self.folder / PHOTOS / name
-        if source is None or not source.is_file():
+        packed = self._packed(file)
+        if source is None or (packed is None and not source.is_file()):
             logger.warning("`%s` is not there, so it was not copied into the data set", file)
             return
         if target.exists():
-            if target.stat().st_size == source.stat().st_size:
+            if target.stat().st_size == (source.stat().st_size if packed is None else len(packed)):
                 return
             if name not in self._own_photos:
                 self._refuse(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_name(f".{stable_name(target.name)}.new")
-        shutil.copyfile(source, fresh)
+        if packed is None:
+            shutil.copyfile(source, fresh)
+        else:
+            fresh.write_bytes(packed)
         os.replace(fresh, target)
+
+    def _packed(self, file: str) -> bytes | None:
+        """Return the bytes of a photo in an archive; None where it lies in none, or cannot be read any more."""
+        if self._run.archive(file) is None:
+            return None
+        try:
+            return self._run.read_photo(file)
+        except (OSError, ImageError):
+            return None
 
     def _refuse(self, path: Path) -> NoReturn:
         raise OutputUnavailable(f"`{path}` was not written by this sink, and is not replaced", hint=self._hint)

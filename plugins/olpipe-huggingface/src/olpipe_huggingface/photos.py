@@ -41,11 +41,28 @@ def place(source: Path, target: Path) -> None:
         if os.path.samefile(source, target) or target.read_bytes() == source.read_bytes():
             return
         set_aside(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.new")
-    fresh.unlink(missing_ok=True)
+    fresh = _beside(target)
     try:
         os.link(source.resolve(), fresh)
     except OSError:
         shutil.copyfile(source, fresh)
     os.replace(fresh, target)
+
+
+def put(data: bytes, target: Path) -> None:
+    """Write a photo into the folder, from its bytes."""
+    if target.exists():
+        if target.read_bytes() == data:
+            return
+        set_aside(target)
+    fresh = _beside(target)
+    fresh.write_bytes(data)
+    os.replace(fresh, target)
+
+
+def _beside(target: Path) -> Path:
+    """Return a path for a file that takes the place of another one as a whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.new")
+    fresh.unlink(missing_ok=True)
+    return fresh

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from olpipe.errors import ImageError
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 from olpipe.row_documents import RowDocuments, Rows
 
@@ -66,12 +67,14 @@ class HuggingFaceSink(Sink):
 
     def flush(self) -> int:
         """Put the photos in place, write every row to the disk, and return the position."""
-        from olpipe_huggingface.photos import flat_name, place
+        from olpipe_huggingface.photos import flat_name, place, put
 
         for file in self._waiting if self._with_photos else ():
-            source = self._run.photo(file)
+            source, target = self._run.photo(file), self._folder / PHOTOS / flat_name(file)
             if source is not None and source.is_file():
-                place(source, self._folder / PHOTOS / flat_name(file))
+                place(source, target)
+            elif (data := self._packed(file)) is not None:
+                put(data, target)
             else:
                 logger.warning("`%s` is not there, so the data set lacks it", file)
         self._waiting = []
@@ -86,6 +89,15 @@ class HuggingFaceSink(Sink):
         self._waiting = []
         self._rows.close()
 
+    def _packed(self, file: str) -> bytes | None:
+        """Return the bytes of a photo in an archive; None where it lies in none, or cannot be read any more."""
+        if self._run.archive(file) is None:
+            return None
+        try:
+            return self._run.read_photo(file)
+        except (OSError, ImageError):
+            return None
+
     def _table(self, file: BinaryIO, rows: Rows) -> None:
         import pyarrow as pa
 
@@ -98,9 +110,12 @@ class HuggingFaceSink(Sink):
             write_table(file, rows, ("image", image_type()), self._image)
 
     def _image(self, file: str) -> dict[str, Any] | None:
-        """Return where a photo lies, as `datasets` stores it; None where the path is not UTF-8, or leads elsewhere."""
+        """Return where a photo lies, as `datasets` stores it.
+
+        It is None where the path is not UTF-8, or leads elsewhere. `datasets` cannot read photos in archives, either.
+        """
         path = self._run.photo(file)
-        if path is None:
+        if path is None or self._run.archive(file) is not None:
             return None
         text = os.path.abspath(path)
         return {"bytes": None, "path": text} if text.isprintable() else None

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from olpipe.archives.opened import archive_of
+from olpipe.errors import ImageError
 from olpipe.interfaces import RunInfo, SinkFactory
 from olpipe_xmp.errors import LeftOut
 from olpipe_xmp.files import keep_original, replace
@@ -45,8 +47,10 @@ class SidecarsSink(ListedSink):
         photo = photo_of(self._run, row)
         below = photo.relative_to(self._run.root)
         path = self._path(below)
+        if archive_of(path) is not None:
+            raise LeftOut("it lies in an archive; `xmp` writes sidecars into a folder of their own")
         values = Values.of(row, self._run.language)
-        fresh = self._fresh(photo, values)
+        fresh = self._fresh(row["file"], photo, values)
         there = _read(path)
         if there is None or digest(there) == self.made.get(row["file"]):
             data = fresh
@@ -79,12 +83,19 @@ class SidecarsSink(ListedSink):
         if data is not None and digest(data) == entry["sha256"]:
             path.unlink()
 
-    def _fresh(self, photo: Path, values: Values) -> bytes:
+    def _fresh(self, file: str, photo: Path, values: Values) -> bytes:
         """Return a new sidecar. It begins with what the photo itself holds, because programs read it in its place."""
-        packet = read_photo(photo) or Packet.new()
+        packet = (read_photo(photo) if self._run.archive(file) is None else self._packed(file)) or Packet.new()
         forget(packet)
         merge(packet, values, self._options)
         return packet.to_bytes()
+
+    def _packed(self, file: str) -> Packet | None:
+        """Return the packet of a photo in an archive; None where it cannot be read."""
+        try:
+            return read_bytes(self._run.read_photo(file))
+        except (OSError, ImageError, LeftOut):
+            return None
 
     def _path(self, below: Path) -> Path:
         return self._sidecars / below.with_name(below.name + SUFFIX)
@@ -111,6 +122,8 @@ class EmbeddingSink(ListedSink):
     def apply(self, row: Mapping[str, Any]) -> Entry:
         """Write into the photo of a row."""
         path = photo_of(self._run, row)
+        if self._run.archive(row["file"]) is not None:
+            raise LeftOut("it lies in an archive, which stays as it is; `xmp` writes sidecars")
         data = _read(path)
         if data is None:
             raise LeftOut("it is not there any more")
