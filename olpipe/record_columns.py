@@ -26,6 +26,7 @@ _FIRST: Mapping[str, JsonSchema] = {
 }
 _LAST: Mapping[str, JsonSchema] = {
     "certainty": _TEXT,
+    "review": _TEXT,
     "box_unit": _TEXT,
     "model": _TEXT,
     "model_digest": _TEXT,

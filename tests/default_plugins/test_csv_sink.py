@@ -41,7 +41,8 @@ RECORD = {
 UNRECOGNISED = {key: value for key, value in RECORD.items() if key not in ("title", "tag_scores", "certainty")}
 COLUMNS = [
     *("file", "sha256", "image.width", "image.height", "image.orientation", "image.format"),
-    *("tags", "tag_scores", "title", "objects", "certainty", "box_unit", "model", "model_digest", "recipe"),
+    *("tags", "tag_scores", "title", "objects", "certainty", "review", "box_unit", "model"),
+    *("model_digest", "recipe"),
     *("usage.prompt_tokens", "usage.sampled_tokens", "usage.forced_tokens", "usage.spliced_tokens", "truncated"),
     "other",
 ]
