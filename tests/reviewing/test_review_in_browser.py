@@ -53,7 +53,8 @@ class Page:
 
 
 @pytest.fixture
-def page(browser, album):
+def own_page(browser, album):
+    """Return the page of a review that the test may end."""
     with Reviewing(album.output) as reviewing:
         page = Page(browser, reviewing)
         page.album = album
@@ -61,7 +62,18 @@ def page(browser, album):
         page.browser.show("about:blank")
 
 
-def test_what_people_do_is_there_after_a_reload_and_in_the_records(page):
+@pytest.fixture
+def page(browser, served):
+    """Return the page of a review in which nothing was done yet."""
+    page = Page(browser, served)
+    yield page
+    page.browser.show("about:blank")
+    for name in (CAT, DOG, STREET):
+        served.change(name, verdict=None, corrections=dict.fromkeys(("title", "alt", "description", "tags")))
+
+
+def test_what_people_do_is_there_after_a_reload_and_in_the_records(own_page):
+    page = own_page
     page.open()
     assert page.browser.text("progress") == "0 of 4 reviewed: 0 approved · 0 edited · 0 rejected"
     page.open(CAT)
@@ -171,7 +183,8 @@ def test_filters_show_what_is_left(page):
     assert page.browser.files() == ["A street"]
 
 
-def test_what_cannot_be_sent_is_said_and_sent_later(page):
+def test_what_cannot_be_sent_is_said_and_sent_later(own_page):
+    page = own_page
     port = page.reviewing.port
     page.open(CAT)
     page.reviewing.kill()
@@ -198,6 +211,7 @@ def test_what_people_write_is_never_run(page):
     assert page.browser.complaints() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE])
 def test_everybody_can_use_the_page(browser, served_reviews, axe, size, scheme):
