@@ -205,7 +205,7 @@ class OutputUnavailable(MachineError):
 
 
 class OutputBusy(MachineError):
-    """Another run is writing to the same output folder."""
+    """Another run is writing to the same output folder, or it is being reviewed."""
 
 
 class DiskFull(MachineError):

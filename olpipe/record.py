@@ -189,19 +189,23 @@ class ImageInfo:
         return values
 
 
+class Review(StrEnum):
+    """What a person did with a record."""
+
+    APPROVED = "approved"
+    """It is right as the model wrote it."""
+
+    EDITED = "edited"
+    """Something in it was corrected."""
+
+    REJECTED = "rejected"
+    """Nobody is to use it."""
+
+
 RESERVED = frozenset(
     {
-        "file",
-        "sha256",
-        "image",
-        "text",
-        "certainty",
-        "box_unit",
-        "model",
-        "model_digest",
-        "recipe",
-        "usage",
-        "truncated",
+        *("file", "sha256", "image", "text", "certainty", "review", "box_unit"),
+        *("model", "model_digest", "recipe", "usage", "truncated"),
     }
 )
 """Keys that records have of their own: no task may give a value under one of them."""

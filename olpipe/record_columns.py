@@ -28,6 +28,7 @@ _READ = _object(text=_TEXT, x=_WHOLE, y=_WHOLE, w=_WHOLE, h=_WHOLE, score=_NUMBE
 _LAST: Mapping[str, JsonSchema] = {
     TEXT: {"type": "array", "items": _READ},
     "certainty": _TEXT,
+    "review": _TEXT,
     "box_unit": _TEXT,
     "model": _TEXT,
     "model_digest": _TEXT,

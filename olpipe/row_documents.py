@@ -65,6 +65,20 @@ class RowDocuments:
             self._refuse_others()
         return self._rows.recover(position)
 
+    def photos(self) -> dict[str, str]:
+        """Return the photos of all rows that the file has, each with the digest that its row gives."""
+        import orjson
+
+        found: dict[str, str] = {}
+        try:
+            with (self._folder / ROWS).open("rb") as lines:
+                for line in lines:
+                    row = orjson.loads(line)
+                    found[row["file"]] = row["sha256"]
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            pass  # there is none, or somebody has changed it
+        return found
+
     def keep(self, files: Collection[str]) -> bool:
         """Go on behind rows that somebody has changed, where each is still the row of one of these photos."""
         self._forget()

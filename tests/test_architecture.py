@@ -24,7 +24,7 @@ FLOORS = (
     ("row_documents", "interfaces", "hookspecs", "registry", "entry_points", "plugins"),
     ("store", "convert", "imaging", "perception", "guidance", "decoding", "families", "tagging"),
     ("engine", "asking", "describing"),
-    ("pipeline", "server", "checkup", "client"),
+    ("pipeline", "server", "checkup", "client", "reviewing"),
     ("cli", "__main__"),
 )
 # Beside the house: they build on the floors up to this one, and no floor imports them.

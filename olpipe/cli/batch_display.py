@@ -151,6 +151,8 @@ def summarise(result: BatchResult, output: Path, *, page: bool = False, out_of_t
     click.echo(f"{plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)
     if doubtful := _doubtful(counts):
         click.echo(f"{doubtful}: see `certainty` in the records", err=True)
+    if reviewed := _reviewed(counts):
+        click.echo(reviewed, err=True)
     places = [_place(target, output) for target in result.targets]
     places += [
         str(output / name)
@@ -173,6 +175,13 @@ def _doubtful(counts: Counts) -> str:
     unrecognised = "was not recognised" if counts.unrecognised == 1 else "were not recognised"
     also = f" and {counts.unsure} {unsure}" if counts.unsure else ""
     return f"{plural(counts.unrecognised, 'photo')} {unrecognised}{also}"
+
+
+def _reviewed(counts: Counts) -> str:
+    """Return how many photos people have reviewed; an empty text where there are none."""
+    numbers = {"approved": counts.approved, "edited": counts.edited, "rejected": counts.rejected}
+    parts = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
+    return f"{plural(sum(numbers.values()), 'photo')} reviewed: {parts}" if parts else ""
 
 
 def _place(target: str, output: Path) -> str:

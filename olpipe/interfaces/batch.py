@@ -161,6 +161,10 @@ class Sink(ABC):
     that names the sink. The ledger keeps all rows.
     """
 
+    takes_rejected: bool = True
+    """Whether it takes records that a person has rejected: their `review` is `rejected`. Where it does not, as for data
+    to train with, the pipeline leaves them out, and starts the target over when a record is rejected that it holds."""
+
     @abstractmethod
     def write(self, row: Mapping[str, Any]) -> None:
         """Take one record's JSON. It need not be durable before `flush`.

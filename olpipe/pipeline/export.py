@@ -56,7 +56,7 @@ def export_records(output: Path, sinks: Sequence[str], registry: Registry[SinkFa
     """
     for text in sinks:
         _check_known(text.partition(":")[0], registry)
-    with _opened(output) as ledger:
+    with opened(output) as ledger:
         run = last_run(ledger)
         if run is not None:
             ledger.begin(run.recipe_key, {})
@@ -86,13 +86,20 @@ def _check_known(scheme: str, registry: Registry[SinkFactory]) -> None:
         raise UnknownName(error.message, hint=hint) from error
 
 
-def _opened(output: Path) -> Ledger:
-    """Open the ledger of a batch. None is made where there is none."""
+def opened(output: Path) -> Ledger:
+    """Open the ledger of a batch. None is made where there is none.
+
+    Raises:
+        UsageError: There is none.
+        OutputBusy: Another command works there.
+        OutputUnavailable: It cannot be written, or another version of olpipe wrote it.
+    """
     try:
         refuse_missing(output)
         return Ledger(output)
     except OutputBusy as error:
-        raise OutputBusy(error.message, hint="wait until it ends") from error
+        hint = (error.hint or "").partition(", or ")[0]  # another folder has no records to export
+        raise OutputBusy(error.message, hint=hint) from error
     except OutputUnavailable as error:
         if error.hint == OTHER_FOLDER:
             hint = "make the folder writable, or use the version of olpipe that wrote it"

@@ -7,6 +7,9 @@ and rows that it has beyond its committed position are cut off and written again
 An outcome belongs to a file's bytes and a recipe's key, a row belongs to a path. So equal photos are described once,
 and a renamed photo needs no work. Where the prompt tells where a photo lies, the outcome belongs to that, too. One
 process at a time holds the ledger's lock; the system frees it when that process dies.
+
+What people corrected, approved and rejected lies here, too. `olpipe.pipeline.reviews` says what it belongs to, and that
+a correction waits where a recipe has no such field. Rows are given out with the corrections in them.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import orjson
 from olpipe.errors import OutputUnavailable
 from olpipe.image import ImageRef
 from olpipe.pipeline.output import writing
+from olpipe.pipeline.reviews import Reviews
 from olpipe.record import Outcome, Record
 
 LEDGER_PATH = Path(".olpipe", "ledger.sqlite")
@@ -118,6 +122,7 @@ class Ledger:
         self.recipe_key = ""
         self.told: Callable[[Path], str] | None = None
         self._kinds: dict[str, str] = {}
+        self.reviews = Reviews(self.run)
         path = output / LEDGER_PATH
         with writing(output):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +147,7 @@ class Ledger:
                 raise OutputUnavailable(
                     f"`{self.output}` was written by another version of olpipe", hint="give another folder with `-o`"
                 )
+            self.reviews.prepare()
 
     def __enter__(self) -> Self:
         return self
@@ -284,37 +290,41 @@ class Ledger:
     def follow(self, names: Iterable[str]) -> None:
         """Take note that a sink has changed these photos itself: they are not described again for that."""
         for name in names:
-            path = self.value("SELECT path FROM photos WHERE name = ?", (name,))
+            path, before = self.run("SELECT path, sha256 FROM photos WHERE name = ?", (name,)).fetchone() or (b"", None)
             try:
                 status = os.stat(path)
                 data = Path(os.fsdecode(path)).read_bytes()
-            except (OSError, TypeError):
+            except OSError:
                 continue
+            after = hashlib.sha256(data).hexdigest()
+            self.reviews.follow(before, after)
             # An outcome that belongs to more than bytes is compared with the digest of what was described: it stays
             self.run(
                 "UPDATE photos SET size_bytes = ?, modified_ns = ?, sha256 = CASE WHEN EXISTS (SELECT 1 FROM rows"
                 " JOIN outcomes ON outcomes.id = outcome WHERE rows.path = photos.path AND outcomes.sha256 LIKE '% %')"
                 " THEN sha256 ELSE ? END WHERE path = ?",
-                (status.st_size, status.st_mtime_ns, hashlib.sha256(data).hexdigest(), path),
+                (status.st_size, status.st_mtime_ns, after, path),
             )
 
-    def names(self, kind: str, seq: int) -> list[str]:
-        """Return the photos' names of the rows of a kind up to row `seq`."""
+    def names(self, kind: str, seq: int, *, rejected: bool = True) -> list[str]:
+        """Return the photos' names of the rows up to row `seq`, with those that people rejected or without."""
         found = self.run(
-            "SELECT photos.name FROM rows JOIN photos USING (path) WHERE recipe_key = ? AND kind = ? AND seq <= ?",
+            "SELECT photos.name, outcomes.sha256 FROM rows JOIN outcomes ON outcomes.id = outcome"
+            " JOIN photos USING (path) WHERE rows.recipe_key = ? AND rows.kind = ? AND seq <= ?",
             (self.recipe_key, kind, seq),
-        )
-        return [name for (name,) in found]
+        ).fetchall()
+        return [name for name, identity in found if rejected or not self.reviews.is_rejected(identity)]
 
     def rows_after(self, kind: str, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the rows of a kind that come after row `seq`, each with its number."""
+        """Yield the rows of a kind after row `seq`, each with its number. They have people's corrections in them."""
         cursor = self.run(
             "SELECT seq, photos.name, json FROM rows JOIN outcomes ON outcomes.id = outcome JOIN photos USING (path)"
             " WHERE rows.recipe_key = ? AND rows.kind = ? AND seq > ? ORDER BY seq",
             (self.recipe_key, kind, seq),
         )
         for number, name, text in cursor:
-            yield number, {**orjson.loads(text), "file": name}
+            row = {**orjson.loads(text), "file": name}
+            yield number, self.reviews.of(row, self.recipe_key).row if kind == RECORD else row
 
     def count(self, kind: str) -> int:
         """Return how many rows of a kind there are under the recipe."""

@@ -15,6 +15,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENO
 _RESULT_CODE = 0xFF  # SQLite keeps the details of an error in the bits above
 
 
+REVIEW_PATH = Path(".olpipe", "review.pid")
+"""Holds the number of the process that reviews an output folder, while it does."""
+
 OTHER_FOLDER = "give another folder with `-o`"
 
 
@@ -51,6 +54,9 @@ def _of_ledger(error: sqlite3.Error, output: Path) -> MachineError:
     if code == sqlite3.SQLITE_FULL:
         return _full(output)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if _is_reviewed(output):
+            hint = f"end that review with Ctrl-C, or {OTHER_FOLDER}"
+            return OutputBusy(f"`{output}` is being reviewed by `olpipe review`", hint=hint)
         return OutputBusy(
             f"another run is writing to `{output}`", hint="wait until it ends, or give another folder with `-o`"
         )
@@ -58,6 +64,16 @@ def _of_ledger(error: sqlite3.Error, output: Path) -> MachineError:
         hint = "move it away; the photos will be described again"
         return OutputUnavailable(f"the ledger in `{output}` is damaged: {error}", hint=hint)
     return OutputUnavailable(f"the ledger in `{output}` cannot be written: {error}")
+
+
+def _is_reviewed(output: Path) -> bool:
+    """Say whether a review holds the ledger. One that was killed may have left its number."""
+    import psutil
+
+    try:
+        return bool(psutil.pid_exists(int((output / REVIEW_PATH).read_text(encoding="ascii"))))
+    except (OSError, ValueError):
+        return False
 
 
 def _full(output: Path) -> DiskFull:

@@ -43,6 +43,9 @@ class Counts:
         renamed: Photos that had a row under another name.
         unsure: Photos with a record, of any run, that perceivers are unsure of; counted at the end of a run.
         unrecognised: Photos with a record, of any run, in which nothing was recognised; counted at the end of a run.
+        approved: Photos whose record a person has approved as the model wrote it; counted at the end of a run.
+        edited: Photos whose record a person has corrected; counted at the end of a run.
+        rejected: Photos whose record a person has rejected; counted at the end of a run.
     """
 
     found: int = 0
@@ -55,6 +58,9 @@ class Counts:
     renamed: int = 0
     unsure: int = 0
     unrecognised: int = 0
+    approved: int = 0
+    edited: int = 0
+    rejected: int = 0
 
     @property
     def done(self) -> int:

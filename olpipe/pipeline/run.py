@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from olpipe.pipeline.last_run import remember_run
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.notices import notices
 from olpipe.pipeline.outlets import choose_places, open_outlets
-from olpipe.pipeline.page.page import Page, refuse_other_page
+from olpipe.pipeline.page.page import Page, about_photos, refuse_other_page
 from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, write_report
 from olpipe.pipeline.resolved import ResolvedRecipe
 from olpipe.pipeline.selection import Selection
@@ -132,7 +131,7 @@ def run_batch(
             # 4. Bring the photos to their outcomes
             river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
             if options.page:
-                river.page = Page(options.output, ledger, _about(recipe, run), plugins.image_loaders)
+                river.page = Page(options.output, ledger, about_photos(run), plugins.image_loaders)
             with_page, key = options.page, resolved.key
             job = DescribeJob(
                 recipe, settings, resolved.finding, plugins=plugins, engine=engine, thumbnails=with_page, key=key
@@ -150,12 +149,6 @@ def _check_names(recipe: Recipe, plugins: Plugins) -> None:
         plugins.backends.get(recipe.backend)
     for name in recipe.perceivers or ():
         plugins.perceivers.get(name)
-
-
-def _about(recipe: Recipe, run: RunInfo) -> dict[str, str]:
-    """Return what the page says about all photos."""
-    folder = os.fsencode(run.root.name).decode("utf-8", "backslashreplace") or "Photos"
-    return {"folder": folder, "model": run.model, "recipe": recipe.name, "language": recipe.language}
 
 
 def _passed_by(found: Discovery) -> dict[str, Any]:
@@ -345,6 +338,14 @@ class _River:
     def _report(self, status: Status, output: Path, about: dict[str, Any]) -> None:
         numbers = certainties(self._ledger)
         unsure, unrecognised = numbers.get(Certainty.UNSURE, 0), numbers.get(Certainty.UNRECOGNISED, 0)
-        self.counts = replace(self.counts, unsure=unsure, unrecognised=unrecognised)
+        seen = self._ledger.reviews.count(self._ledger.recipe_key)
+        self.counts = replace(
+            self.counts,
+            unsure=unsure,
+            unrecognised=unrecognised,
+            approved=seen.approved,
+            edited=seen.edited,
+            rejected=seen.rejected,
+        )
         report = self._tally.to_json(status, self.counts, write_ns=self._writer.write_ns)
         write_report(output, {**report, **about})

@@ -14,6 +14,7 @@ from typing import Self
 from olpipe.errors import OlpipeError
 from olpipe.interfaces import Sink
 from olpipe.pipeline.ledger import Ledger, TargetState
+from olpipe.record import Review
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Writer:
         self._outlets = outlets
         self._written: dict[str, int] = {}  # the last row that went to each target
         self._committed: dict[str, int] = {}  # the last row that was flushed
+        self._handed: set[str] = set()  # targets that got a row since their last flush
         self._unflushed: set[str] = set()  # targets that were not flushed yet, and may hold more than their rows
         self._positions: dict[str, int] = {}  # where the rows of each target ended when it was last flushed
         self._failed: set[str] = set()  # targets that failed get nothing more: a row may have been written in part
@@ -116,7 +118,11 @@ class Writer:
             state = self._ledger.state(target)
             with self._using(target):
                 reached = state.position > 0 and _recover(outlet.sink, state.position)
-                kept = not reached and state.seq > 0 and outlet.sink.keep(self._ledger.names(outlet.kind, state.seq))
+                kept = (
+                    not reached
+                    and min(state.seq, state.position) > 0
+                    and outlet.sink.keep(self._names(outlet, state.seq))
+                )
                 goes_on = state.seq > 0 and (reached or kept)
                 if not goes_on and not _recover(outlet.sink, 0):
                     raise ValueError("`recover(0)` returned False, and a target can always start over")
@@ -143,10 +149,12 @@ class Writer:
         started_ns = time.monotonic_ns()
         for target, outlet in self._working():
             for seq, row in self._ledger.rows_after(outlet.kind, self._written[target]):
-                with self._using(target):
-                    outlet.sink.write(row)
+                if outlet.sink.takes_rejected or row.get("review") != Review.REJECTED:
+                    with self._using(target):
+                        outlet.sink.write(row)
+                    self._handed.add(target)
+                    self.appended[target] += 1
                 self._written[target] = seq
-                self.appended[target] += 1
         self.write_ns += time.monotonic_ns() - started_ns
         if time.monotonic() - self._flushed_s >= FLUSH_EVERY_S:
             self._commit()
@@ -159,17 +167,22 @@ class Writer:
     def _commit(self) -> None:
         started_ns = time.monotonic_ns()
         for target, outlet in self._working():
-            has_rows = self._written[target] != self._committed[target]
-            if has_rows or target in self._unflushed:
+            if self._written[target] != self._committed[target] or target in self._unflushed:
                 with self._using(target):
+                    has_rows = target in self._handed
                     position = _flush(outlet.sink, behind=self._positions[target] if has_rows else None)
                     changed = _changed_photos(outlet.sink)
                 self._ledger.follow(changed)
                 self._ledger.advance(target, TargetState(self._written[target], position))
                 self._committed[target], self._positions[target] = self._written[target], position
                 self._unflushed.discard(target)
+                self._handed.discard(target)
         self._flushed_s = time.monotonic()
         self.write_ns += time.monotonic_ns() - started_ns
+
+    def _names(self, outlet: Outlet, seq: int) -> list[str]:
+        """Return the photos' names of the rows that a target should hold."""
+        return self._ledger.names(outlet.kind, seq, rejected=outlet.sink.takes_rejected)
 
     def _working(self) -> list[tuple[str, Outlet]]:
         """Return the outlets that were started and have not failed."""

@@ -59,6 +59,9 @@ def test_the_report_counts_and_says_where_the_time_went(batch):
         "renamed": 0,
         "unsure": 0,
         "unrecognised": 0,
+        "approved": 0,
+        "edited": 0,
+        "rejected": 0,
         "left": 0,
     }
     assert report["failure_kinds"] == {"unreadable": 1}

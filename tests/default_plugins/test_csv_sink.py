@@ -42,7 +42,8 @@ RECORD = {
 UNRECOGNISED = {key: value for key, value in RECORD.items() if key not in ("title", "tag_scores", "text", "certainty")}
 COLUMNS = [
     *("file", "sha256", "image.width", "image.height", "image.orientation", "image.format", "image.frames"),
-    *("tags", "tag_scores", "title", "objects", "text", "certainty", "box_unit", "model", "model_digest", "recipe"),
+    *("tags", "tag_scores", "title", "objects", "text", "certainty", "review", "box_unit", "model"),
+    *("model_digest", "recipe"),
     *("usage.prompt_tokens", "usage.sampled_tokens", "usage.forced_tokens", "usage.spliced_tokens", "truncated"),
     "other",
 ]

@@ -14,8 +14,9 @@ import orjson
 from olpipe.archives.opened import archive_of
 from olpipe.pipeline.ledger import RECORD, Ledger
 from olpipe.pipeline.page.thumbnails import NAME_DIGITS
+from olpipe.pipeline.reviews import Reviewed
 
-SAME_IN_ALL = frozenset({"file", "sha256", "image", "box_unit", "model", "model_digest", "recipe", "usage"})
+SAME_IN_ALL = frozenset({"file", "sha256", "image", "review", "box_unit", "model", "model_digest", "recipe", "usage"})
 """Keys of records that are not among the values of an entry: they are told elsewhere, or no reader needs them."""
 
 _ROWS = (
@@ -23,25 +24,37 @@ _ROWS = (
 )
 
 
-def entries(ledger: Ledger, output: Path) -> Iterator[dict[str, Any]]:
+def entries(ledger: Ledger, output: Path, *, first: int = 0, most: int = -1) -> Iterator[dict[str, Any]]:
     """Yield an entry for each photo that has a row, in the order in which they got it.
 
     An entry has `file` and `href`, and `archived` where that leads to the archive in which the photo lies. That of a
-    record has `thumbnail`, `width`, `height` and `values`, too, and that of a failure has `kind`, `message` and perhaps
-    `hint`.
+    record has `thumbnail`, `width`, `height` and `values`, too. Where people have reviewed it, it has `review`, and
+    `written`: what the model wrote in the fields that were corrected. The entry of a failure has `kind`, `message` and
+    perhaps `hint`.
+
+    Args:
+        ledger: The ledger, after its `begin`.
+        output: The output folder. Addresses of photos are relative to it.
+        first: How many entries are left out at the beginning.
+        most: How many entries there are at most; -1 allows any number.
     """
     folder = os.path.abspath(os.fsencode(output))
-    for kind, name, path, text in ledger.run(f"SELECT rows.kind, name, path, json {_ROWS}", (ledger.recipe_key,)):
+    rows = ledger.run(f"SELECT rows.kind, name, path, json {_ROWS} LIMIT ? OFFSET ?", (ledger.recipe_key, most, first))
+    for kind, name, path, text in rows:
         row = orjson.loads(text)
         entry = _place(name, path, folder)
-        yield entry | (_of_record(row) if kind == RECORD else _of_failure(row))
+        if kind == RECORD:
+            yield entry | of_record(ledger.reviews.of(row, ledger.recipe_key))
+        else:
+            yield entry | _of_failure(row)
 
 
 def state(ledger: Ledger) -> bytes:
-    """Return a digest of all rows that the page shows. It changes when a row comes, goes or is renamed."""
+    """Return a digest of all rows that the page shows. It changes when a row comes, goes, is renamed or reviewed."""
     hashed = hashlib.sha256()
     for row in ledger.run(f"SELECT seq, rows.kind, name, path {_ROWS}", (ledger.recipe_key,)):
         hashed.update(repr(row).encode())
+    hashed.update(ledger.reviews.digest())
     return hashed.digest()
 
 
@@ -59,7 +72,9 @@ def known_digests(ledger: Ledger) -> set[str]:
     return {sha256 for (sha256,) in ledger.run("SELECT DISTINCT sha256 FROM outcomes WHERE sha256 NOT NULL")}
 
 
-def _of_record(row: dict[str, Any]) -> dict[str, Any]:
+def of_record(reviewed: Reviewed) -> dict[str, Any]:
+    """Return what the entry of a record says, beside `file` and `href`."""
+    row = reviewed.row
     values = {key: value for key, value in row.items() if key not in SAME_IN_ALL}
     if not values.get("truncated"):
         values.pop("truncated", None)
@@ -69,6 +84,8 @@ def _of_record(row: dict[str, Any]) -> dict[str, Any]:
         "width": image["width"],
         "height": image["height"],
         "values": values,
+        **({} if reviewed.state is None else {"review": reviewed.state.value}),
+        **({"written": dict(reviewed.written)} if reviewed.written else {}),
     }
 
 

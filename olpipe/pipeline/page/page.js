@@ -4,16 +4,20 @@ const LEAST_WIDTH = 250, LEAST_WIDTH_PHONE = 150, GAP = 16, CAPTION = 68, CAPTIO
 const MOST_TAGS = 24, MOST_TYPES = 300, SOME_FAILURES = 100, MOST_LABELS = 12, COLOURS = 8;
 const SVG = "http://www.w3.org/2000/svg";
 const TOLD = new Set(["title", "description", "alt", "tags", "tag_scores", "objects", "certainty"]);
+const REVIEWS = [
+  ["", "All"], ["none", "Not reviewed"], ["approved", "Approved"], ["edited", "Edited"], ["rejected", "Rejected"],
+];
 const CERTAINTIES = [
   ["", "All"], ["sure", "Sure"], ["unsure", "Unsure"], ["unrecognised", "Not recognised"], ["doubt", "Unsure or not recognised"],
 ];
 
 const place = (id) => document.getElementById(id);
+const reviewer = globalThis.olpipeReview; // what makes the page one to review in; undefined where nobody takes changes
 const about = JSON.parse(place("data").textContent);
 const numbers = new Intl.NumberFormat("en");
 const photos = [], failures = [];
 const byFile = new Map();
-const filter = {words: [], tags: new Set(), type: "", score: 0, certainty: "", order: "name"};
+const filter = {words: [], tags: new Set(), type: "", score: 0, certainty: "", review: "", order: "name"};
 let shown = []; // the photos that fit the filters, in their order
 let current = 0; // the place of the card that the keyboard is at
 let view = "photos", mostFailures = SOME_FAILURES;
@@ -83,7 +87,8 @@ function photoOf(entry) {
 const enough = (one) => one.score === null || one.score >= filter.score;
 
 function fits(photo) {
-  const {words, tags, type, score, certainty} = filter;
+  const {words, tags, type, score, certainty, review} = filter;
+  if (review && review !== (photo.review ?? "none")) return false;
   if (certainty && (certainty === "doubt" ? !["unsure", "unrecognised"].includes(photo.values.certainty) : photo.values.certainty !== certainty)) return false;
   if (score > 0 && !(photo.best !== null && photo.best >= score)) return false;
   if (!words.every((word) => photo.folded.includes(word))) return false;
@@ -111,7 +116,7 @@ function refresh() {
   shown = photos.filter(fits).sort(ORDERS[filter.order]);
   current = Math.max(0, shown.indexOf(focused));
   const all = photos.length;
-  const isFiltered = filter.words.length || filter.tags.size || filter.type || filter.score || filter.certainty;
+  const isFiltered = filter.words.length || filter.tags.size || filter.type || filter.score || filter.certainty || filter.review;
   place("clear").hidden = !isFiltered;
   place("filtered").textContent = isFiltered ? " (in use)" : "";
   const lost = failures.filter((one) => filter.words.every((word) => one.folded.includes(word)));
@@ -127,6 +132,7 @@ function refresh() {
   place("order-field").hidden = !onPhotos;
   showFailures(onPhotos ? [] : lost);
   showTags();
+  showProgress();
   cards.forEach((card) => card.remove());
   cards.clear();
   layOut();
@@ -188,6 +194,7 @@ function makeCard(photo, at) {
   const certainty = photo.values.certainty;
   if (certainty === "unsure" || certainty === "unrecognised")
     picture.append(make("span", {class: "badge"}, certainty === "unsure" ? "unsure" : "not recognised"));
+  if (photo.review) picture.append(make("span", {class: `badge review ${photo.review}`}, photo.review));
   const tags = photo.tags.filter(enough).map((tag) => tag.name).join(" · ");
   const caption = make("div", {class: "caption", lang: about.language},
     make("span", {class: "name", dir: "auto"}, photo.title), make("span", {class: "under", dir: "auto"}, tags || photo.file));
@@ -283,14 +290,35 @@ function offer() {
   place("certainty").replaceChildren(...CERTAINTIES.filter(([value]) => !value || certain.get(value))
     .map(([value, name]) => new Option(`${name} (${numbers.format(certain.get(value))})`, value)));
   place("certainty-field").hidden = !photos.some((photo) => isText(photo.values.certainty));
+  offerReviews();
   place("score-field").hidden = !photos.some((photo) => photo.best !== null);
   place("tags-field").hidden = !photos.some((photo) => photo.tags.length);
+}
+
+function offerReviews() {
+  const numbered = new Map(counted(photos, (photo) => [photo.review ?? "none"])).set("", photos.length);
+  const chosen = place("review").value;
+  place("review").replaceChildren(...REVIEWS.map(([value, name]) => new Option(`${name} (${numbers.format(numbered.get(value) ?? 0)})`, value)));
+  place("review").value = chosen;
+  place("review-field").hidden = !reviewer && !photos.some((photo) => photo.review);
+}
+
+/** Say how many photos people have reviewed. The share is that of what they found right as it was. */
+function showProgress() {
+  const one = (state) => photos.filter((photo) => photo.review === state).length;
+  const [approved, edited, rejected] = ["approved", "edited", "rejected"].map(one);
+  const reviewed = approved + edited + rejected;
+  place("progress").hidden = !reviewer && !reviewed;
+  const share = reviewed ? `, ${Math.round((approved / reviewed) * 100)}% of those reviewed` : "";
+  place("progress").textContent = `${numbers.format(reviewed)} of ${numbers.format(photos.length)} reviewed: `
+    + `${numbers.format(approved)} approved${share} · ${numbers.format(edited)} edited · ${numbers.format(rejected)} rejected`;
 }
 
 function readFilters() {
   filter.words = fold(place("words").value).split(/\s+/).filter(Boolean);
   filter.type = place("type").value;
   filter.certainty = place("certainty").value;
+  filter.review = place("review").value;
   filter.score = Number(place("score").value);
   filter.order = place("order").value;
   place("least").textContent = place("score").value;
@@ -299,7 +327,7 @@ function readFilters() {
   refresh();
 }
 
-for (const id of ["words", "type", "certainty", "score", "order"])
+for (const id of ["words", "type", "certainty", "review", "score", "order"])
   place(id).addEventListener("input", () => later(readFilters));
 place("search").addEventListener("submit", (event) => event.preventDefault());
 place("tag-words").addEventListener("input", () => later(showTags));
@@ -309,7 +337,7 @@ place("tags").addEventListener("click", (event) => {
 });
 place("draw").addEventListener("input", () => document.body.classList.toggle("undrawn", !place("draw").checked));
 place("clear").addEventListener("click", () => {
-  for (const id of ["words", "type", "certainty", "tag-words"]) place(id).value = "";
+  for (const id of ["words", "type", "certainty", "review", "tag-words"]) place(id).value = "";
   place("score").value = 0;
   filter.tags.clear();
   readFilters();
@@ -361,6 +389,7 @@ function open(photo) {
   if (!isSame) showPicture(photo);
   showBoxes(photo);
   place("texts").replaceChildren(...said(photo));
+  reviewer?.opened(photo);
   place("file").replaceChildren("File: ", make("a", {href: photo.href, target: "_blank", rel: "noopener"}, make("bdi", {}, photo.file)),
     ` (${photo.width} × ${photo.height})`);
   if (!place("detail").open) place("detail").showModal();
@@ -406,13 +435,17 @@ function said(photo) {
   const {values} = photo, parts = [];
   const part = (name, ...inside) => parts.push(make("h3", {}, name), ...inside);
   const text = (value) => make("p", {dir: "auto", lang: about.language}, value);
+  if (photo.review) parts.push(make("p", {class: `review ${photo.review}`}, photo.review));
   if (values.certainty === "unsure") parts.push(make("p", {class: "doubt"}, "The perceivers are unsure of this photo"));
   if (values.certainty === "unrecognised") parts.push(make("p", {class: "doubt"}, "Nothing was recognised in this photo"));
-  if (isText(values.description)) part("Description", text(values.description));
-  if (isText(values.alt)) part("Alt text", text(values.alt));
-  const tags = photo.tags.filter(enough);
-  if (tags.length) part("Tags", make("ul", {class: "chips", id: "own-tags"},
-    ...tags.map((tag) => make("li", {}, tagButton(tag.name, tag.score === null ? null : tag.score.toFixed(2))))));
+  if (reviewer) parts.push(...reviewer.editors(photo));
+  else {
+    if (isText(values.description)) part("Description", text(values.description));
+    if (isText(values.alt)) part("Alt text", text(values.alt));
+    const tags = photo.tags.filter(enough);
+    if (tags.length) part("Tags", make("ul", {class: "chips", id: "own-tags"},
+      ...tags.map((tag) => make("li", {}, tagButton(tag.name, tag.score === null ? null : tag.score.toFixed(2))))));
+  }
   const things = photo.objects.filter(enough);
   if (things.length) part("Objects", make("ul", {class: "chips", id: "own-objects"}, ...things.map((one) => make("li", {}, thing(one)))));
   if (photo.read.length) part("Words in the photo", make("ul", {class: "chips", id: "own-words"}, ...photo.read.map((one) => make("li", {}, thing(one, "")))));
@@ -449,6 +482,7 @@ function other(name, value) {
 
 function step(by) {
   const to = shown[shown.indexOf(opened) + by];
+  reviewer?.left();
   if (opened && to) location.replace(address(to));
 }
 
@@ -462,12 +496,13 @@ place("previous").addEventListener("click", () => step(-1));
 place("next").addEventListener("click", () => step(1));
 place("close").addEventListener("click", () => place("detail").close());
 place("detail").addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.target.matches("textarea, input")) return;
   if (event.key === "ArrowLeft") step(-1);
   if (event.key === "ArrowRight") step(1);
 });
 place("detail").addEventListener("click", (event) => { if (event.target === place("detail")) place("detail").close(); });
 place("detail").addEventListener("close", () => {
+  reviewer?.left();
   const at = shown.indexOf(opened);
   opened = null;
   if (/^#photo=/.test(location.hash)) history.replaceState(null, "", "#");
@@ -511,6 +546,7 @@ async function start() {
     refresh();
   }
   rank();
+  reviewer?.started();
   offer();
   refresh();
   follow();

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import islice
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from olpipe.errors import OutputUnavailable
-from olpipe.interfaces import ImageLoader
+from olpipe.interfaces import ImageLoader, RunInfo
 from olpipe.pipeline.ledger import Ledger
 from olpipe.pipeline.output import writing
 from olpipe.pipeline.page.entries import entries, known_digests, photos, state
@@ -38,6 +38,12 @@ _BEGINNING = b"<!doctype html>\n<!-- olpipe page "
 _DIGEST_DIGITS = 64
 _UNFINISHED = "0" * _DIGEST_DIGITS
 """Stands for the digest where thumbnails are still missing, so that the next run goes on."""
+
+
+def about_photos(run: RunInfo) -> dict[str, str]:
+    """Return what the page says about all photos of a run."""
+    folder = os.fsencode(run.root.name).decode("utf-8", "backslashreplace") or "Photos"
+    return {"folder": folder, "model": run.model, "recipe": run.recipe, "language": run.language}
 
 
 def refuse_other_page(output: Path) -> None:
@@ -90,7 +96,7 @@ class Page:
         digest = self._digest()
         if _head(self._output / PAGE_NAME) == _BEGINNING + digest.encode():
             return
-        whole = self._add_missing(notice, stopped)
+        whole = self.add_thumbnails(notice=notice, stopped=stopped)
         with writing(self._output):
             names = list(self._write_data())
             beginning = _BEGINNING.decode() + (digest if whole else _UNFINISHED)
@@ -107,7 +113,7 @@ class Page:
             hashed.update(hashlib.sha256(part if isinstance(part, bytes) else part.encode()).digest())
         return hashed.hexdigest()
 
-    def _add_missing(self, notice: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
+    def add_thumbnails(self, *, notice: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
         """Make the thumbnails that are missing, and return whether none was left to the next run."""
         paths = photos(self._ledger)
         missing = self._thumbnails.missing(paths)
@@ -123,15 +129,11 @@ class Page:
 
     def _write_data(self) -> Iterator[str]:
         """Write the files of data, and yield their names. A file that is there already is not written again."""
-        import orjson
-
         folder = self._output / FILES_NAME
         folder.mkdir(parents=True, exist_ok=True)
         rows = entries(self._ledger, self._output)
         while some := list(islice(rows, EACH_FILE)):
-            # A text that is parsed as JSON, not a literal: there, a key `__proto__` would be something special
-            text = orjson.dumps(orjson.dumps(some).decode())
-            data = b"olpipePage.take(JSON.parse(" + text + b"));\n"
+            data = data_script(some)
             name = f"photos-{hashlib.sha256(data).hexdigest()[:16]}.js"
             if not _has_size(folder / name, len(data)):
                 _replace(folder / name, data)
@@ -147,6 +149,15 @@ class Page:
         self._thumbnails.remove_others(known_digests(self._ledger))
 
 
+def data_script(some: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the file that brings entries into the page."""
+    import orjson
+
+    # A text that is parsed as JSON, not a literal: there, a key `__proto__` would be something special
+    text = orjson.dumps(orjson.dumps(some).decode())
+    return b"olpipePage.take(JSON.parse(" + text + b"));\n"
+
+
 def _head(path: Path) -> bytes | None:
     """Return the beginning of a page, up to the end of its digest; None where there is none."""
     try:
@@ -156,19 +167,35 @@ def _head(path: Path) -> bytes | None:
         return None
 
 
+def served_page(about: Mapping[str, Any]) -> str:
+    """Return the page as a review serves it: people can approve, edit and reject in it.
+
+    Args:
+        about: What `about_photos` returns, with `data`, `thumbnails`, and `review` for its script.
+    """
+    return "<!doctype html>\n" + _filled(about, served=True)
+
+
 @cache
-def _template() -> str:
-    """Return the page with its style and its script, and with places for its policy and its data."""
+def _template(*, served: bool = False) -> str:
+    """Return the page with its style and its script, and with places for its policy and its data.
+
+    Args:
+        served: Whether a server stands behind it, which takes what people change.
+    """
+    names = ("page", "review") if served else ("page",)
+    styles, scripts = [f"{name}.css" for name in names], [f"{name}.js" for name in reversed(names)]
     parts = {
-        name: (_PARTS / f"page.{suffix}").read_text(encoding="utf-8")
-        for name, suffix in (("style", "css"), ("script", "js"))
+        part: "".join(_PARTS.joinpath(file).read_text(encoding="utf-8") for file in files)
+        for part, files in (("style", styles), ("script", scripts))
     }
     # 'strict-dynamic' lets the page's own script load the data, and nothing else loads scripts
     rules = (
         "default-src 'none'",
         f"script-src {_hash(parts['script'])} 'strict-dynamic'",
         f"style-src {_hash(parts['style'])}",
-        "img-src 'self' file: data:",
+        "img-src 'self' data:" if served else "img-src 'self' file: data:",
+        *(("connect-src 'self'",) if served else ()),
         "base-uri 'none'",
         "form-action 'none'",
     )
@@ -176,12 +203,12 @@ def _template() -> str:
     return _put(_PARTS.joinpath("page.html").read_text(encoding="utf-8"), parts)
 
 
-def _filled(about: Mapping[str, Any]) -> str:
+def _filled(about: Mapping[str, Any], *, served: bool = False) -> str:
     """Return the page with its data, in which nothing can end the element that holds it."""
     import orjson
 
     text = orjson.dumps(about).decode().replace("<", "\\u003c")
-    return _put(_template(), {"about": text})
+    return _put(_template(served=served), {"about": text})
 
 
 def _put(text: str, parts: Mapping[str, str]) -> str:

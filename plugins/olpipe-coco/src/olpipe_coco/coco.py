@@ -12,12 +12,14 @@ from olpipe_coco.things import Numbers, closed_names, size_of, things_of
 NAME = "instances.json"
 """The document, in the sink's folder."""
 
-EXTRAS = ("sha256", "certainty", "title", "description", "alt", "tags", "tag_scores", "text")
+EXTRAS = ("sha256", "certainty", "review", "title", "description", "alt", "tags", "tag_scores", "text")
 """Keys of the record that an image keeps. Readers of COCO pass over them."""
 
 
 class CocoSink(Sink):
     """Keeps rows, and writes the document of all of them."""
+
+    takes_rejected = False
 
     def __init__(self, target: str, run: RunInfo) -> None:
         self._run = run

@@ -30,6 +30,8 @@ class FilesSink(Sink):
     is known as the sink's own.
     """
 
+    takes_rejected = False
+
     folder_name: str
     """The folder with the files."""
 

@@ -62,7 +62,7 @@ class LabelStudioSink(Sink):
     def _task(self, row: Mapping[str, Any]) -> dict[str, Any]:
         # Label Studio serves a photo below its document root, and wants its folder to be a child of that root
         place = quote(f"{self._run.root.name}/{row['file']}".removeprefix("/"))
-        results = list(_results(row))
+        results = [] if row.get("review") == "rejected" else list(_results(row))
         scores = [result["score"] for result in results if "score" in result]
         prediction = {
             "model_version": f"{self._run.model} {self._run.recipe}",

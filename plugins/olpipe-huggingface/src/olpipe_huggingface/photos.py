@@ -32,6 +32,20 @@ def flat_name(file: str) -> str:
     return f"{readable or 'photo'}-{digest}{suffix}"
 
 
+def take_away(source: Path, target: Path, sha256: str) -> None:
+    """Remove a photo from the folder, where the photo itself is still there and this is a link to it or a copy of it.
+
+    Args:
+        source: The photo.
+        target: What is to be removed.
+        sha256: The digest of the photo when it was described. It may have got keywords since.
+    """
+    if not (source.is_file() and target.is_file()):
+        return
+    if os.path.samefile(source, target) or hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
+        target.unlink()
+
+
 def place(source: Path, target: Path) -> None:
     """Put a photo into the folder: as a hard link, or as a copy where the system makes no link between the folders.
 

@@ -36,13 +36,15 @@ tags:
 
 # Photos with descriptions
 
-A model wrote the descriptions, and nobody has checked them. It is named in the column `model`. Boxes are `[x, y, width,
-height]` in pixels of the upright photo.
+A model wrote the descriptions. It is named in the column `model`. Where a person has checked one, the column `other`
+has `review`. Boxes are `[x, y, width, height]` in pixels of the upright photo.
 """
 
 
 class HuggingFaceSink(Sink):
     """Keeps rows, and writes the table of all of them. The photos become part of the folder, if it should hold them."""
+
+    takes_rejected = False
 
     def __init__(self, folder: Path, run: RunInfo, *, scheme: str, with_photos: bool) -> None:
         self._folder, self._run, self._with_photos = folder, run, with_photos
@@ -50,10 +52,12 @@ class HuggingFaceSink(Sink):
         hint = f"move it away, or name another folder: `{scheme}:FOLDER`"
         self._rows = RowDocuments(folder, {table: self._table}, hint=hint)
         self._waiting: list[str] = []  # photos that are not in the folder yet
+        self._stale: dict[str, str] = {}  # photos of rows that no longer count, with their digests
 
     def recover(self, position: int) -> bool:
         """Go on behind a position; 0 begins anew."""
         self._waiting = []
+        self._stale = self._rows.photos() if position == 0 else {}
         return self._rows.recover(position)
 
     def keep(self, files: Collection[str]) -> bool:
@@ -67,7 +71,7 @@ class HuggingFaceSink(Sink):
 
     def flush(self) -> int:
         """Put the photos in place, write every row to the disk, and return the position."""
-        from olpipe_huggingface.photos import flat_name, place, put
+        from olpipe_huggingface.photos import flat_name, place, put, take_away
 
         for file in self._waiting if self._with_photos else ():
             source, target = self._run.photo(file), self._folder / PHOTOS / flat_name(file)
@@ -77,7 +81,11 @@ class HuggingFaceSink(Sink):
                 put(data, target)
             else:
                 logger.warning("`%s` is not there, so the data set lacks it", file)
-        self._waiting = []
+        for file in self._stale.keys() - set(self._waiting) if self._with_photos else ():
+            source = self._run.photo(file)
+            if source is not None:
+                take_away(source, self._folder / PHOTOS / flat_name(file), self._stale[file])
+        self._waiting, self._stale = [], {}
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / CARD).exists():
             files = f"{PHOTOS}/**" if self._with_photos else WITH_PATHS

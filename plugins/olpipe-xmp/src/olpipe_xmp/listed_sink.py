@@ -32,6 +32,8 @@ class ListedSink(Sink):
     nothing, so it does no harm when a run ends in between.
     """
 
+    takes_rejected = False
+
     def __init__(self, folder: Path, hint: str) -> None:
         """Open nothing yet: `recover` comes first."""
         self._folder = folder
