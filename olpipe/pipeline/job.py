@@ -50,6 +50,7 @@ class DescribeJob(Job):
         plugins: Plugins | None = None,
         engine: Engine | None = None,
         thumbnails: bool = False,
+        keep_alive_s: float = FOR_EVER,
     ) -> None:
         """Make a job.
 
@@ -60,6 +61,7 @@ class DescribeJob(Job):
             plugins: Used instead of loading its own; None loads them.
             engine: The same for the engine.
             thumbnails: Whether records get a thumbnail of their photo.
+            keep_alive_s: How long the model stays loaded after each photo; below 0 means for ever.
         """
         self._recipe = recipe
         self._settings = settings
@@ -67,9 +69,10 @@ class DescribeJob(Job):
         self._plugins = plugins
         self._engine = engine
         self._thumbnails = thumbnails
+        self._keep_alive_s = keep_alive_s
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(DescribeJob, thumbnails=self._thumbnails)
+        make = partial(DescribeJob, thumbnails=self._thumbnails, keep_alive_s=self._keep_alive_s)
         return make, (self._recipe, self._settings, self._finding)
 
     def open(self) -> AbstractContextManager[Session]:
@@ -88,7 +91,7 @@ class DescribeJob(Job):
             evidence = EvidenceCache(self._settings.home / "cache" / "evidence.sqlite")
             stack.callback(evidence.close)
             load = LoadOptions(cache_type=FULL_CACHE)  # no record depends on the settings
-            terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=FOR_EVER, load=load)
+            terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=self._keep_alive_s, load=load)
             describer = Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
             yield DescribeSession(describer, thumbnails=self._thumbnails)
 
