@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "batch": ("olpipe.cli.batch:batch", "Describe folders of photos, with one JSON record for each photo"),
+    "watch": ("olpipe.cli.watch:watch", "Go on describing photos as they arrive in folders"),
     "export": ("olpipe.cli.export:export", "Write the records of a batch again, in other formats"),
     "review": ("olpipe.cli.review:review", "Approve, edit or reject what the model wrote, in a browser"),
     "recipes": ("olpipe.cli.recipes:recipes", "List, show, check and begin recipes: what a batch asks"),

@@ -78,6 +78,7 @@ def discover(
     leave_out: Path | None = None,
     exclude: Sequence[str] = (),
     listed: Sequence[str] = (),
+    root: str | None = None,
 ) -> Discovery:
     """Find every photo in folders (recursively), files, archives and globs.
 
@@ -96,6 +97,7 @@ def discover(
         exclude: Names and patterns of files and folders to leave out. One with a `/` is held against the path below the
             folder that was given, the others against the name.
         listed: More folders and files, each as it is called and never a pattern. One that is not there is noted.
+        root: Names are relative to this folder, and it is no error that there is no photo.
 
     Raises:
         UsageError: An input is empty or not there, a given folder cannot be looked into, a pattern matches nothing, or
@@ -105,10 +107,10 @@ def discover(
     walk = _Walk(wanted, leave_out, exclude)
     roots = [root for text in inputs for root in walk.add(text)]
     roots += [root for name in listed for root in walk.add_listed(name)]
-    if not walk.found and not walk.in_archives:
+    if not walk.found and not walk.in_archives and root is None:
         where = " ".join([*(f"`{text}`" for text in inputs), *(["the list"] if listed else [])])
         raise UsageError(f"no photos in {where}{walk.passed_by()}", hint=f"looked for {' '.join(sorted(suffixes))}")
-    root = _common_folder(roots)
+    root = common_folder(roots) if root is None else root
     images = [
         ImageRef(Path(path), _name(path, root), status.st_size, status.st_mtime_ns)
         for path, status in walk.found.items()
@@ -220,7 +222,7 @@ class _Walk:
         """Take one entry of a folder; returns whether it is a folder to be searched."""
         if entry.name.startswith("."):
             return False
-        if self._is_excluded(entry.name, os.path.relpath(entry.path, root)):
+        if self._exclude and self._is_excluded(entry.name, os.path.relpath(entry.path, root)):
             self.excluded += 1
             return False
         if _is_folder(entry, follow_symlinks=False):
@@ -361,7 +363,8 @@ def _is_inside(link: str, folder: str) -> bool:
     return target.startswith(os.path.join(folder, ""))
 
 
-def _common_folder(roots: Sequence[str]) -> str:
+def common_folder(roots: Sequence[str]) -> str:
+    """Return the deepest folder that holds all of some absolute paths; an empty text where there is none."""
     try:
         return os.path.commonpath(roots)
     except ValueError:  # paths on different drives have no common folder: names are absolute then
@@ -374,7 +377,9 @@ def _name(path: str, root: str) -> str:
     In a path that is not UTF-8, such bytes appear as `\xNN`, and backslashes are doubled. Its name begins with `./`, as
     no other name does: a file may really be called `\xe9.jpg`.
     """
-    relative = (os.path.relpath(path, root) if root else path).replace(os.sep, "/")
+    below = os.path.join(root, "")
+    relative = path[len(below) :] if root and path.startswith(below) else os.path.relpath(path, root) if root else path
+    relative = relative.replace(os.sep, "/")
     encoded = os.fsencode(relative)
     try:
         return encoded.decode("utf-8")

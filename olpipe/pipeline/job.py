@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,21 @@ FOR_EVER = -1.0
 """The model stays loaded until the run closes its engine."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How the work of a run is done. It travels with a job to other processes.
+
+    Attributes:
+        key: The recipe's key, where the job was made. Empty means that it is not compared.
+        thumbnails: Whether records get a thumbnail of their photo.
+        keep_alive_s: How long the model stays loaded after each photo; below 0 means for ever.
+    """
+
+    key: str = ""
+    thumbnails: bool = False
+    keep_alive_s: float = FOR_EVER
+
+
 class DescribeJob(Job):
     """Describes photos as a recipe says.
 
@@ -51,8 +66,7 @@ class DescribeJob(Job):
         *,
         plugins: Plugins | None = None,
         engine: Engine | None = None,
-        thumbnails: bool = False,
-        key: str = "",
+        options: JobOptions | None = None,
     ) -> None:
         """Make a job.
 
@@ -62,19 +76,17 @@ class DescribeJob(Job):
             finding: What `olpipe doctor` found out about the model.
             plugins: Used instead of loading its own; None loads them.
             engine: The same for the engine.
-            thumbnails: Whether records get a thumbnail of their photo.
-            key: The recipe's key, where the job was made. Empty means that it is not compared.
+            options: More about how the work is done; None stands for the usual.
         """
         self._recipe = recipe
         self._settings = settings
         self._finding = finding
         self._plugins = plugins
         self._engine = engine
-        self._thumbnails = thumbnails
-        self._key = key
+        self._options = options or JobOptions()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(DescribeJob, thumbnails=self._thumbnails, key=self._key)
+        make = partial(DescribeJob, options=self._options)
         return make, (self._recipe, self._settings, self._finding)
 
     def open(self) -> AbstractContextManager[Session]:
@@ -95,16 +107,16 @@ class DescribeJob(Job):
             evidence = EvidenceCache(self._settings.home / "cache" / "evidence.sqlite")
             stack.callback(evidence.close)
             load = LoadOptions(cache_type=FULL_CACHE)  # no record depends on the settings
-            terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=FOR_EVER, load=load)
+            terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=self._options.keep_alive_s, load=load)
             describer = Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
-            yield DescribeSession(describer, thumbnails=self._thumbnails)
+            yield DescribeSession(describer, thumbnails=self._options.thumbnails)
 
     def _check_key(self, plugins: Plugins, engine: Engine) -> None:
         """Refuse a machine that would make other records, with another model or other versions of plugins."""
-        if not self._key:
+        if not self._options.key:
             return
         here = ResolvedRecipe.resolve(self._recipe, plugins, engine, _Carried(self._finding))
-        if here.key != self._key:
+        if here.key != self._options.key:
             what = f"{here.bundle.name} has the digest {here.bundle.digest} here, and runs on {here.backend.name}"
             message = f"this machine would make other records than the one where the batch was started: {what}"
             hint = "install the same plugins in the same versions on all machines, and pull the same model"

@@ -19,7 +19,7 @@ from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, check_installed, choose_loader
 from olpipe.imaging.discover import Discovery, read
 from olpipe.interfaces import RunInfo
-from olpipe.pipeline.job import DescribeJob
+from olpipe.pipeline.job import FOR_EVER, DescribeJob, JobOptions
 from olpipe.pipeline.last_run import remember_run
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.notices import notices
@@ -33,7 +33,7 @@ from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
 from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
-from olpipe.store.findings import Findings
+from olpipe.store.findings import Finding, Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,13 @@ class BatchOptions:
         output: The folder that records, failures, the report and the ledger go to.
         selection: Which of the photos found, and what is done again.
         page: Whether a page to look at is made, with thumbnails.
+        keep_alive_s: How long the model stays loaded after each photo; below 0 means until the engine is closed.
     """
 
     output: Path
     selection: Selection = field(default_factory=Selection)
     page: bool = False
+    keep_alive_s: float = FOR_EVER
 
 
 @dataclass(slots=True)
@@ -59,11 +61,13 @@ class Observer:
         progress: Called with the counts, after every change.
         notice: Called with a line that the user should read.
         stop: The caller sets it to stop the run: no new photo is begun then.
+        ready: Asked before a photo is read. One that is not ready gets no outcome in this run.
     """
 
     progress: Callable[[Counts], None]
     notice: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    ready: Callable[[ImageRef], bool] = lambda image: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +136,8 @@ def run_batch(
             river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
             if options.page:
                 river.page = Page(options.output, ledger, about_photos(run), plugins.image_loaders)
-            with_page, key = options.page, resolved.key
-            job = DescribeJob(
-                recipe, settings, resolved.finding, plugins=plugins, engine=engine, thumbnails=with_page, key=key
-            )
+            terms = JobOptions(key=resolved.key, thumbnails=options.page, keep_alive_s=options.keep_alive_s)
+            job = DescribeJob(recipe, settings, resolved.finding, plugins=plugins, engine=engine, options=terms)
             targets = tuple(str(place) for place in places if place.kind == RECORD)
             status = river.flow(job, found.images, options, {**resolved.about(recipe, targets), **_passed_by(found)})
             return BatchResult(status, river.counts, targets)
@@ -254,6 +256,8 @@ class _River:
         for image in todo:
             if self._observer.stop.is_set():
                 return
+            if not self._observer.ready(image):
+                continue
             started_ns = time.monotonic_ns()
             file = self._open(image)
             self._tally.read_ns += time.monotonic_ns() - started_ns

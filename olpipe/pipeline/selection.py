@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from olpipe.image import ImageRef
 from olpipe.record import FailureKind
@@ -19,6 +20,7 @@ class Selection:
         limit: Only this many of these, the first ones; None for all.
         retry: Kinds of failures that are tried again, whether their photo has changed or not.
         fresh: Whether photos that have a record or a failure are described again.
+        paths: Only photos at these paths; None for all.
     """
 
     since_ns: int | None = None
@@ -26,10 +28,13 @@ class Selection:
     limit: int | None = None
     retry: frozenset[FailureKind] = frozenset()
     fresh: bool = False
+    paths: frozenset[Path] | None = None
 
     def places(self, images: Sequence[ImageRef]) -> Sequence[int]:
         """Return where the chosen photos lie in a sequence of photos, in their order. The same photos give the same."""
         places: Sequence[int] = range(len(images))
+        if self.paths is not None:
+            places = [place for place in places if images[place].path in self.paths]
         if self.since_ns is not None:
             places = [place for place in places if images[place].modified_ns >= self.since_ns]
         if self.sample is not None:

@@ -46,3 +46,16 @@ def test_planning_writes_into_no_photo(batch):
     with pytest.raises(SystemExit):
         main(batch.arguments("--sink", "xmp-embed", "--plan"))
     assert (batch.photos / "a.jpg").read_bytes() == before
+
+
+def test_thumbnails_of_photos_that_the_batch_has_written_into_are_made_once(batch):
+    sinks = ("--sink", "jsonl", "--sink", "xmp-embed")
+    thumbnails = batch.output / "index_files" / ".thumbnails"
+    batch.put("a.jpg")
+    assert batch.run(*sinks, "--no-page")[0] == 0
+    assert "making 1 thumbnail for the page" in batch.run(*sinks)[1]
+    assert sum(path.is_file() for path in thumbnails.rglob("*")) == 1
+    batch.put("b.jpg")
+    code, said = batch.run(*sinks)
+    assert (code, "making" in said) == (0, False)
+    assert sum(path.is_file() for path in thumbnails.rglob("*")) == 2

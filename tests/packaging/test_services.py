@@ -3,12 +3,15 @@
 import configparser
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
+import click
 import pytest
 
 import olpipe
+from olpipe.cli.watch import watch
 from olpipe.server.edge.listen import ENDING_S, GRACE_S
 from tests.packaging.conftest import ROOT
 
@@ -16,6 +19,7 @@ UNITS = {
     "system": ROOT / "packaging/systemd/system/olpipe.service",
     "user": ROOT / "packaging/systemd/user/olpipe.service",
 }
+WATCH = ROOT / "packaging/systemd/user/olpipe-watch.service"
 FORMULA = ROOT / "packaging/homebrew/olpipe.rb"
 MOST_EXPOSED = 3.0
 """systemd's figure for a service, from 0 (locked in) to 10. A server on the network that may use GPUs gets about 2."""
@@ -54,6 +58,19 @@ def analyze(tmp_path, monkeypatch):
 @pytest.mark.parametrize("scope", UNITS)
 def test_systemd_understands_the_unit(analyze, scope):
     assert analyze(UNITS[scope], f"--{scope}", "verify", "--man=no") == (0, "", "")
+
+
+@needs_systemd
+def test_systemd_understands_the_unit_that_watches_folders(analyze):
+    assert analyze(WATCH, "--user", "verify", "--man=no") == (0, "", "")
+
+
+def test_the_unit_that_watches_folders_gives_a_command_that_there_is():
+    program, *arguments = shlex.split(read(WATCH)["Service"]["ExecStart"])
+    assert program.endswith("/olpipe")
+    assert arguments[0] == "watch"
+    given, _, _ = watch.make_parser(click.Context(watch)).parse_args(arguments[1:])
+    assert (given["folders"], given["output"]) == (("%h/Pictures",), "%h/Pictures-described")
 
 
 @needs_systemd

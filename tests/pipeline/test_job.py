@@ -10,7 +10,7 @@ from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
 from olpipe.errors import MachineError
 from olpipe.model import ModelConfig, ModelName
-from olpipe.pipeline.job import DescribeJob
+from olpipe.pipeline.job import DescribeJob, JobOptions
 from olpipe.pipeline.resolved import ResolvedRecipe
 from olpipe.plugins import Plugins
 from olpipe.settings import Settings
@@ -44,7 +44,9 @@ def travelled(library, settings):
     plugins = Plugins.load(settings)
     with Engine(library, plugins, settings) as engine:
         key = ResolvedRecipe.resolve(RECIPE, plugins, engine, Findings(settings.models_folder)).key
-        return pickle.loads(pickle.dumps(DescribeJob(RECIPE, settings, plugins=plugins, engine=engine, key=key)))
+        return pickle.loads(
+            pickle.dumps(DescribeJob(RECIPE, settings, plugins=plugins, engine=engine, options=JobOptions(key=key)))
+        )
 
 
 def test_it_is_opened_where_the_recipe_means_the_same(library, settings):

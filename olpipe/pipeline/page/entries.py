@@ -19,6 +19,9 @@ from olpipe.pipeline.reviews import Reviewed
 SAME_IN_ALL = frozenset({"file", "sha256", "image", "review", "box_unit", "model", "model_digest", "recipe", "usage"})
 """Keys of records that are not among the values of an entry: they are told elsewhere, or no reader needs them."""
 
+DIGEST_DIGITS = 64
+"""What a photo's outcome belongs to begins with the digest of its bytes."""
+
 _ROWS = (
     "FROM rows JOIN outcomes ON outcomes.id = outcome JOIN photos USING (path) WHERE rows.recipe_key = ? ORDER BY seq"
 )
@@ -58,13 +61,18 @@ def state(ledger: Ledger) -> bytes:
     return hashed.digest()
 
 
-def photos(ledger: Ledger) -> dict[str, Path]:
-    """Return the digest of each photo that has a record, with the path of one such photo."""
+def photos(ledger: Ledger) -> dict[str, tuple[Path, str]]:
+    """Return one path of each photo that has a record, with the digest that its file has by now.
+
+    The keys are the digests that the records give. A sink may have written into the photo since.
+    """
     found = ledger.run(
-        "SELECT sha256, path FROM rows JOIN photos USING (path) WHERE recipe_key = ? AND kind = ? AND sha256 NOT NULL",
+        f"SELECT substr(outcomes.sha256, 1, {DIGEST_DIGITS}), path, photos.sha256 FROM rows JOIN photos USING (path)"
+        " JOIN outcomes ON outcomes.id = outcome"
+        " WHERE rows.recipe_key = ? AND rows.kind = ? AND photos.sha256 NOT NULL",
         (ledger.recipe_key, RECORD),
     )
-    return {sha256: Path(os.fsdecode(path)) for sha256, path in found}
+    return {described: (Path(os.fsdecode(path)), sha256) for described, path, sha256 in found}
 
 
 def known_digests(ledger: Ledger) -> set[str]:

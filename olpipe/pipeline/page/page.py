@@ -122,7 +122,7 @@ class Page:
         for sha256 in missing:
             if stopped():
                 return False
-            data = read_thumbnail(paths[sha256], sha256, self._loaders)
+            data = read_thumbnail(*paths[sha256], self._loaders)
             if data is not None:
                 self._thumbnails.keep(sha256, data)
         return True
