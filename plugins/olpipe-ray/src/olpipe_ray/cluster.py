@@ -149,10 +149,11 @@ def _connect(address: str) -> None:
             ray.init(address, **quietly)
         else:
             ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quietly)
-    except Exception as error:  # noqa: BLE001 - Ray has no class for what goes wrong at its start
+    except Exception as error:  # Ray has no class for what goes wrong at its start
         ray.shutdown()  # else what has started already stays
         if isinstance(error, ValueError) and address:
-            raise UsageError(f"RAY_ADDRESS cannot be `{address}`: {first_line(error)}") from error
+            hint = "write it as `HOST:PORT`, or as `auto` on a machine of the cluster"
+            raise UsageError(f"RAY_ADDRESS cannot be `{address}`: {first_line(error)}", hint=hint) from error
         what = f"the Ray cluster at `{address}` cannot be used" if address else "Ray cannot be started on this machine"
         hint = "look whether it runs with `ray status`" if address else "see the logs in /tmp/ray/session_latest/logs"
         raise MachineError(f"{what}: {first_line(error)}", hint=hint) from error
