@@ -24,7 +24,7 @@ TARGETS = {
     "Windows x86-64": "x86_64-pc-windows-msvc",
 }
 ROWS = (
-    *((system, ("cpu", "heif")) for system in TARGETS),
+    *((system, ("cpu", "heif", "raw")) for system in TARGETS),
     *((system, ("cuda",)) for system in TARGETS if not system.startswith("macOS")),
     ("Windows x86-64", ("directml",)),
     *((system, ("test",)) for system in TARGETS),

@@ -78,7 +78,7 @@ def install_backends(install, **options):
 
 def test_what_ships_keeps_its_order(load):
     plugins, _ = load()
-    assert plugins.image_loaders.names() == ("pillow", "heif")
+    assert plugins.image_loaders.names() == ("pillow", "heif", "raw")
     assert plugins.backends.names() == ("onnx", "ort-genai")
     assert plugins.model_sources.names() == ("file", "pip", "hf", "oci")
     assert plugins.tasks.names() == ("photo", "data")

@@ -29,6 +29,7 @@ HEAVY = {
     "onnxruntime",
     "onnxruntime_genai",
     "pillow_heif",
+    "rawpy",
     "prometheus_client",
     "prompt_toolkit",
     "psutil",

@@ -14,7 +14,7 @@ from typing import IO, cast
 
 from olpipe.archives.names import inside
 from olpipe.archives.reader import ArchiveReader, Entry, Listing, explaining_damage, refuse_large, taken
-from olpipe.errors import ImageUnreadable
+from olpipe.errors import ImageTooLarge, ImageUnreadable
 
 _OPENERS: tuple[tuple[bytes, Callable[[IO[bytes]], IO[bytes]]], ...] = (
     (b"\x1f\x8b", lambda file: cast("IO[bytes]", gzip.GzipFile(fileobj=file))),
@@ -209,6 +209,8 @@ class TarReader(ArchiveReader):
                     return data
                 if info.isreg() and info.size <= _KEPT_BYTES // 2:
                     self._keep(place, inside(info.name), way.data(info))
+        except ImageTooLarge:
+            raise  # nothing of it was read
         except BaseException:
             self._passes.remove(way)  # nobody knows where it is now
             way.close()
