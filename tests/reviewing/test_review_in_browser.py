@@ -186,11 +186,13 @@ def test_filters_show_what_is_left(page):
 def test_what_cannot_be_sent_is_said_and_sent_later(own_page):
     page = own_page
     port = page.reviewing.port
-    page.open(CAT)
+    page.open(CAT, size=PHONE)
     page.reviewing.kill()
     page.write("title", "My cat")
     page.browser.until("return document.querySelector('#detail .unsaved').checkVisibility()")
     said = page.browser.run("return document.querySelector('#detail .unsaved').textContent")
+    place = page.browser.run("return document.querySelector('#detail .unsaved').getBoundingClientRect()")
+    assert 0 <= place["top"] < place["bottom"] <= PHONE[1]
     assert said.startswith("1 photo not saved: `olpipe review` cannot be reached.")
     assert page.shown("title") == "My cat"
     page.browser.show("about:blank")

@@ -341,14 +341,14 @@ globalThis.olpipeReview = (() => {
       one.addEventListener("click", () => judgeOpened(verdict));
       return one;
     };
-    return make("div", {id: "verdicts", role: "group", "aria-label": "Review"}, button("approve", "approved", "Approve", "a"),
+    return make("div", {id: "verdicts", role: "group", "aria-label": "Review"}, unsaved(), button("approve", "approved", "Approve", "a"),
       button("reject", "rejected", "Reject", "r"), button("undo", null, "Undo all", "u"), make("p", {id: "told", role: "status"}));
   }
 
   function started() {
     store = `olpipe review ${about.review.id}`;
     place("list").prepend(unsaved());
-    place("detail").append(unsaved(), verdictBar());
+    place("detail").append(verdictBar());
     place("list").append(make("p", {id: "told-here", class: "heard", role: "status"}));
     const keys = make("input", {id: "keys", type: "checkbox"});
     keys.checked = true;

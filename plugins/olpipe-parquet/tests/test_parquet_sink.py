@@ -183,7 +183,19 @@ def test_duckdb_finds_the_same(target, write):
 def test_the_columns_are_the_same_whichever_record_comes_first(target, write, rows):
     write(*rows)
     schema = pyarrow.dataset.dataset(str(target)).schema
-    own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "certainty", "box_unit", "model")
+    own = (
+        "file",
+        "sha256",
+        "image",
+        "tags",
+        "tag_scores",
+        "title",
+        "objects",
+        "certainty",
+        "review",
+        "box_unit",
+        "model",
+    )
     assert schema.names == [*own, "model_digest", "recipe", "usage", "truncated", "other"]
 
 
