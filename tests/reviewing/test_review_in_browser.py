@@ -162,6 +162,18 @@ def test_the_keyboard_is_enough(page):
     assert (found[CAT], found[DOG], found["sub/copy.jpg"]) == ("approved", "rejected", "approved")
 
 
+def test_keys_work_after_a_click_on_the_photo(page):
+    page.open(CAT)
+    page.browser.one("boxes").click()
+    page.browser.press(Keys.ARROW_RIGHT)
+    assert page.browser.text("title") == "A dog"
+    page.browser.one("boxes").click()
+    page.browser.press("a")
+    assert page.browser.text("title") == "A street"
+    page.saved()
+    assert page.reviewing.entries()[DOG]["review"] == "approved"
+
+
 def test_keys_can_be_switched_off(page):
     page.open()
     page.browser.run("document.getElementById('keys').click(); document.querySelector('.card').focus()")
