@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,8 +43,7 @@ class _Review:
 
     async def page(self, request: Request) -> Response:
         """Return the page."""
-        identity = hashlib.sha256(os.path.abspath(os.fsencode(self.output))).hexdigest()[:16]
-        review = {"token": self.token, "fields": self.changes.fields, "id": identity}
+        review = {"token": self.token, "fields": self.changes.fields, "id": self.changes.identity}
         data = [f"photos-{number}.js" for number in range(self.changes.parts)]
         about = {**self.about, "data": data, "thumbnails": THUMBNAILS_NAME, "review": review}
         return HTMLResponse(served_page(about), headers=_OF_PAGE)

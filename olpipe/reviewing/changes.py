@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -54,6 +55,12 @@ class Changes:
             self._rows[name] = seq
             self._photos.setdefault(photo, []).append((path, size_bytes, modified_ns))
             self._names.setdefault(photo, []).append(name)
+
+    @property
+    def identity(self) -> str:
+        """What a browser keeps unsaved changes under: another folder or another recipe must not get them."""
+        text = b"\0".join((os.path.abspath(os.fsencode(self._run.output)), self._run.recipe_key.encode()))
+        return hashlib.sha256(text).hexdigest()[:16]
 
     @property
     def fields(self) -> list[str]:

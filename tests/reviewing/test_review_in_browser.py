@@ -162,6 +162,18 @@ def test_the_keyboard_is_enough(page):
     assert (found[CAT], found[DOG], found["sub/copy.jpg"]) == ("approved", "rejected", "approved")
 
 
+def test_keys_work_after_a_click_on_the_photo(page):
+    page.open(CAT)
+    page.browser.one("boxes").click()
+    page.browser.press(Keys.ARROW_RIGHT)
+    assert page.browser.text("title") == "A dog"
+    page.browser.one("boxes").click()
+    page.browser.press("a")
+    assert page.browser.text("title") == "A street"
+    page.saved()
+    assert page.reviewing.entries()[DOG]["review"] == "approved"
+
+
 def test_keys_can_be_switched_off(page):
     page.open()
     page.browser.run("document.getElementById('keys').click(); document.querySelector('.card').focus()")
@@ -186,11 +198,13 @@ def test_filters_show_what_is_left(page):
 def test_what_cannot_be_sent_is_said_and_sent_later(own_page):
     page = own_page
     port = page.reviewing.port
-    page.open(CAT)
+    page.open(CAT, size=PHONE)
     page.reviewing.kill()
     page.write("title", "My cat")
     page.browser.until("return document.querySelector('#detail .unsaved').checkVisibility()")
     said = page.browser.run("return document.querySelector('#detail .unsaved').textContent")
+    place = page.browser.run("return document.querySelector('#detail .unsaved').getBoundingClientRect()")
+    assert 0 <= place["top"] < place["bottom"] <= PHONE[1]
     assert said.startswith("1 photo not saved: `olpipe review` cannot be reached.")
     assert page.shown("title") == "My cat"
     page.browser.show("about:blank")

@@ -495,8 +495,8 @@ place("texts").addEventListener("click", (event) => {
 place("previous").addEventListener("click", () => step(-1));
 place("next").addEventListener("click", () => step(1));
 place("close").addEventListener("click", () => place("detail").close());
-place("detail").addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.target.matches("textarea, input")) return;
+addEventListener("keydown", (event) => { // a click on the photo leaves the keyboard with the whole page
+  if (!place("detail").open || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.target.matches("textarea, input")) return;
   if (event.key === "ArrowLeft") step(-1);
   if (event.key === "ArrowRight") step(1);
 });

@@ -284,7 +284,7 @@ globalThis.olpipeReview = (() => {
 
   /** Judge the photo that is shown large, and go to the next one. */
   function judgeOpened(verdict) {
-    const photo = opened, next = shown[shown.indexOf(photo) + 1];
+    const photo = opened, at = shown.indexOf(photo), next = at < 0 ? undefined : shown[at + 1];
     judge(photo, verdict, () => {
       if (filter.review) refresh();
       if (verdict === null) return showState();
@@ -341,21 +341,23 @@ globalThis.olpipeReview = (() => {
       one.addEventListener("click", () => judgeOpened(verdict));
       return one;
     };
-    return make("div", {id: "verdicts", role: "group", "aria-label": "Review"}, button("approve", "approved", "Approve", "a"),
+    return make("div", {id: "verdicts", role: "group", "aria-label": "Review"}, unsaved(), button("approve", "approved", "Approve", "a"),
       button("reject", "rejected", "Reject", "r"), button("undo", null, "Undo all", "u"), make("p", {id: "told", role: "status"}));
   }
 
   function started() {
     store = `olpipe review ${about.review.id}`;
     place("list").prepend(unsaved());
-    place("detail").append(unsaved(), verdictBar());
+    place("detail").append(verdictBar());
     place("list").append(make("p", {id: "told-here", class: "heard", role: "status"}));
     const keys = make("input", {id: "keys", type: "checkbox"});
     keys.checked = true;
     place("clear").before(make("div", {class: "field"}, make("label", {class: "check"}, keys, " Keys of the review"),
       make("p", {class: "hint"}, "a approves, r rejects, u undoes, e edits.")));
-    place("detail").addEventListener("keydown", (event) => pressed(event, judgeOpened));
-    place("photos").addEventListener("keydown", (event) => pressed(event, judgeCard));
+    addEventListener("keydown", (event) => { // a click beside the fields leaves the keyboard with the whole page
+      if (place("detail").open) pressed(event, judgeOpened);
+      else if (event.target.closest("#photos")) pressed(event, judgeCard);
+    });
     addEventListener("online", send);
     addEventListener("pagehide", left);
     addEventListener("beforeunload", (event) => { left(); if (waiting.size && fault) event.preventDefault(); });

@@ -191,8 +191,8 @@ def test_words_that_were_read_have_a_column_with_their_places(target, write):
 def test_the_columns_are_the_same_whichever_record_comes_first(target, write, rows):
     write(*rows)
     schema = pyarrow.dataset.dataset(str(target)).schema
-    own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "text", "certainty", "box_unit")
-    assert schema.names == [*own, "model", "model_digest", "recipe", "usage", "truncated", "other"]
+    own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "text", "certainty", "review")
+    assert schema.names == [*own, "box_unit", "model", "model_digest", "recipe", "usage", "truncated", "other"]
 
 
 @pytest.mark.parametrize(
