@@ -65,10 +65,10 @@ def tag_mistakes(table: Mapping[str, Any], schema: Any, folder: Path) -> Iterato
             yield ("from",), error
 
 
-def vocabulary_mistakes(source: str, folder: Path) -> list[RecipeError]:
+def vocabulary_mistakes(source: str, folder: Path) -> tuple[RecipeError, ...]:
     """Return what is wrong with the file of a vocabulary."""
     if not source.strip():
-        return [RecipeError("`tags.from` must name a file")]
+        return (RecipeError("`tags.from` must name a file"),)
     return examine(folder / source, source)[1]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from olpipe.guidance.judge import judge
@@ -22,8 +24,14 @@ def fitting(schema: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         schema: A schema that `has_tags`.
         names: Names of terms.
     """
-    validator = judge({**schema["properties"][TAGS]["items"], **_definitions(schema)})
-    return [name for name in names if validator.is_valid(name)]
+    items = {**schema["properties"][TAGS]["items"], **_definitions(schema)}
+    return list(_fitting(json.dumps(items), tuple(names)))
+
+
+@lru_cache(maxsize=4)
+def _fitting(items: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    validator = judge(json.loads(items))
+    return tuple(name for name in names if validator.is_valid(name))
 
 
 def held_to(schema: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

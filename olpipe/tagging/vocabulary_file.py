@@ -7,6 +7,7 @@ import io
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from olpipe.errors import RecipeError, nearest
@@ -61,7 +62,7 @@ def read_vocabulary(path: Path, shown: str) -> Vocabulary:
     return vocabulary
 
 
-def examine(path: Path, shown: str) -> tuple[Vocabulary, list[RecipeError]]:
+def examine(path: Path, shown: str) -> tuple[Vocabulary, tuple[RecipeError, ...]]:
     """Read a vocabulary as far as that is possible, and return what is wrong in it, too.
 
     Args:
@@ -71,13 +72,18 @@ def examine(path: Path, shown: str) -> tuple[Vocabulary, list[RecipeError]]:
     try:
         text = _text(path, shown)
     except RecipeError as error:
-        return Vocabulary(()), [error]
+        return Vocabulary(()), (error,)
+    return _examined(text, shown, path.suffix.lower() in TABLES)
+
+
+@lru_cache(maxsize=4)
+def _examined(text: str, shown: str, is_table: bool) -> tuple[Vocabulary, tuple[RecipeError, ...]]:
     reader = _Reader(shown)
-    if path.suffix.lower() in TABLES:
+    if is_table:
         reader.read_table(text)
     else:
         reader.read_lines(text)
-    return reader.vocabulary(), reader.errors[:MOST_TOLD]
+    return reader.vocabulary(), tuple(reader.errors[:MOST_TOLD])
 
 
 def _text(path: Path, shown: str) -> str:
@@ -149,7 +155,8 @@ class _Reader:
         wrong = [name for name in columns[1:] if name.lower() != SYNONYMS and not is_tag(name)]
         twice = [name for at, name in enumerate(columns) if name.lower() in map(str.lower, columns[:at])]
         hint = f"the first row is like `{TERM},{SYNONYMS},zh-Hans,de`"
-        if columns[0].lower() != TERM and not is_tag(columns[0]):
+        named = is_tag(columns[0]) and len(columns) > 1  # `cat` above one column is a term, and not Catalan
+        if columns[0].lower() != TERM and not named:
             self._tell(line, f"the first column is `{columns[0]}`, not `{TERM}` or a language tag", hint=hint)
         elif wrong:
             self._tell(line, f"the column `{wrong[0]}` is not `{SYNONYMS}`, and no language tag", hint=hint)

@@ -43,3 +43,17 @@ def test_an_expression_that_repeats_in_repeats_is_judged_in_an_instant():
     assert validate(schema, '"' + "a" * 1000 + '"') == "a" * 1000
     with pytest.raises(InvalidOutput, match="does not match"):
         validate(schema, '"' + "a" * 1000 + '!"')
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "told"),
+    [
+        ('["cat", 1]', '"Cat"', r"'Cat' is not one of \['cat', 1\]$"),
+        ('["cat", 1]', "true", r"True is not one of \['cat', 1\]$"),
+        (str([f"t{number}" for number in range(60)]).replace("'", '"'), '"x"', r"'t49'\] and 10 more$"),
+    ],
+)
+def test_a_value_that_an_enum_does_not_list_is_refused_with_those_that_it_lists(values, text, told):
+    assert validate(f'{{"enum":{values}}}', '"cat"' if "cat" in values else '"t59"')
+    with pytest.raises(InvalidOutput, match=told):
+        validate(f'{{"enum":{values}}}', text)

@@ -65,6 +65,7 @@ def test_a_table_may_say_the_language_of_its_terms(read):
             "name of it,de\na,b\n",
             "`a.csv`, line 1: the first column is `name of it`, not `term` or a language tag",
         ),
+        ("a.csv", "cat\ndog\n", "`a.csv`, line 1: the first column is `cat`, not `term` or a language tag"),
         ("a.csv", "term,de,DE\na,b,c\n", "`a.csv`, line 1: the column `DE` is there twice"),
         ("a.csv", 'term,de\n"two\nlines",x\n,y\n', "`a.csv`, line 4: the term is missing"),
         ("a.csv", "term,de\na,b,c\n", "`a.csv`, line 2: it has 3 cells, and there are 2 columns"),
