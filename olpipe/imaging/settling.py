@@ -133,6 +133,8 @@ def _has_writer(descriptor: int) -> bool:
 
 def _file_system(device: int) -> str:
     """Return the kind of file system that is mounted from a device; an empty text where that is not known."""
+    if sys.platform == "win32":
+        return ""
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
