@@ -85,7 +85,8 @@ COMMANDS = [
     (
         ["bacth"],
         2,
-        "error: no such command `bacth`\nhint: did you mean `batch` or `watch`? run `olpipe help` to see all commands\n",
+        "error: no such command `bacth`\n"
+        "hint: did you mean `batch` or `watch`? run `olpipe help` to see all commands\n",
     ),
     (
         ["pull"],

@@ -81,7 +81,7 @@ def _run(app: App, folders: WatchedFolders, recipe: Recipe, options: BatchOption
     from olpipe.cli.progress import shown
     from olpipe.cli.watch_display import WatchDisplay, ending_on_signals
     from olpipe.engine.manager import Engine
-    from olpipe.pipeline.watch import Teller, Watch
+    from olpipe.pipeline.watch import Pace, Teller, Watch
 
     display = WatchDisplay(options.output)
     teller = Teller(display.changed, display.notice, display.looked, display.finished)
@@ -96,12 +96,11 @@ def _run(app: App, folders: WatchedFolders, recipe: Recipe, options: BatchOption
                 recipe,
                 options,
                 teller,
-                settle_s=settle_s,
+                pace=Pace(settle_s),
                 plugins=app.plugins,
                 engine=engine,
                 settings=app.settings,
             )
-            display.notice(f"watching for photos; records go to {options.output}")
             with ending_on_signals(watching.end):
                 watching.run()
     finally:

@@ -54,7 +54,8 @@ class WatchDisplay:
         say(text, sys.stderr)
 
     def looked(self, found: Discovery) -> None:
-        """Say what is in the folders and will not be described."""
+        """Say that the watch has begun, and what is in the folders and will not be described."""
+        self.notice(f"watching for photos; records go to {self._output}")
         for line in passed_by(found):
             self.notice(line)
 

@@ -40,6 +40,7 @@ class Settling:
         self._clock = clock
         self._done: dict[Path, _State] = {}
         self._waiting: dict[Path, tuple[_State, float]] = {}
+        self._images: Iterable[ImageRef] = ()
 
     @property
     def waiting(self) -> int:
@@ -50,8 +51,11 @@ class Settling:
         """Return the photos that have settled and are not done, in order. All others are forgotten if they are gone.
 
         Args:
-            images: All photos, as they are now.
+            images: All photos, as they are now. Where it is the same object as before, nothing has changed.
         """
+        if images is self._images and not self._waiting:
+            return []
+        self._images = images
         now = self._clock()
         done, waiting, settled = {}, {}, []
         for image in images:
@@ -129,6 +133,8 @@ def _has_writer(descriptor: int) -> bool:
 
 def _file_system(device: int) -> str:
     """Return the kind of file system that is mounted from a device; an empty text where that is not known."""
+    if sys.platform == "win32":
+        return ""
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()

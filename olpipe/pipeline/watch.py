@@ -33,12 +33,25 @@ LOCK_NAME = "watch.lock"
 REST_S = 2.0
 """The folders are looked into at most so often, and twice in the time that photos have to settle if that is shorter."""
 
-REST_FACTOR = 10
-"""Looking takes at most one part in so many of the time: the rest grows with the folders."""
+REST_FACTOR = 30
+"""Looking takes at most one part in so many of the time where nothing changes: the rest grows with the folders."""
 
+LEAST_REST_S = 0.05
 LONGEST_REST_S = 300.0
 GROUP_S = 300.0
-"""After so long, a group ends, and the page is brought up to date. Its other photos come in the next group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a watch waits for what.
+
+    Attributes:
+        settle_s: A photo is described when it has not changed for so long.
+        group_s: After so long, a group ends, and the page is brought up to date. Its other photos come in the next one.
+    """
+
+    settle_s: float
+    group_s: float = GROUP_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ class Watch:
         options: BatchOptions,
         teller: Teller,
         *,
-        settle_s: float,
+        pace: Pace,
         plugins: Plugins,
         engine: Engine,
         settings: Settings,
@@ -109,7 +122,7 @@ class Watch:
             recipe: What is asked.
             options: Where records go, and which photos get one. What is to be tried again is tried once.
             teller: Told what happens.
-            settle_s: A photo is described when it has not changed for so long.
+            pace: How long it waits for what.
             plugins: As `run_batch` takes them.
             engine: Keeps the model between groups, as long as the settings say.
             settings: How models are loaded.
@@ -121,8 +134,8 @@ class Watch:
         self._options = replace(options, keep_alive_s=keep_s if keep_s < 0 else max(keep_s, PREPARING_S))
         self._teller = teller
         self._plugins, self._engine, self._settings = plugins, engine, settings
-        self._settling = Settling(settle_s)
-        self._shortest_rest_s = min(REST_S, settle_s / 2)
+        self._pace = pace
+        self._settling = Settling(pace.settle_s)
         self._status = Watched(len(folders))
         self._group: _Group | None = None
         self._ended = False
@@ -143,18 +156,17 @@ class Watch:
         """
         with self._locked():
             found = self._look()
-            self._teller.looked(found)
             self._bring_up_to_date(found, [])  # a mistake in the command is told now, and not with the first photo
+            self._teller.looked(found)
+            self._teller.changed(self._status)
             while not self._ended:
-                started_s = time.monotonic()
                 found = self._look()
-                looking_s = time.monotonic() - started_s
                 settled = self._settling.settled(found.images)
                 if settled:
                     self._bring_up_to_date(found, settled)
                 self._tell(arriving=self._settling.waiting)
                 if not self._ended:
-                    self._rest(looking_s)
+                    self._rest()
 
     def end(self) -> bool:
         """Have the watch end when the photos in work are finished.
@@ -209,7 +221,7 @@ class Watch:
             group.begun.append(image)
             return True
 
-        timer = threading.Timer(GROUP_S, group.stop.set)
+        timer = threading.Timer(self._pace.group_s, group.stop.set)
         timer.daemon = True
         timer.start()
         try:
@@ -266,10 +278,10 @@ class Watch:
                 self._teller.notice(f"`{folder}` is there again")
         return found
 
-    def _rest(self, looking_s: float) -> None:
+    def _rest(self) -> None:
         """Do nothing for a while, and let the model make room when its time is up."""
-        rest_s = min(max(self._shortest_rest_s, REST_FACTOR * looking_s), LONGEST_REST_S)
-        until_s = time.monotonic() + rest_s
+        rest_s = max(LEAST_REST_S, min(REST_S, self._pace.settle_s / 2), REST_FACTOR * self._folders.glance_s)
+        until_s = time.monotonic() + min(rest_s, LONGEST_REST_S)
         keep_s = self._settings.keep_alive_s
         if self._worked_s is not None and 0 <= keep_s < PREPARING_S:  # else the engine sees to it
             time.sleep(max(0.0, min(until_s, self._worked_s + keep_s) - time.monotonic()))

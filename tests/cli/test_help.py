@@ -90,7 +90,8 @@ def test_help_offers_the_nearest_name(run):
     assert run("help", "bacth") == (
         2,
         "",
-        "error: no such command `bacth`\nhint: did you mean `batch` or `watch`? run `olpipe help` to see all commands\n",
+        "error: no such command `bacth`\n"
+        "hint: did you mean `batch` or `watch`? run `olpipe help` to see all commands\n",
     )
 
 

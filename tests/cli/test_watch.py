@@ -19,6 +19,8 @@ from olpipe.testing.images import photo
 if sys.platform == "win32":
     pytest.skip("signals and processes are POSIX here", allow_module_level=True)
 
+import resource
+
 LONGEST_S = 90
 
 
@@ -33,7 +35,7 @@ def until(true, why=lambda: ""):
 class Watching:
     """A watch in a process of its own. Use it as a context manager."""
 
-    def __init__(self, batch, *more, folders=None, settle=0.2, environment=None):
+    def __init__(self, batch, *more, folders=None, settle=0.2, environment=None, **options):
         self.batch = batch
         self._log = batch.output.with_suffix(".log")
         given = [batch.photos] if folders is None else folders
@@ -41,7 +43,7 @@ class Watching:
         command += ["--model", "echo", "--settle", str(settle), *map(str, more)]
         with self._log.open("ab") as log:
             environment = {**os.environ, **(environment or {})}
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment, **options)
 
     def __enter__(self):
         return self
@@ -241,6 +243,18 @@ def test_a_backend_that_dies_ends_the_watch_with_the_exit_code_of_the_machine(ba
     with Watching(batch, "--schema", json.dumps(two_words)) as watch:
         assert watch.process.wait(LONGEST_S) == 4
     assert watch.said.count("error: ") == 1
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_disk_that_takes_no_more_ends_the_watch_with_the_exit_code_of_the_machine(batch):
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (130_000, 130_000))
+
+    batch.put(*(f"{number:02}.jpg" for number in range(24)))
+    with Watching(batch, preexec_fn=small_files_only) as watch:
+        assert watch.process.wait(LONGEST_S) == 4
+    assert watch.said.count("error: ") == 1
+    assert f"`{batch.output}`" in watch.said
 
 
 def test_the_model_makes_room_between_photos_and_comes_back(batch):

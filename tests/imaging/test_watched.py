@@ -1,5 +1,7 @@
 """Folders that are looked into again and again."""
 
+import os
+
 import pytest
 
 from olpipe.errors import UsageError
@@ -60,3 +62,41 @@ def test_something_that_is_no_folder_is_refused(tmp_path):
     for path, what in ((tmp_path / "a.jpg", "is no folder"), (tmp_path / "missing", "is not there")):
         with pytest.raises(UsageError, match=what):
             watched(path)
+
+
+def rewrite(root):
+    (root / "a.jpg").write_bytes(b"longer than before")
+
+
+def touch(root):
+    os.utime(root / "a.jpg", ns=(1, 1))
+
+
+def remove(root):
+    (root / "trip" / "b.jpg").unlink()
+
+
+def rename_the_folder(root):
+    (root / "trip").rename(root / "journey")
+
+
+def add(root):
+    make(root / "new" / "c.jpg")
+
+
+def write_where_a_link_leads(root):
+    (root / ".hidden" / "target.jpg").write_bytes(b"longer than before")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links take a right there that few users have")
+@pytest.mark.parametrize("change", [rewrite, touch, remove, rename_the_folder, add, write_where_a_link_leads])
+def test_every_change_is_seen_at_the_next_look(tmp_path, change):
+    make(tmp_path / "a.jpg", tmp_path / "trip" / "b.jpg", tmp_path / ".hidden" / "target.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / ".hidden" / "target.jpg")
+    folders = watched(tmp_path)
+    before = folders.look()
+    assert folders.look() == before
+    change(tmp_path)
+    after = folders.look()
+    assert after.images != before.images
+    assert after == watched(tmp_path).look()
