@@ -5,11 +5,11 @@
 A server in a process of its own has a model with one blob of so many MiB of random bytes, and a small one. Four arms
 take turns: `curl`, which writes the blob into a file; `curl` and then `sync`, after which a power cut loses nothing;
 `curl` and then `sha256sum`, which know that the file is right; and a pull, which hashes the blob while it comes in,
-flushes it to the disk, and puts it in a store. Each arm begins with an empty folder. It runs twice in a row, and the second time is counted: the first one pays for memory that was
-used in another way before, which on a virtual machine can take longer than the work itself. A pull is a process of its
-own, which pulls the small blob first. What that takes, imports included, is not counted, and its memory is what a large
-blob is compared with. Figures are medians, and ratios are formed turn by turn. It fails where a pull is slower than 0.8
-times curl, or where a large blob takes more memory.
+flushes it to the disk, and puts it in a store. Each arm begins with an empty folder. It runs twice in a row, and the
+second time is counted: the first one pays for memory that was used in another way before, which on a virtual machine
+can take longer than the work itself. A pull is a process of its own, which pulls the small blob first. What that takes,
+imports included, is not counted, and its memory is what a large blob is compared with. Figures are medians, and ratios
+are formed turn by turn. It fails where a pull is slower than 0.8 times curl, or where a large blob takes more memory.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
 from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
-from olpipe.store.findings import Finding, Findings
+from olpipe.store.findings import Findings
 
 
 @dataclass(frozen=True, slots=True)
