@@ -66,10 +66,17 @@ class LedgerReader:
     ) -> None:
         self._connection.close()
 
+    def run(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run one SQL statement that only asks."""
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._told(error) from error
+
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of one SQL statement that only asks."""
         try:
-            yield from self._connection.execute(statement, values)
+            yield from self.run(statement, values)
         except sqlite3.Error as error:
             raise self._told(error) from error
 

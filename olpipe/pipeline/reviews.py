@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from olpipe.record import RESERVED, TAG_SCORES, Review
+from olpipe.record import RESERVED, TAG_SCORES, TEXT, Review
 from olpipe.record_columns import properties_of
 
 TEXTS = ("title", "description", "alt")
@@ -108,6 +108,13 @@ class Reviews:
         self._origins: dict[str, str] = {}
         self._schemas: dict[str, Mapping[str, Any]] = {}
 
+    @classmethod
+    def there(cls, run: Callable[[str, Sequence[Any]], Cursor]) -> Reviews | None:
+        """Return the reviews of a ledger that is only read; None where it has no tables for them."""
+        tables = ("corrections", "verdicts", "same_photos")
+        found = run("SELECT count(*) FROM sqlite_master WHERE name IN (?, ?, ?)", tables).fetchone()
+        return cls(run) if found == (len(tables),) else None
+
     def prepare(self) -> None:
         """Make the tables where they are missing."""
         for statement in _TABLES:
@@ -161,9 +168,9 @@ class Reviews:
             row: The record's JSON as the model and the task made it.
             recipe_key: The recipe that it was made by.
         """
-        origin = self._origin(row["sha256"])
-        if origin not in self._all():
+        if not self.concerns(row["sha256"]):
             return Reviewed(dict(row), None, {})
+        origin = self._origin(row["sha256"])
         found = self._run("SELECT field, json FROM corrections WHERE sha256 = ?", (origin,)).fetchall()
         wanted = {field: orjson.loads(text) for field, text in found}
         values = {field: value for field, value in wanted.items() if self.fits(field, value, row, recipe_key)}
@@ -177,6 +184,10 @@ class Reviews:
         elif seen and _seen(row) in seen:
             state = Review.APPROVED
         return Reviewed(_corrected(row, values, state), state, {field: row.get(field) for field in values})
+
+    def concerns(self, sha256: str) -> bool:
+        """Say whether people may have said something about a photo."""
+        return self._origin(sha256) in self._all()
 
     def is_rejected(self, identity: str | None) -> bool:
         """Say whether the photo was rejected that an outcome belongs to."""
@@ -270,7 +281,7 @@ def _corrected(row: Mapping[str, Any], values: Mapping[str, Any], state: Review 
     added = {field: value for field, value in values.items() if field not in row}
     found: dict[str, Any] = {}
     for key, value in row.items():
-        if key in ("certainty", "box_unit"):
+        if key in (TEXT, "certainty", "box_unit"):
             found.update(added)
             added = {}
         if key == "box_unit" and state is not None:

@@ -18,6 +18,7 @@ from olpipe.errors import UsageError
 from olpipe.pipeline.last_run import last_key
 from olpipe.pipeline.ledger import RECORD
 from olpipe.pipeline.ledger_reader import LedgerReader
+from olpipe.pipeline.reviews import Reviews
 from olpipe.record import RESERVED, TAG_SCORES, words_read
 
 WHOLE, NAMED, PART, SAID = 4, 3, 2, 1
@@ -100,36 +101,59 @@ def search_records(reader: LedgerReader, output: Path, words: Sequence[str], *, 
         UsageError: There is no record yet.
     """
     key = last_key(reader)
+    reviews = Reviews.there(reader.run)
     some = "SELECT 1 FROM rows WHERE recipe_key = ? AND kind = ? LIMIT 1"
     if key is None or reader.value(some, (key, RECORD)) is None:
         raise UsageError(f"`{output}` has no records yet", hint="run `olpipe batch` first")
-    best = _best(reader, key, [fold(word) for word in words], limit + 1)
-    return Found((_record(reader, seq) for _, _, seq in best[:limit]), has_more=len(best) > limit)
+    found = _Search(reader, key, reviews)
+    best = found.best([fold(word) for word in words], limit + 1)
+    return Found((found.record(seq) for _, _, seq in best[:limit]), has_more=len(best) > limit)
 
 
-def _best(reader: LedgerReader, key: str, words: Sequence[str], most: int) -> list[tuple[int, str, int]]:
-    """Return the best rows: what each counts, less than 0; the photo's name; and the row's number.
+class _Search:
+    """The records of one recipe, as people have corrected them."""
 
-    Most rows need not be taken apart. A word that stands nowhere in a row's JSON stands in none of its values. A word
-    that does not stand there in quotes is no whole tag, so the row may count too little to be among the best.
-    """
-    plain = [word for word in words if not _ESCAPED.search(word)]
-    quoted = [f'"{word}"' for word in plain]
-    best: list[tuple[int, str, int]] = []
-    rows = reader.rows(f"SELECT seq, name, json {_ROWS} WHERE rows.recipe_key = ? AND rows.kind = ?", (key, RECORD))
-    for seq, name, data in rows:
-        text, file = _folded(data), fold(name)
-        if not all(word in text or word in file for word in plain):
-            continue
-        if len(best) == most:
-            most_counted = WHOLE * len(words) - (WHOLE - NAMED) * sum(word not in text for word in quoted)
-            if (-most_counted, name) > best[-1][:2]:
+    def __init__(self, reader: LedgerReader, key: str, reviews: Reviews | None) -> None:
+        self._reader = reader
+        self._key = key
+        self._reviews = reviews
+
+    def best(self, words: Sequence[str], most: int) -> list[tuple[int, str, int]]:
+        """Return the best rows: what each counts, less than 0; the photo's name; and the row's number.
+
+        Most rows need not be taken apart. A word that stands nowhere in a row's JSON stands in none of its values. A
+        word that does not stand there in quotes is no whole tag, so the row may count too little to be among the best.
+        """
+        plain = [word for word in words if not _ESCAPED.search(word)]
+        quoted = [f'"{word}"' for word in plain]
+        best: list[tuple[int, str, int]] = []
+        for seq, name, data in self._rows("rows.recipe_key = ? AND rows.kind = ?", self._key, RECORD):
+            text, file = _folded(data), fold(name)
+            if not all(word in text or word in file for word in plain):
                 continue
-        counted = _counted({**orjson.loads(text), "file": file}, words)
-        if counted:
-            insort(best, (-counted, name, seq))
-            del best[most:]
-    return best
+            if len(best) == most:
+                most_counted = WHOLE * len(words) - (WHOLE - NAMED) * sum(word not in text for word in quoted)
+                if (-most_counted, name) > best[-1][:2]:
+                    continue
+            counted = _counted({**orjson.loads(text), "file": file}, words)
+            if counted:
+                insort(best, (-counted, name, seq))
+                del best[most:]
+        return best
+
+    def record(self, number: int) -> dict[str, Any]:
+        """Return the record of a row."""
+        _, name, data = next(self._rows("seq = ?", number))
+        return {**orjson.loads(data), "file": name}
+
+    def _rows(self, which: str, *values: Any) -> Iterator[tuple[int, str, bytes]]:
+        """Yield rows: their numbers, the names of their photos, and their JSON with what people corrected."""
+        asked = f"SELECT seq, name, photos.sha256, json {_ROWS} WHERE {which}"
+        for seq, name, sha256, data in self._reader.rows(asked, values):
+            if self._reviews is not None and self._reviews.concerns(sha256):
+                yield seq, name, orjson.dumps(self._reviews.of(orjson.loads(data), self._key).row)
+            else:
+                yield seq, name, data
 
 
 def _counted(record: Mapping[str, Any], words: Sequence[str]) -> int:
@@ -163,8 +187,3 @@ def _texts(value: Any) -> list[str]:
         elif isinstance(one, dict):
             waiting += one.values()
     return found
-
-
-def _record(reader: LedgerReader, seq: int) -> dict[str, Any]:
-    name, data = next(reader.rows(f"SELECT name, json {_ROWS} WHERE seq = ?", (seq,)))
-    return {**orjson.loads(data), "file": name}

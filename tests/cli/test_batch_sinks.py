@@ -261,6 +261,7 @@ def test_a_sink_is_told_all_about_the_run(batch, notes):
         "recipe_key": batch.report["recipe"]["key"],
         "model": "echo:latest",
         "model_digest": batch.report["model"]["digest"],
+        "language": "en",
     }
     spied = (batch.output / "spied.jsonl").read_text()
     assert [json.loads(line)["file"] for line in spied.splitlines()] == ["sub/a.jpg"]

@@ -133,6 +133,19 @@ def test_a_whole_tag_comes_first_then_titles_then_objects_and_then_other_texts(p
     assert files(search("cat", "--json")[1]) == ["pets.jpg", "title.jpg", "read.jpg", "thing.jpg", "trip/red.jpg"]
 
 
+def test_what_people_corrected_is_found_and_shown_and_what_they_replaced_is_not(photos, search):
+    with Ledger(photos.output) as ledger:
+        ledger.begin("k1", {})
+        ledger.reviews.correct("pets.jpg", "title", "Two lynxes")
+        ledger.reviews.reject("sign.jpg")
+    assert files(search("lynxes", "--json")[1]) == ["pets.jpg"]
+    assert search("two", "cats", "sofa", "--json")[0] == 0  # they still stand in the alternative text
+    (found,) = json.loads(search("lynxes", "--json")[1])
+    assert (found["title"], found["review"]) == ("Two lynxes", "edited")
+    (found,) = json.loads(search("parking", "--json")[1])
+    assert found["review"] == "rejected"
+
+
 @settings(max_examples=20)
 @given(st.lists(st.sampled_from(["cat", "a cat", "cattle", "dog", ""]), max_size=12), st.integers(1, 4))
 def test_the_limit_leaves_out_none_that_fits_better(tmp_path_factory, texts, limit):
