@@ -99,6 +99,25 @@ _SELECTION = (
     click.option("--fresh", is_flag=True, help="Describe photos again that have a record or a failure."),
 )
 
+MOST_NEAR = 16
+"""In how many of 64 bits sketches may differ at most. Photos of different things differ in 16 and more."""
+
+_HANDLING = (
+    click.option(
+        "--near",
+        type=click.IntRange(0, MOST_NEAR),
+        metavar="N",
+        help="Give photos that look nearly the same one record: those whose sketches differ in at most N of 64 bits,"
+        " 0 to 16. 4 is careful. Copies name the first photo, and have no boxes.",
+    ),
+    click.option(
+        "--sandbox",
+        is_flag=True,
+        help="Decode photos in processes of their own. A file that crashes one, or takes too long or too much"
+        " memory, is one failed photo.",
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -145,6 +164,19 @@ def named(given: dict[str, Any]) -> Named:
 def selection(command: Command) -> Command:
     """Give a command the options of a selection."""
     return _with(_SELECTION, command)
+
+
+def handling(command: Command) -> Command:
+    """Give a command the options that say how files are handled: which share a record, and where they are decoded."""
+    return _with(_HANDLING, command)
+
+
+def handled(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the options that `handling` gave to a command out of its arguments, for `BatchOptions`."""
+    from olpipe.pipeline.copies import EQUAL
+
+    near = given.pop("near")
+    return {"near": EQUAL if near is None else near, "sandbox": given.pop("sandbox")}
 
 
 def selected(given: dict[str, Any]) -> Selection:

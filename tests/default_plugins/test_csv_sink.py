@@ -43,7 +43,7 @@ COLUMNS = [
     *("file", "sha256", "image.width", "image.height", "image.orientation", "image.format"),
     *("tags", "tag_scores", "title", "objects", "certainty", "box_unit", "model", "model_digest", "recipe"),
     *("usage.prompt_tokens", "usage.sampled_tokens", "usage.forced_tokens", "usage.spliced_tokens", "truncated"),
-    "other",
+    *("copied_from", "other"),
 ]
 
 

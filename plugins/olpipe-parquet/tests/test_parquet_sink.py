@@ -184,7 +184,7 @@ def test_the_columns_are_the_same_whichever_record_comes_first(target, write, ro
     write(*rows)
     schema = pyarrow.dataset.dataset(str(target)).schema
     own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "certainty", "box_unit", "model")
-    assert schema.names == [*own, "model_digest", "recipe", "usage", "truncated", "other"]
+    assert schema.names == [*own, "model_digest", "recipe", "usage", "truncated", "copied_from", "other"]
 
 
 @pytest.mark.parametrize(
