@@ -53,7 +53,6 @@ SOME_FAILED = 3
     help="Begin no new photo after so many hours. The same command goes on another time.",
 )
 @click.option("--plan", is_flag=True, help="Describe eight photos, say how long all will take, and write nothing.")
-@selection_options.handling
 @click.option("--no-page", is_flag=True, help="Do not make OUTPUT/index.html, the page to look at.")
 @click.pass_obj
 def batch(
@@ -77,11 +76,8 @@ def batch(
     The same command again goes on where the last one stopped, and does nothing twice. A photo that was
     renamed keeps its record. A photo that was changed gets a new one.
     """
-    from olpipe.pipeline.run import BatchOptions
-
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
-    selection, handling = selection_options.selected(changes), selection_options.handled(changes)
-    options = BatchOptions(output, selection, page=not no_page, **handling)
+    options = selection_options.batch_options(changes, output, page=not no_page)
     given = selection_options.named(changes)
     recipe = recipe_options.chosen(app, recipe_name, changes)
     found = given.find(app.plugins.image_loaders, leave_out=output)

@@ -17,6 +17,7 @@ from olpipe.record import FailureKind
 if TYPE_CHECKING:
     from olpipe.imaging.discover import Discovery
     from olpipe.interfaces import ImageLoader
+    from olpipe.pipeline.run import BatchOptions
     from olpipe.pipeline.selection import Selection
 
 Command = Callable[..., Any]
@@ -162,21 +163,24 @@ def named(given: dict[str, Any]) -> Named:
 
 
 def selection(command: Command) -> Command:
-    """Give a command the options of a selection."""
-    return _with(_SELECTION, command)
+    """Give a command the options of a selection, and those that say how the photos are handled."""
+    return _with((*_SELECTION, *_HANDLING), command)
 
 
-def handling(command: Command) -> Command:
-    """Give a command the options that say how files are handled: which share a record, and where they are decoded."""
-    return _with(_HANDLING, command)
+def batch_options(given: dict[str, Any], output: Path, *, page: bool) -> BatchOptions:
+    """Take the options that `selection` gave to a command out of its arguments, and return them for a run.
 
-
-def handled(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the options that `handling` gave to a command out of its arguments, for `BatchOptions`."""
+    Args:
+        given: The arguments by name.
+        output: The output folder.
+        page: Whether a page is made.
+    """
     from olpipe.pipeline.copies import EQUAL
+    from olpipe.pipeline.run import BatchOptions
 
     near = given.pop("near")
-    return {"near": EQUAL if near is None else near, "sandbox": given.pop("sandbox")}
+    near = EQUAL if near is None else near
+    return BatchOptions(output, selected(given), page=page, near=near, sandbox=given.pop("sandbox"))
 
 
 def selected(given: dict[str, Any]) -> Selection:
