@@ -166,7 +166,7 @@ def test_every_extreme_file_ends_as_a_record_or_as_a_failure_that_says_why(seein
     for name, data in (*files.items(), *((name, data) for name, (data, _) in broken.items())):
         seeing.put(name, data=data)
     code, said = short(seeing, family)
-    assert (code, said.splitlines()[-2]) == (3, "19 photos: 15 records, 4 failed")
+    assert (code, said.splitlines()[-2]) == (3, "19 photos: 15 records, 4 failed, 1 copied")
     assert sorted(seeing.files) == sorted(files)
     assert family not in SAY_BOXES or all(map(inside, seeing.records))
     failures = {failure["file"]: (failure["kind"], failure["message"]) for failure in seeing.failures}
