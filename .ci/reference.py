@@ -36,6 +36,21 @@ BOXES = """
     and a warning names it.
     """
 
+COPIES = """
+    ## Copies
+
+    A photo that looks exactly like one that was described gets its record, without work for the model. So does one that
+    looks nearly the same [with `--near`](batch.md#photos-that-look-the-same). `copied_from` names the photo that was
+    described.
+
+    - `file`, `sha256` and `image` are those of the photo itself. Everything else is about the photo that was described:
+      `usage` and scores, too. To count tokens, leave out the records that have `copied_from`.
+    - Photos that look exactly the same have the same boxes. A record that was copied with `--near` has no boxes,
+      because things are elsewhere in that photo. `objects`, and whatever else holds a box, is left out. So an answer to
+      a schema of your own may lack what the schema requires.
+    - Files with the same bytes share a record without `copied_from`.
+    """
+
 SCORES = f"""
     ## Scores and certainty
 
@@ -266,6 +281,8 @@ def record() -> Iterator[str]:
     yield inspect.cleandoc(BOXES)
     yield ""
     yield inspect.cleandoc(WORDS)
+    yield ""
+    yield inspect.cleandoc(COPIES)
     yield ""
     yield inspect.cleandoc(SCORES)
     yield ""

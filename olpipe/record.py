@@ -202,10 +202,13 @@ class Review(StrEnum):
     """Nobody is to use it."""
 
 
+COPIED_FROM = "copied_from"
+"""Key of the name of the photo whose record a record was copied from."""
+
 RESERVED = frozenset(
     {
         *("file", "sha256", "image", "text", "certainty", "review", "box_unit"),
-        *("model", "model_digest", "recipe", "usage", "truncated"),
+        *("model", "model_digest", "recipe", "usage", "truncated", COPIED_FROM),
     }
 )
 """Keys that records have of their own: no task may give a value under one of them."""
@@ -253,6 +256,7 @@ class Record:
         ground_ns: Time the perceivers took; for the report.
         thumbnail: A small JPEG file of the photo, for the page; empty where none was asked for.
         thumbnail_ns: Time to make it; for the report.
+        picture: Digest of what was seen and told of the photo, for the ledger; empty where nobody compares photos.
     """
 
     file: str
@@ -271,6 +275,7 @@ class Record:
     ground_ns: int = 0
     thumbnail: bytes = b""
     thumbnail_ns: int = 0
+    picture: bytes = b""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as published in `docs/record.schema.json`, keys in that order."""
@@ -325,6 +330,7 @@ class Failure:
         kind: What kind of failure it is.
         message: What happened, in one line.
         hint: What to do about it.
+        picture: Digest of what was seen and told of the photo, as in a `Record`; not part of the JSON.
     """
 
     file: str
@@ -332,6 +338,7 @@ class Failure:
     kind: FailureKind
     message: str
     hint: str | None = None
+    picture: bytes = b""
 
     def to_json(self) -> dict[str, Any]:
         """Return the row that `failures.jsonl` holds."""
@@ -344,5 +351,49 @@ class Failure:
         return row | {"hint": self.hint} if self.hint else row
 
 
-Outcome = Record | Failure
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One photo for which the model was not asked, because another photo looks exactly the same.
+
+    The pipeline gives it what that photo has, or will have.
+
+    Attributes:
+        file: The photo's name as given by its `ImageRef`.
+        sha256: Hex digest of the file's bytes.
+        image: Its upright size, orientation and format.
+        picture: Digest of what was seen and told of the photo. That of the other photo is the same.
+        image_ns: Time to decode the photo; for the report.
+        thumbnail: As in a `Record`.
+        thumbnail_ns: As in a `Record`.
+    """
+
+    file: str
+    sha256: str
+    image: ImageInfo
+    picture: bytes
+    image_ns: int = 0
+    thumbnail: bytes = b""
+    thumbnail_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedRecord:
+    """The record of a photo, made from that of another one.
+
+    Attributes:
+        file: The photo's name as given by its `ImageRef`.
+        sha256: Hex digest of the file's bytes.
+        row: The record as JSON.
+    """
+
+    file: str
+    sha256: str
+    row: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as published in `docs/record.schema.json`."""
+        return dict(self.row)
+
+
+Outcome = Record | Failure | Copy
 """What a run makes of one photo."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from olpipe.record import TAG_SCORES, TEXT
+from olpipe.record import COPIED_FROM, TAG_SCORES, TEXT
 
 REST = "other"
 """The last column: what a record has and no column takes, as JSON."""
@@ -35,6 +35,7 @@ _LAST: Mapping[str, JsonSchema] = {
     "recipe": _TEXT,
     "usage": _object(prompt_tokens=_WHOLE, sampled_tokens=_WHOLE, forced_tokens=_WHOLE, spliced_tokens=_WHOLE),
     "truncated": {"type": "boolean"},
+    COPIED_FROM: _TEXT,
 }
 
 

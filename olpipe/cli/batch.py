@@ -76,10 +76,8 @@ def batch(
     The same command again goes on where the last one stopped, and does nothing twice. A photo that was
     renamed keeps its record. A photo that was changed gets a new one.
     """
-    from olpipe.pipeline.run import BatchOptions
-
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
-    options = BatchOptions(output, selection_options.selected(changes), page=not no_page)
+    options = selection_options.batch_options(changes, output, page=not no_page)
     given = selection_options.named(changes)
     recipe = recipe_options.chosen(app, recipe_name, changes)
     found = given.find(app.plugins.image_loaders, leave_out=output)

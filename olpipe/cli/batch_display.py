@@ -146,6 +146,8 @@ def summarise(result: BatchResult, output: Path, *, page: bool = False, out_of_t
         parts.append(f"{failures} failed")
     if counts.equal:
         parts.append(f"{counts.equal} equal to others")
+    if counts.copied:
+        parts.append(f"{counts.copied} copied")
     if counts.renamed:
         parts.append(f"{counts.renamed} renamed")
     click.echo(f"{plural(counts.wanted, 'photo')}: {', '.join(parts)}", err=True)

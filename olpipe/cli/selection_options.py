@@ -17,6 +17,7 @@ from olpipe.record import FailureKind
 if TYPE_CHECKING:
     from olpipe.imaging.discover import Discovery
     from olpipe.interfaces import ImageLoader
+    from olpipe.pipeline.run import BatchOptions
     from olpipe.pipeline.selection import Selection
 
 Command = Callable[..., Any]
@@ -104,6 +105,25 @@ _SELECTION = (
     click.option("--fresh", is_flag=True, help="Describe photos again that have a record or a failure."),
 )
 
+MOST_NEAR = 16
+"""In how many of 64 bits sketches may differ at most. Photos of different things differ in 16 and more."""
+
+_HANDLING = (
+    click.option(
+        "--near",
+        type=click.IntRange(0, MOST_NEAR),
+        metavar="N",
+        help="Give photos that look nearly the same one record: those whose sketches differ in at most N of 64 bits,"
+        " 0 to 16. 4 is careful. Copies name the first photo, and have no boxes.",
+    ),
+    click.option(
+        "--sandbox",
+        is_flag=True,
+        help="Decode photos in processes of their own. A file that crashes one, or takes too long or too much"
+        " memory, is one failed photo.",
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -163,8 +183,24 @@ def _listed(files: IO[bytes], column: str | None) -> list[str]:
 
 
 def selection(command: Command) -> Command:
-    """Give a command the options of a selection."""
-    return _with(_SELECTION, command)
+    """Give a command the options of a selection, and those that say how the photos are handled."""
+    return _with((*_SELECTION, *_HANDLING), command)
+
+
+def batch_options(given: dict[str, Any], output: Path, *, page: bool) -> BatchOptions:
+    """Take the options that `selection` gave to a command out of its arguments, and return them for a run.
+
+    Args:
+        given: The arguments by name.
+        output: The output folder.
+        page: Whether a page is made.
+    """
+    from olpipe.pipeline.copies import EQUAL
+    from olpipe.pipeline.run import BatchOptions
+
+    near = given.pop("near")
+    near = EQUAL if near is None else near
+    return BatchOptions(output, selected(given), page=page, near=near, sandbox=given.pop("sandbox"))
 
 
 def selected(given: dict[str, Any]) -> Selection:

@@ -12,7 +12,7 @@ import orjson
 from olpipe.asking.interpreting import interpreter
 from olpipe.describing.recipe import Recipe
 from olpipe.describing.scores import with_scores
-from olpipe.describing.templates import check_evidence, filled, is_template, known_of
+from olpipe.describing.templates import check_evidence, told
 from olpipe.engine.manager import Engine
 from olpipe.engine.stream import Delivery, Stream
 from olpipe.errors import BackendCrashed
@@ -20,6 +20,8 @@ from olpipe.generation import Completion, FinishReason, GenerateRequest
 from olpipe.guidance.validate import validate
 from olpipe.image import USUAL_PIXELS, DecodedImage, ImageFile
 from olpipe.imaging.decode import REFUSE_PIXELS, decode
+from olpipe.imaging.sandbox.pool import Sandbox
+from olpipe.imaging.taken import day_taken
 from olpipe.interfaces import TaskContext
 from olpipe.model import LoadOptions
 from olpipe.perception.certainty import certainty_of
@@ -52,6 +54,23 @@ class Terms:
     load: LoadOptions = field(default_factory=LoadOptions)
     context_length: int = 0
     refuse_pixels: int = REFUSE_PIXELS
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A photo that was decoded, and nothing else yet.
+
+    Attributes:
+        image: The photo.
+        decoded: Its pixels.
+        told: The prompt as it is for this photo; empty where it is the same for all.
+        image_ns: Time to decode the photo.
+    """
+
+    image: ImageFile
+    decoded: DecodedImage
+    told: str
+    image_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,7 @@ class Describer:
         *,
         finding: Finding | None = None,
         terms: Terms | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
         """Load the recipe's model, and wait for that.
 
@@ -106,11 +126,13 @@ class Describer:
             evidence: Where evidence is kept. None means that every photo is looked at again.
             finding: What `olpipe doctor` found out about the model.
             terms: How the model is asked; None stands for the usual terms.
+            sandbox: Where photos are decoded; None decodes them in this process.
         """
         self._recipe = recipe
         self._tasks = plugins.tasks
         self._task = plugins.tasks.get(recipe.task)
-        self._loaders = plugins.image_loaders
+        self._loaders = plugins.image_loaders if sandbox is None else sandbox.loaders(plugins.image_loaders)
+        self._day = day_taken if sandbox is None else sandbox.day_taken
         self._engine = engine
         self._terms = terms or Terms()
         self._options = replace(
@@ -118,7 +140,6 @@ class Describer:
         )
         self._bundle = engine.bundle(recipe.model)
         self._sees = "vision" in self._bundle.config.capabilities
-        self._is_template = is_template(recipe.prompt)
         self._context = recipe.context(with_sentences=self._bundle.config.writes(recipe.language))
         tagging = recipe.used_tagging
         self._tagger = None if tagging is None else Tagger(tagging, recipe.language)
@@ -141,13 +162,21 @@ class Describer:
         self.slots = info.slots
 
     def prepare(self, image: ImageFile) -> Prepared:
-        """Decode a photo, have the task make the request, and add the evidence.
+        """Decode a photo, have the task make the request, and add the evidence: `see` and `ground` together.
 
         Raises:
             ImageError: The photo cannot be decoded.
             UsageError: The model does not see, and there is no perceiver; or the perceivers have no words in the
                 recipe's language.
             PluginError: A perceiver or the task failed.
+        """
+        return self.ground(self.see(image))
+
+    def see(self, image: ImageFile) -> Seen:
+        """Decode a photo.
+
+        Raises:
+            ImageError: The photo cannot be decoded.
         """
         started_ns = time.monotonic_ns()
         decoded = decode(
@@ -158,15 +187,23 @@ class Describer:
             sizes=self._sizes,
         )
         decoded_ns = time.monotonic_ns()
-        context = self._context
-        if self._is_template:
-            context = replace(context, prompt=filled(context.prompt, known_of(image)))
-        grounded = self._grounded(decoded, context)
+        return Seen(image, decoded, told(self._context.prompt, image, self._day), decoded_ns - started_ns)
+
+    def ground(self, seen: Seen) -> Prepared:
+        """Have the task make the request for a photo, and add the evidence.
+
+        Raises:
+            UsageError: As for `prepare`.
+            PluginError: A perceiver or the task failed.
+        """
+        started_ns = time.monotonic_ns()
+        context = replace(self._context, prompt=seen.told) if seen.told else self._context
+        grounded = self._grounded(seen.decoded, context)
         request, evidence, written = self._interpreter.asked(grounded.request), grounded.evidence, grounded.written
         if self._terms.context_length:
             request = replace(request, context_length=self._terms.context_length)
-        grounded_ns = time.monotonic_ns()
-        return Prepared(image, decoded, request, evidence, written, decoded_ns - started_ns, grounded_ns - decoded_ns)
+        ground_ns = time.monotonic_ns() - started_ns
+        return Prepared(seen.image, seen.decoded, request, evidence, written, seen.image_ns, ground_ns)
 
     def ask(self, prepared: Prepared, delivery: Delivery | None = None) -> Stream:
         """Ask the model about a photo, and return its answer to come at once.
@@ -198,7 +235,7 @@ class Describer:
         return Record(
             file=prepared.image.ref.name,
             sha256=prepared.image.sha256,
-            image=_info(prepared.decoded),
+            image=info_of(prepared.decoded),
             values=values,
             model=str(self._bundle.name),
             model_digest=self._bundle.digest,
@@ -263,5 +300,6 @@ def _read(evidence: Evidence) -> tuple[ReadText, ...]:
     return tuple(text for text in evidence.texts if text.text.strip())
 
 
-def _info(image: DecodedImage) -> ImageInfo:
+def info_of(image: DecodedImage) -> ImageInfo:
+    """Return what a record says of a photo itself."""
     return ImageInfo(image.width, image.height, image.orientation, image.format, image.frames)

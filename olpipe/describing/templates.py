@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 
 from olpipe.errors import RecipeError, UsageError, nearest
@@ -69,13 +70,22 @@ def filled(prompt: str, values: Mapping[str, Callable[[], str]]) -> str:
     return _PLACE.sub(lambda found: f"{{{found[1]}}}" if found[1] else values[found[2]](), prompt)
 
 
-def known_of(image: ImageFile) -> Mapping[str, Callable[[], str]]:
+DayTaken = Callable[[bytes], date | None]
+"""Reads the day on which a photo was taken from the bytes of its file."""
+
+
+def told(prompt: str, image: ImageFile, day: DayTaken = day_taken) -> str:
+    """Return a prompt as it is for a photo, where it is another text for every photo; an empty text where it is not."""
+    return filled(prompt, known_of(image, day)) if is_template(prompt) else ""
+
+
+def known_of(image: ImageFile, day: DayTaken = day_taken) -> Mapping[str, Callable[[], str]]:
     """Return what is known of a photo, as `filled` takes it. The evidence is put in later, by who has it."""
     path = image.ref.path
     return {
         "file": lambda: file_name(path),
         "folder": lambda: folder_name(path),
-        "exif.date": lambda: str(day_taken(image.read()) or UNKNOWN),
+        "exif.date": lambda: str(day(image.read()) or UNKNOWN),
         "evidence": lambda: EVIDENCE,
     }
 

@@ -93,7 +93,13 @@ def forecast(
         def describe(chosen: Sequence[ImageRef]) -> BatchResult:
             part = replace(found, images=tuple(chosen))
             return run_batch(
-                part, trial, BatchOptions(output), observer, plugins=plugins, engine=engine, settings=settings
+                part,
+                trial,
+                BatchOptions(output, sandbox=options.sandbox),
+                observer,
+                plugins=plugins,
+                engine=engine,
+                settings=settings,
             )
 
         reports = []
@@ -131,7 +137,7 @@ def _survey(
     with Ledger(folder) as ledger:
         key = ResolvedRecipe.resolve(recipe, plugins, engine, Findings(settings.models_folder)).key
         ledger.begin(key, {}, told=recipe.told)
-        return survey(ledger, found.images, options.selection)
+        return survey(ledger, found.images, options.selection, near=options.near)
 
 
 def _told(done: Forecast, reports: Sequence[dict[str, Any]], output: Path) -> Forecast:

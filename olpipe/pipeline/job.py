@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from olpipe.describing.describer import Describer, Prepared, Terms
+from olpipe.describing.describer import Describer, Prepared, Seen, Terms, info_of
 from olpipe.describing.failures import failure_of
 from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
@@ -18,19 +18,24 @@ from olpipe.errors import BackendCrashed, MachineError
 from olpipe.generation import Completion
 from olpipe.guidance import limits
 from olpipe.image import ImageFile
+from olpipe.imaging.likeness import picture_digest
+from olpipe.imaging.sandbox.pool import Sandbox
 from olpipe.interfaces import Job, Session
 from olpipe.model import FULL_CACHE, LoadOptions
 from olpipe.perception.evidence_cache import EvidenceCache
 from olpipe.pipeline.page.thumbnails import make_thumbnail
+from olpipe.pipeline.pictures import Pictures
 from olpipe.pipeline.resolved import ResolvedRecipe
 from olpipe.plugins import Plugins
-from olpipe.record import Outcome, Record
+from olpipe.record import Copy, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.findings import Finding
 from olpipe.store.library import Library
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+Described = TypeVar("Described", Record, Copy)
 
 FOR_EVER = -1.0
 """The model stays loaded until the run closes its engine."""
@@ -44,11 +49,16 @@ class JobOptions:
         key: The recipe's key, where the job was made. Empty means that it is not compared.
         thumbnails: Whether records get a thumbnail of their photo.
         keep_alive_s: How long the model stays loaded after each photo; below 0 means for ever.
+        pictures: Which pictures have a record. None describes each photo. Where the job is sent to another process,
+            only what is seen there is known there.
+        sandbox: Where photos are decoded; None decodes them where the job is opened.
     """
 
     key: str = ""
     thumbnails: bool = False
     keep_alive_s: float = FOR_EVER
+    pictures: Pictures | None = None
+    sandbox: Sandbox | None = None
 
 
 class DescribeJob(Job):
@@ -108,8 +118,12 @@ class DescribeJob(Job):
             stack.callback(evidence.close)
             load = LoadOptions(cache_type=FULL_CACHE)  # no record depends on the settings
             terms = Terms(client=f"recipe {self._recipe.name}", keep_alive_s=self._options.keep_alive_s, load=load)
-            describer = Describer(self._recipe, plugins, engine, evidence, finding=self._finding, terms=terms)
-            yield DescribeSession(describer, thumbnails=self._options.thumbnails)
+            sandbox = self._options.sandbox
+            more: dict[str, Any] = {"finding": self._finding, "terms": terms, "sandbox": sandbox}
+            describer = Describer(self._recipe, plugins, engine, evidence, **more)
+            if sandbox is not None:
+                stack.callback(sandbox.close)
+            yield DescribeSession(describer, thumbnails=self._options.thumbnails, pictures=self._options.pictures)
 
     def _check_key(self, plugins: Plugins, engine: Engine) -> None:
         """Refuse a machine that would make other records, with another model or other versions of plugins."""
@@ -137,23 +151,38 @@ class _Carried:
 class DescribeSession(Session):
     """A loaded model, ready to describe photos. Several threads may call `work`."""
 
-    def __init__(self, describer: Describer, *, thumbnails: bool = False) -> None:
+    def __init__(self, describer: Describer, *, thumbnails: bool = False, pictures: Pictures | None = None) -> None:
         self._describer = describer
         self._thumbnails = thumbnails
+        self._pictures = pictures
         self._alone = threading.Lock()
         self.slots = describer.slots
 
     def work(self, image: ImageFile) -> Outcome:
-        """Describe one photo. Return a `Failure` where the photo or a plugin is at fault; raise everything else."""
+        """Describe one photo. Return a `Failure` where the photo or a plugin is at fault; raise everything else.
+
+        A photo that looks exactly like one that was seen before is not described: the outcome is a `Copy` then.
+        """
+        picture = b""
         try:
-            prepared = self._describer.prepare(image)
+            seen = self._describer.see(image)
+            if self._pictures is not None:
+                picture = picture_digest(seen.decoded, seen.told)
+                if not self._pictures.claim(picture, image.ref.name):
+                    return self._copy(seen, picture)
+            prepared = self._describer.ground(seen)
             record = self._describer.record(prepared, self._completion(prepared))
-            return _with_thumbnail(record, prepared) if self._thumbnails else record
+            return replace(_with_thumbnail(record, seen) if self._thumbnails else record, picture=picture)
         except Exception as error:
             failure = failure_of(image, error)
             if failure is None:
                 raise
-            return failure
+            return replace(failure, picture=picture)
+
+    def _copy(self, seen: Seen, picture: bytes) -> Copy:
+        image = seen.image
+        copy = Copy(image.ref.name, image.sha256, info_of(seen.decoded), picture, image_ns=seen.image_ns)
+        return _with_thumbnail(copy, seen) if self._thumbnails else copy
 
     def _completion(self, prepared: Prepared) -> Completion:
         """Have the model answer. After a crash of its process, try once more, one photo at a time.
@@ -172,8 +201,8 @@ class DescribeSession(Session):
                     raise BackendCrashed(error.message, hint=hint) from error
 
 
-def _with_thumbnail(record: Record, prepared: Prepared) -> Record:
-    """Return a record with a thumbnail, which is made of the pixels that are decoded already."""
+def _with_thumbnail(outcome: Described, seen: Seen) -> Described:
+    """Return an outcome with a thumbnail, which is made of the pixels that are decoded already."""
     started_ns = time.monotonic_ns()
-    thumbnail = make_thumbnail(prepared.decoded)
-    return replace(record, thumbnail=thumbnail, thumbnail_ns=time.monotonic_ns() - started_ns)
+    thumbnail = make_thumbnail(seen.decoded)
+    return replace(outcome, thumbnail=thumbnail, thumbnail_ns=time.monotonic_ns() - started_ns)

@@ -30,7 +30,7 @@ from olpipe.errors import OutputUnavailable
 from olpipe.image import ImageRef
 from olpipe.pipeline.output import writing
 from olpipe.pipeline.reviews import Reviews
-from olpipe.record import Outcome, Record
+from olpipe.record import CopiedRecord, Failure, Record
 
 LEDGER_PATH = Path(".olpipe", "ledger.sqlite")
 VERSION = 3
@@ -244,9 +244,9 @@ class Ledger:
             self._add_row(image, sha256, found[0], kind)
         return kind
 
-    def commit(self, outcome: Outcome, images: Sequence[ImageRef]) -> None:
+    def commit(self, outcome: Record | CopiedRecord | Failure, images: Sequence[ImageRef]) -> None:
         """Keep an outcome, with a row for each of these photos: they are done now."""
-        kind, reason = (RECORD, RECORD) if isinstance(outcome, Record) else (FAILURE, outcome.kind.value)
+        kind, reason = (FAILURE, outcome.kind.value) if isinstance(outcome, Failure) else (RECORD, RECORD)
         with self.transaction():
             cursor = self.run(
                 "INSERT INTO outcomes(recipe_key, sha256, kind, json) VALUES (?, ?, ?, ?)",

@@ -16,7 +16,7 @@ from olpipe import __version__
 from olpipe.errors import OutputUnavailable
 from olpipe.generation import Timings, Usage
 from olpipe.pipeline.output import writing
-from olpipe.record import Failure, Outcome, token_counts
+from olpipe.record import Copy, Failure, Outcome, token_counts
 
 REPORT_NAME = "run.json"
 _BEGINNING = b'{\n  "status": "'
@@ -40,6 +40,7 @@ class Counts:
         records: Photos that got a record in this run.
         failures: Photos that failed in this run.
         equal: Photos among `records` and `failures` that got the outcome of another photo with the same bytes.
+        copied: Photos among `records` and `failures` that got a copy of the outcome of one that looks the same.
         renamed: Photos that had a row under another name.
         unsure: Photos with a record, of any run, that perceivers are unsure of; counted at the end of a run.
         unrecognised: Photos with a record, of any run, in which nothing was recognised; counted at the end of a run.
@@ -55,6 +56,7 @@ class Counts:
     records: int = 0
     failures: int = 0
     equal: int = 0
+    copied: int = 0
     renamed: int = 0
     unsure: int = 0
     unrecognised: int = 0
@@ -90,6 +92,10 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome that the executor gave."""
+        if isinstance(outcome, Copy):
+            self.image_ns += outcome.image_ns
+            self.page_ns += outcome.thumbnail_ns
+            return
         self.worked += 1
         if isinstance(outcome, Failure):
             self.kinds[outcome.kind.value] += 1

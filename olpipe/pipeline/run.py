@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,23 @@ from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import HEADER_BYTES, check_installed, choose_loader
 from olpipe.imaging.discover import Discovery, read
 from olpipe.interfaces import RunInfo
+from olpipe.pipeline.copies import EQUAL
+from olpipe.pipeline.equipment import Equipment, equipped
 from olpipe.pipeline.job import FOR_EVER, DescribeJob, JobOptions
 from olpipe.pipeline.last_run import remember_run
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
+from olpipe.pipeline.near import opened
 from olpipe.pipeline.notices import notices
 from olpipe.pipeline.outlets import choose_places, open_outlets
 from olpipe.pipeline.page.page import Page, about_photos, refuse_other_page
 from olpipe.pipeline.report import REPORT_NAME, Counts, Status, Tally, refuse_other_report, write_report
 from olpipe.pipeline.resolved import ResolvedRecipe
 from olpipe.pipeline.selection import Selection
+from olpipe.pipeline.sharing import Settled, Sharing
 from olpipe.pipeline.survey import certainties, survey
 from olpipe.pipeline.write import Writer
 from olpipe.plugins import Plugins
-from olpipe.record import Certainty, Failure, FailureKind, Outcome, Record
+from olpipe.record import Certainty, CopiedRecord, Failure, FailureKind, Outcome, Record
 from olpipe.settings import Settings
 from olpipe.store.findings import Findings
 
@@ -45,12 +49,17 @@ class BatchOptions:
         selection: Which of the photos found, and what is done again.
         page: Whether a page to look at is made, with thumbnails.
         keep_alive_s: How long the model stays loaded after each photo; below 0 means until the engine is closed.
+        near: In how many of 64 bits the sketches of photos may differ that share a record; below 0, only equal pictures
+            share one.
+        sandbox: Whether photos are decoded in processes of their own.
     """
 
     output: Path
     selection: Selection = field(default_factory=Selection)
     page: bool = False
     keep_alive_s: float = FOR_EVER
+    near: int = EQUAL
+    sandbox: bool = False
 
 
 @dataclass(slots=True)
@@ -127,17 +136,20 @@ def run_batch(
             language=recipe.language,
         )
         # 3. Open the sinks, and tell the user what is special about this run
-        with Writer(ledger, open_outlets(places, run, plugins.sinks)) as writer:
+        with ExitStack() as stack:
+            writer = stack.enter_context(Writer(ledger, open_outlets(places, run, plugins.sinks)))
             others = ledger.begin(resolved.key, {str(place): place.kind for place in places}, told=recipe.told)
             remember_run(ledger, run)
             for line in notices(recipe, resolved.task, resolved.bundle.name, resolved.bundle.config):
                 observer.notice(line)
             # 4. Bring the photos to their outcomes
-            river = _River(ledger, writer, plugins, observer, recipe.executor, others=others)
+            given = equipped(recipe, plugins, settings, near=options.near, sandbox=options.sandbox)
+            equipment = stack.enter_context(given)
+            river = _River(ledger, writer, equipment, observer, others=others)
             if options.page:
-                river.page = Page(options.output, ledger, about_photos(run), plugins.image_loaders)
+                river.page = Page(options.output, ledger, about_photos(run), equipment.loaders)
             terms = JobOptions(key=resolved.key, thumbnails=options.page, keep_alive_s=options.keep_alive_s)
-            job = DescribeJob(recipe, settings, resolved.finding, plugins=plugins, engine=engine, options=terms)
+            job = equipment.job(engine, resolved.finding, terms)
             targets = tuple(str(place) for place in places if place.kind == RECORD)
             status = river.flow(job, found.images, options, {**resolved.about(recipe, targets), **_passed_by(found)})
             return BatchResult(status, river.counts, targets)
@@ -172,17 +184,20 @@ class _River:
     """The state of one run: it takes each photo from the folder to the sinks."""
 
     def __init__(
-        self, ledger: Ledger, writer: Writer, plugins: Plugins, observer: Observer, executor: str, *, others: int
+        self, ledger: Ledger, writer: Writer, equipment: Equipment, observer: Observer, *, others: int
     ) -> None:
-        self._executor = executor
+        self._executor = equipment.recipe.executor
         self._others = others  # records of another recipe that the targets hold
         self._ledger = ledger
         self._writer = writer
-        self._plugins = plugins
+        self._plugins = equipment.plugins
         self._observer = observer
         self._tally = Tally()
         self.counts = Counts()
         self.page: Page | None = None
+        self._equipment = equipment
+        self._sharing: Sharing  # after the survey
+        self._again: list[ImageRef] = []  # photos that cannot get the record that they waited for
         self._at_work: dict[str, ImageFile] = {}  # photos that the executor has, by name
         self._waiting: dict[str, list[ImageRef]] = {}  # photos equal to one at work, by what outcomes belong to
 
@@ -193,11 +208,13 @@ class _River:
         try:
             todo = self._survey(images, options)
             self._writer.reach()
-            for outcome in self._outcomes(job, todo):
-                self._commit(outcome)
-                self._start_writing(options.output)  # not before the job could be opened and has worked on a photo
-            if self._at_work:
-                raise PluginError(f"the executor `{self._executor}` lost {len(self._at_work)} photos")
+            while todo:
+                for outcome in self._outcomes(job, todo):
+                    self._commit(outcome)
+                    self._start_writing(options.output)  # not before the job could be opened and has worked on a photo
+                if lost := len(self._at_work) + self._sharing.waiting:
+                    raise PluginError(f"the executor `{self._executor}` lost {lost} photos")
+                todo, self._again = self._again, []
             status: Status = "interrupted" if self._observer.stop.is_set() and self.counts.left else "complete"
             if status == "complete":
                 self._start_writing(options.output)
@@ -240,7 +257,8 @@ class _River:
             yield outcome
 
     def _survey(self, images: Sequence[ImageRef], options: BatchOptions) -> Sequence[ImageRef]:
-        before = survey(self._ledger, images, options.selection)
+        before = survey(self._ledger, images, options.selection, near=options.near)
+        self._sharing = self._equipment.sharing(self._ledger)
         self.counts = Counts(
             found=len(images),
             wanted=before.wanted,
@@ -253,14 +271,10 @@ class _River:
 
     def _pending(self, todo: Sequence[ImageRef]) -> Iterator[ImageFile]:
         """Yield the photos that the model has to describe; give all others their outcome right here."""
-        for image in todo:
+        photos = ((image, self._open(image)) for image in todo if self._observer.ready(image))
+        for image, file, look in opened(photos, self._equipment.looker):
             if self._observer.stop.is_set():
                 return
-            if not self._observer.ready(image):
-                continue
-            started_ns = time.monotonic_ns()
-            file = self._open(image)
-            self._tally.read_ns += time.monotonic_ns() - started_ns
             if isinstance(file, Failure):
                 self._keep(file, [image])
             elif kind := self._ledger.adopt(file.ref, file.sha256):
@@ -268,15 +282,26 @@ class _River:
             elif (same := self._same(file)) in self._waiting:
                 self._waiting[same].append(file.ref)
             else:
-                self._at_work[file.ref.name] = file
                 self._waiting[same] = []
-                yield file
+                settled = self._sharing.follow(file, look)
+                if settled is None:
+                    self._at_work[file.ref.name] = file
+                    yield file
+                else:
+                    self._finish(settled)
 
     def _same(self, file: ImageFile) -> str:
         """Return what equal photos have in common."""
         return self._ledger.identity(file.sha256, file.ref.path) or ""
 
     def _open(self, image: ImageRef) -> ImageFile | Failure:
+        """Read and hash a photo, and take the time."""
+        started_ns = time.monotonic_ns()
+        file = self._read(image)
+        self._tally.read_ns += time.monotonic_ns() - started_ns
+        return file
+
+    def _read(self, image: ImageRef) -> ImageFile | Failure:
         """Read and hash a photo, unless the ledger has its digest and it has not changed since.
 
         Photos in archives are always read here, because some archives can only be read in their order.
@@ -304,18 +329,26 @@ class _River:
         choose_loader(header, image.path.suffix, self._plugins.image_loaders)
 
     def _commit(self, outcome: Outcome) -> None:
-        """Keep an outcome that the executor gave, for its photo and all equal ones."""
+        """Keep an outcome that the executor gave, for its photo and all that waited for it."""
         file = self._at_work.pop(outcome.file, None)
         if file is None:
             message = f"the executor `{self._executor}` gave an outcome for `{outcome.file}` that nobody asked for"
             raise PluginError(message)
         self._tally.add(outcome)
-        if self.page is not None and isinstance(outcome, Record):
+        if self.page is not None and not isinstance(outcome, Failure):
             started_ns = time.monotonic_ns()
             self.page.keep(outcome)
             self._tally.page_ns += time.monotonic_ns() - started_ns
-        equal = self._waiting.pop(self._same(file))
-        self._keep(outcome, [file.ref, *equal])
+        self._finish(self._sharing.settle(outcome, file))
+
+    def _finish(self, settled: Iterator[Settled]) -> None:
+        """Keep outcomes, each for its photo and all with the same bytes."""
+        for done in settled:
+            images = [done.file.ref, *self._waiting.pop(self._same(done.file))]
+            if done.outcome is None:
+                self._again += images
+            else:
+                self._keep(done.outcome, images, copied=done.copied)
 
     def _show(self, stopped: Callable[[], bool]) -> None:
         """Bring the page up to date, unless the targets are as an earlier run left them."""
@@ -324,18 +357,22 @@ class _River:
             self.page.write(notice=self._observer.notice, stopped=stopped)
             self._tally.page_ns += time.monotonic_ns() - started_ns
 
-    def _keep(self, outcome: Outcome, images: Sequence[ImageRef]) -> None:
+    def _keep(
+        self, outcome: Record | CopiedRecord | Failure, images: Sequence[ImageRef], *, copied: bool = False
+    ) -> None:
         self._ledger.commit(outcome, images)
         self._writer.append()
-        self._count(len(images), failed=not isinstance(outcome, Record), equal=len(images) - 1)
+        failed = isinstance(outcome, Failure)
+        self._count(len(images), failed=failed, equal=len(images) - 1, copied=int(copied))
 
-    def _count(self, photos: int, *, failed: bool, equal: int) -> None:
+    def _count(self, photos: int, *, failed: bool, equal: int, copied: int = 0) -> None:
         counts = self.counts
         self.counts = replace(
             counts,
             records=counts.records + (0 if failed else photos),
             failures=counts.failures + (photos if failed else 0),
             equal=counts.equal + equal,
+            copied=counts.copied + copied,
         )
         self._observer.progress(self.counts)
 

@@ -12,6 +12,7 @@ from olpipe.archives.opened import archive_of
 from olpipe.errors import ImageError, UsageError
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import read
+from olpipe.pipeline.copies import EQUAL, drop_stale
 from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.selection import Selection
 from olpipe.record import Certainty, FailureKind
@@ -41,7 +42,7 @@ class Survey:
     renamed: int
 
 
-def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection) -> Survey:
+def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection, *, near: int = EQUAL) -> Survey:
     """Bring the ledger's paths up to date with the photos found, and list what is left to do.
 
     All rows that have to go are deleted here, before the first new row: during the run, targets only grow. A photo that
@@ -54,6 +55,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection) -> 
         ledger: The ledger, after its `begin`.
         images: The photos found, sorted.
         selection: Which of them are to be done, and what is done again.
+        near: How far a photo may be from the one whose record it has a copy of.
 
     Raises:
         UsageError: A photo's name belongs to another one that is still there.
@@ -69,6 +71,7 @@ def survey(ledger: Ledger, images: Sequence[ImageRef], selection: Selection) -> 
         _drop_failures(ledger, selection.retry)
         if selection.fresh:
             _drop_wanted(ledger)
+        drop_stale(ledger, near)
         counts = {kind: _count(ledger, kind) for kind in (RECORD, FAILURE)}
         todo = ledger.run(
             "SELECT place FROM found WHERE wanted AND NOT EXISTS"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,13 @@ def corners(pixels: npt.NDArray[np.uint8]) -> str:
 
 
 def photo(
-    width: int = 48, height: int = 32, *, orientation: int = 1, file_format: str = "JPEG", quality: int = 95
+    width: int = 48,
+    height: int = 32,
+    *,
+    orientation: int = 1,
+    file_format: str = "JPEG",
+    quality: int = 95,
+    mark: str = "",
 ) -> bytes:
     """Return a file that shows `quadrants(width, height)` once its EXIF orientation is applied.
 
@@ -48,6 +55,7 @@ def photo(
         orientation: EXIF orientation, 1 to 8. The pixels are stored turned the other way.
         file_format: The format's name in Pillow: `JPEG`, `PNG`, `WEBP`, …
         quality: Quality for lossy formats.
+        mark: Photos with different marks have different pixels, in the lower right corner.
     """
     from PIL import ExifTags, Image
 
@@ -63,6 +71,9 @@ def photo(
         8: turn.ROTATE_270,
     }
     image = Image.fromarray(quadrants(width, height))
+    if mark:
+        speckles = hashlib.shake_256(mark.encode()).digest(64)
+        image.paste(Image.frombytes("L", (8, 8), speckles), (width - 8, height - 8))
     if orientation in stored:
         image = image.transpose(stored[orientation])
     exif = Image.Exif()

@@ -50,11 +50,11 @@ class Batch:
         self._library.commit(ModelName.parse("echo"), config, [layer])
 
     def put(self, *names, data=None):
-        """Write photos, each with bytes of its own unless they are given."""
+        """Write photos, each with pixels of its own unless the bytes are given."""
         for name in names:
             path = self.photos / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(photo() + name.encode() if data is None else data)
+            path.write_bytes(photo(mark=name) if data is None else data)
 
     def arguments(self, *more, inputs=None):
         given = [self.photos] if inputs is None else inputs

@@ -56,6 +56,7 @@ def test_the_report_counts_and_says_where_the_time_went(batch):
         "records": 2,
         "failures": 1,
         "equal": 0,
+        "copied": 0,
         "renamed": 0,
         "unsure": 0,
         "unrecognised": 0,

@@ -210,7 +210,7 @@ def test_a_file_system_that_takes_no_more_stops_the_run_and_the_next_goes_on(bat
     batch.put(*NAMES)
 
     def small_files_only():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (130_000, 130_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (165_000, 165_000))
 
     with batch.start(preexec_fn=small_files_only, stderr=subprocess.PIPE) as process:
         said = process.communicate()[1].decode()

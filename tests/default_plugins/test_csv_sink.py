@@ -45,7 +45,7 @@ COLUMNS = [
     *("tags", "tag_scores", "title", "objects", "text", "certainty", "review", "box_unit", "model"),
     *("model_digest", "recipe"),
     *("usage.prompt_tokens", "usage.sampled_tokens", "usage.forced_tokens", "usage.spliced_tokens", "truncated"),
-    "other",
+    *("copied_from", "other"),
 ]
 
 

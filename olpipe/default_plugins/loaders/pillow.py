@@ -41,6 +41,9 @@ OPAQUE, NEARLY_WHITE = 32, 235
 HIDDEN = 0.99
 """White hides a drawing if at least this share of its opaque pixels is nearly white."""
 
+MOST_FRAMES = 1000
+"""At most so many frames are looked at for one that is not black."""
+
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 NEARLY_BLACK = 16
 
@@ -210,7 +213,7 @@ def _telling_frame(image: Image.Image, most: int) -> Image.Image:
         return first
     first = first.copy()  # it may be the image itself, which changes with its frame
     try:
-        for number in range(1, min(most, image.n_frames)):  # type: ignore[attr-defined]
+        for number in range(1, min(most, MOST_FRAMES)):  # there is an error behind the last frame
             image.seek(number)
             image.load()
             frame = _flatten(image)

@@ -24,7 +24,7 @@ from olpipe.pipeline.ledger import Ledger
 from olpipe.pipeline.output import writing
 from olpipe.pipeline.page.entries import entries, known_digests, photos, state
 from olpipe.pipeline.page.thumbnails import Thumbnails, read_thumbnail
-from olpipe.record import Record
+from olpipe.record import Copy, Record
 
 PAGE_NAME, FILES_NAME = "index.html", "index_files"
 """The page, and the folder with what belongs to it. Windows copies and moves files with such names together."""
@@ -77,8 +77,8 @@ class Page:
         self._loaders = loaders
         self._thumbnails = Thumbnails(output, output / FILES_NAME / THUMBNAILS_NAME)
 
-    def keep(self, record: Record) -> None:
-        """Keep the thumbnail of a record."""
+    def keep(self, record: Record | Copy) -> None:
+        """Keep the thumbnail of a photo."""
         if record.thumbnail:
             self._thumbnails.keep(record.sha256, record.thumbnail)
 

@@ -192,7 +192,8 @@ def test_the_columns_are_the_same_whichever_record_comes_first(target, write, ro
     write(*rows)
     schema = pyarrow.dataset.dataset(str(target)).schema
     own = ("file", "sha256", "image", "tags", "tag_scores", "title", "objects", "text", "certainty", "review")
-    assert schema.names == [*own, "box_unit", "model", "model_digest", "recipe", "usage", "truncated", "other"]
+    rest = ("box_unit", "model", "model_digest", "recipe", "usage", "truncated", "copied_from", "other")
+    assert schema.names == [*own, *rest]
 
 
 @pytest.mark.parametrize(
