@@ -44,7 +44,7 @@ from olpipe.image import ImageFile, ImageRef
 from olpipe.imaging.decode import decode
 from olpipe.pipeline.job import DescribeJob
 from olpipe.plugins import Plugins
-from olpipe.record import Record
+from olpipe.record import Failure, Record
 from olpipe.settings import Settings
 from olpipe.store.library import Library
 
@@ -171,8 +171,9 @@ def describing(recipe_name: str, model: str | None) -> Iterator[Work]:
             data = photo.path.read_bytes()
             ref = ImageRef(photo.path, photo.path.name, len(data), photo.path.stat().st_mtime_ns)
             outcome = session.work(ImageFile(ref, hashlib.sha256(data).hexdigest(), data))
-            if not isinstance(outcome, Record):
+            if isinstance(outcome, Failure):
                 raise SystemExit(f"{outcome.file}: {outcome.message}")
+            assert isinstance(outcome, Record), "a job that knows no other pictures copies none"
             missing = [key for key in TEXTS if key not in outcome.values]  # where nothing was recognised
             return {**outcome.values, **dict.fromkeys(missing, "")}
 

@@ -8,7 +8,7 @@ Older versions of olpipe take no notice of these tables.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -108,7 +108,7 @@ class Copies:
         if first.kind != RECORD:
             row = first.row
             return Failure(name, sha256, FailureKind(first.kind), row["message"], row.get("hint"))
-        row = dict(first.row) | {"file": name, "sha256": sha256, "image": asdict(image)}
+        row = dict(first.row) | {"file": name, "sha256": sha256, "image": image.to_json()}
         root = row.pop(COPIED_FROM, None) or first.name
         if distance != EQUAL:
             row = without_boxes(row)
