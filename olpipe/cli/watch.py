@@ -23,6 +23,7 @@ SETTLE_S = 10.0
 ONLY_BATCH: dict[str, Any] = {
     "inputs": (),
     "files_from": None,
+    "column": None,
     "limit": None,
     "sample": None,
     "fresh": False,
@@ -61,12 +62,11 @@ def watch(
     Ctrl-C finishes the photos in work. A second Ctrl-C ends at once, and loses nothing that is done.
     """
     from olpipe.imaging.watched import WatchedFolders
-    from olpipe.pipeline.run import BatchOptions
 
     warnings.filterwarnings("ignore", module=r"PIL\.")  # mostly about metadata; what matters becomes a failure
     given |= ONLY_BATCH
     output: Path = given.pop("output")
-    options = BatchOptions(output, selection_options.selected(given), page=not no_page)
+    options = selection_options.batch_options(given, output, page=not no_page)
     exclude = selection_options.named(given).exclude
     for name in ("max_hours", "plan"):
         del given[name]

@@ -70,7 +70,7 @@ class Observer:
         progress: Called with the counts, after every change.
         notice: Called with a line that the user should read.
         stop: The caller sets it to stop the run: no new photo is begun then.
-        ready: Asked before a photo is read. One that is not ready gets no outcome in this run.
+        ready: Asked when a photo was read. One that is not ready gets no outcome in this run.
     """
 
     progress: Callable[[Counts], None]
@@ -271,10 +271,11 @@ class _River:
 
     def _pending(self, todo: Sequence[ImageRef]) -> Iterator[ImageFile]:
         """Yield the photos that the model has to describe; give all others their outcome right here."""
-        photos = ((image, self._open(image)) for image in todo if self._observer.ready(image))
-        for image, file, look in opened(photos, self._equipment.looker):
+        for image, file, look in opened(((image, self._open(image)) for image in todo), self._equipment.looker):
             if self._observer.stop.is_set():
                 return
+            if not self._observer.ready(image):  # asked after the file was read: it may have changed meanwhile
+                continue
             if isinstance(file, Failure):
                 self._keep(file, [image])
             elif kind := self._ledger.adopt(file.ref, file.sha256):

@@ -145,6 +145,7 @@ class _Download:
                 if time.monotonic() - told_at >= TOLD_EVERY_S:
                     told_at = time.monotonic()
                     progress(told(self._layer, self._came))
+                    self._add_stream()
                 if not not_hashed:
                     with self._changed:
                         self._changed.wait(TOLD_EVERY_S / 2)
@@ -265,14 +266,20 @@ class _Download:
         return body
 
     def _ranges_work(self) -> None:
-        """Let further threads begin, once it is known that the host gives ranges."""
+        """Let further threads begin, once it is known that the host gives ranges: the second one at once."""
         with self._changed:
             if self._has_ranges:
                 return
             self._has_ranges = True
-            others = min(self._host.options.streams - 1, len(self._parts))
-        for _ in range(others):
-            self._start()
+        self._add_stream()
+
+    def _add_stream(self) -> None:
+        """Let another thread begin, where that can help: it cannot where bytes come faster than they are hashed."""
+        with self._changed:
+            is_limit = self._at_work >= self._host.options.streams
+            if is_limit or not (self._has_ranges and self._parts) or self._not_hashed > MOST_NOT_HASHED_BYTES // 2:
+                return
+        self._start()
 
     def _pieces(self, body: Body, most: int) -> Iterator[memoryview]:
         """Yield the bytes of a body in pieces, which are valid until the next one is asked for.
