@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
-from olpipe.interfaces import RunInfo, Sink, SinkFactory
-from olpipe.row_documents import RowDocuments, Rows
+from olpipe.interfaces import RunInfo, SinkFactory
+from olpipe.row_documents import Rows
+from olpipe_coco.documents_sink import DocumentsSink
 from olpipe_coco.things import Numbers, closed_names, size_of, things_of
 
 NAME = "instances.json"
@@ -16,35 +17,15 @@ EXTRAS = ("sha256", "certainty", "review", "title", "description", "alt", "tags"
 """Keys of the record that an image keeps. Readers of COCO pass over them."""
 
 
-class CocoSink(Sink):
-    """Keeps rows, and writes the document of all of them."""
+class CocoSink(DocumentsSink):
+    """Writes the document of all rows."""
 
     takes_rejected = False
 
     def __init__(self, target: str, run: RunInfo) -> None:
         self._run = run
         hint = "move it away, or name another folder: `coco:FOLDER`"
-        self._rows = RowDocuments(run.output / target, {NAME: self._document}, hint=hint)
-
-    def recover(self, position: int) -> bool:
-        """Go on behind a position; 0 begins anew."""
-        return self._rows.recover(position)
-
-    def keep(self, files: Collection[str]) -> bool:
-        """Go on behind rows that somebody has changed, where each is still the row of one of these photos."""
-        return self._rows.keep(files)
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Take one row."""
-        self._rows.append(row)
-
-    def flush(self) -> int:
-        """Write every row to the disk and return the position."""
-        return self._rows.flush()
-
-    def close(self) -> None:
-        """Finish the document."""
-        self._rows.close()
+        super().__init__(run.output / target, {NAME: self._document}, hint=hint)
 
     def _document(self, file: BinaryIO, rows: Rows) -> None:
         """Write the document in two passes: the images, and then the boxes."""

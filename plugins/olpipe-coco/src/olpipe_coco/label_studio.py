@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from olpipe.interfaces import RunInfo, Sink, SinkFactory
-from olpipe.row_documents import RowDocuments, Rows
+from olpipe.interfaces import RunInfo, SinkFactory
+from olpipe.row_documents import Rows
+from olpipe_coco.documents_sink import DocumentsSink
 from olpipe_coco.names import xml_attribute
 from olpipe_coco.things import closed_names, size_of, tags_of, things_of
 
@@ -21,35 +22,14 @@ SENTENCES = ("title", "description", "alt")
 """Properties that become fields of text."""
 
 
-class LabelStudioSink(Sink):
-    """Keeps rows, and writes the tasks and the interface for all of them."""
+class LabelStudioSink(DocumentsSink):
+    """Writes the tasks and the interface for all rows."""
 
     def __init__(self, target: str, run: RunInfo) -> None:
         self._run = run
         hint = "move it away, or name another folder: `label-studio:FOLDER`"
-        self._rows = RowDocuments(
-            run.output / target, {TASKS: self._write_tasks, INTERFACE: self._write_interface}, hint=hint
-        )
-
-    def recover(self, position: int) -> bool:
-        """Go on behind a position; 0 begins anew."""
-        return self._rows.recover(position)
-
-    def keep(self, files: Collection[str]) -> bool:
-        """Go on behind rows that somebody has changed, where each is still the row of one of these photos."""
-        return self._rows.keep(files)
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Take one row."""
-        self._rows.append(row)
-
-    def flush(self) -> int:
-        """Write every row to the disk and return the position."""
-        return self._rows.flush()
-
-    def close(self) -> None:
-        """Finish the tasks."""
-        self._rows.close()
+        documents = {TASKS: self._write_tasks, INTERFACE: self._write_interface}
+        super().__init__(run.output / target, documents, hint=hint)
 
     def _write_tasks(self, file: BinaryIO, rows: Rows) -> None:
         import orjson
