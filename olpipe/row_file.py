@@ -11,9 +11,9 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from olpipe.errors import OutputUnavailable
 
@@ -57,6 +57,26 @@ class RowFile:
     def length(self) -> int:
         """Length of the file with all rows, in bytes."""
         return self._length
+
+    def entries(self, length: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the rows that are JSON objects, as they are in the file now. A torn line is passed over.
+
+        Args:
+            length: How many bytes of the file count; None counts all.
+        """
+        import orjson
+
+        try:
+            lines = self._path.read_bytes()[:length].splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue
+            if isinstance(row, dict):
+                yield row
 
     def recover(self, position: int) -> bool:
         """Go on behind a position that `flush` returned, or start over at 0. The file does not change yet.

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 # From the ground up. A room may import rooms below it, and neighbours on its floor that do not import it.
 FLOORS = (
     (
-        *("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "row_file", "sizes"),
-        "archives",
+        *("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "sizes"),
+        *("row_file", "whole_file", "archives"),
     ),
     ("messages", "generation", "embedding", "tokens", "model", "image", "record", "record_columns", "settings"),
     ("row_documents", "interfaces", "hookspecs", "registry", "entry_points", "plugins"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from olpipe.errors import OutputUnavailable
 from olpipe.hookspecs import hookimpl
 from olpipe.interfaces import RunInfo, Sink, SinkFactory
 from olpipe.row_file import RowFile
+from olpipe.whole_file import put_whole
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class SidecarSink(Sink):
         if archive_of(path) is not None:
             self._without += 1
             return NO_SIDECAR
-        _replace(path, data)
+        put_whole(path, data)
         return _digest(data)
 
     def _path(self, file: str) -> Path:
@@ -152,20 +152,8 @@ class SidecarSink(Sink):
         Args:
             length: How many bytes of the index count; None counts all.
         """
-        import orjson
-
-        try:
-            lines = (self._folder / INDEX).read_bytes()[:length].splitlines()
-        except OSError:
-            return {}
-        found: dict[str, str] = {}
-        for line in lines:
-            try:
-                row = orjson.loads(line)
-                found[row["file"]] = row["sha256"]
-            except (orjson.JSONDecodeError, KeyError, TypeError):
-                continue  # a torn line
-        return found
+        rows = self._index.entries(length)
+        return {row["file"]: row["sha256"] for row in rows if {"file", "sha256"} <= row.keys()}
 
 
 def _names(lines: BinaryIO) -> Iterator[str]:
@@ -177,17 +165,6 @@ def _names(lines: BinaryIO) -> Iterator[str]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a file in place as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
 
 
 class SidecarSinkFactory(SinkFactory):

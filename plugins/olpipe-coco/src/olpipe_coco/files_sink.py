@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +11,7 @@ from typing import Any, BinaryIO
 from olpipe.errors import OutputUnavailable
 from olpipe.interfaces import Sink
 from olpipe.row_file import RowFile, set_aside
+from olpipe.whole_file import put_whole
 from olpipe_coco.names import inside, without_suffix
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class FilesSink(Sink):
         self.folder.mkdir(parents=True, exist_ok=True)
         position = self._index.flush()
         for entry, data in self._waiting:
-            replace(self._path(entry["stem"]), data)
+            put_whole(self._path(entry["stem"]), data)
             self._own[entry["file"]] = entry
         self._waiting = []
         self.finish()
@@ -170,37 +170,8 @@ class FilesSink(Sink):
         Args:
             length: How many bytes of the index count; None counts all.
         """
-        import orjson
-
-        try:
-            lines = (self.folder / INDEX).read_bytes()[:length].splitlines()
-        except OSError:
-            return []
-        found = []
-        for line in lines:
-            try:
-                entry = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue  # a torn line
-            if isinstance(entry, dict) and {"file", "stem", "sha256"} <= entry.keys():
-                found.append(entry)
-        return found
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Put a file in place as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{stable_name(path.name)}.new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-
-
-def stable_name(name: str) -> str:
-    """Return a short name that stands for a long one, for a file beside it."""
-    return _digest(name.encode("utf-8", "surrogateescape"))[:16]
+        wanted = {"file", "stem", "sha256"}
+        return [entry for entry in self._index.entries(length) if wanted <= entry.keys()]
 
 
 def _names(lines: BinaryIO) -> Iterator[str]:

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from olpipe.errors import ImageError, OutputUnavailable
 from olpipe.interfaces import RunInfo, SinkFactory
 from olpipe.row_file import set_aside
-from olpipe_coco.files_sink import Entry, FilesSink, replace, stable_name
+from olpipe.whole_file import fresh_beside, put_whole
+from olpipe_coco.files_sink import Entry, FilesSink
 from olpipe_coco.names import one_line, yaml_text
 from olpipe_coco.things import Numbers, closed_names, size_of, things_of
 
@@ -110,7 +111,7 @@ class YoloSink(FilesSink):
                 return
             if not self._is_ours(old, text):
                 logger.warning("`%s` was changed by hand: what it held is kept as `%s`", path, set_aside(path).name)
-        replace(path, data)
+        put_whole(path, data)
 
     def _is_ours(self, data: bytes, text: Text) -> bool:
         """Say whether a list of classes is one that this sink may have written before."""
@@ -127,8 +128,7 @@ class YoloSink(FilesSink):
                 return
             if name not in self._own_photos:
                 self._refuse(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f".{stable_name(target.name)}.new")
+        fresh = fresh_beside(target)
         if packed is None:
             shutil.copyfile(source, fresh)
         else:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from olpipe.row_file import set_aside
+from olpipe.whole_file import fresh_beside
 
 _PLAIN = re.compile(r"[^\W_](?:[\w.-]|(?<=\w) )*\.\w{1,10}")
 _DIGEST_AT_END = re.compile(r"-[0-9a-f]{16}\.\w{1,10}$")
@@ -76,7 +77,6 @@ def put(data: bytes, target: Path) -> None:
 
 def _beside(target: Path) -> Path:
     """Return a path for a file that takes the place of another one as a whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.new")
+    fresh = fresh_beside(target)
     fresh.unlink(missing_ok=True)
     return fresh

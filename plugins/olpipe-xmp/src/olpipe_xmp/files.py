@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from olpipe.row_file import set_aside
+from olpipe.whole_file import fresh_beside
 
 
 def replace(path: Path, data: bytes, *, like: Path | None = None, times: bool = True) -> None:
@@ -21,8 +21,7 @@ def replace(path: Path, data: bytes, *, like: Path | None = None, times: bool = 
         times: It gets the time of its last change, too.
     """
     path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.new")
+    fresh = fresh_beside(path)
     try:
         with fresh.open("wb") as file:
             file.write(data)

@@ -123,18 +123,4 @@ class ListedSink(Sink):
         Args:
             length: How many bytes of it count; None counts all.
         """
-        import orjson
-
-        try:
-            lines = (self._folder / LIST).read_bytes()[:length].splitlines()
-        except OSError:
-            return []
-        found = []
-        for line in lines:
-            try:
-                entry = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue  # a torn line
-            if isinstance(entry, dict) and isinstance(entry.get("file"), str):
-                found.append(entry)
-        return found
+        return [entry for entry in self._list.entries(length) if isinstance(entry.get("file"), str)]
