@@ -6,17 +6,16 @@ import fnmatch
 import glob
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from olpipe.archives import is_archive
-from olpipe.archives.opened import has_order
-from olpipe.errors import ImageError, UsageError, nearest
-from olpipe.image import NO_ENTRY, ImageRef
+from olpipe.errors import UsageError, nearest
+from olpipe.image import ImageRef
 from olpipe.imaging.in_archives import Rules, look_into
+from olpipe.imaging.photo_names import common_folder, name_below, named_files, order_below
 
 CAMERA_RAW = (
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
@@ -111,14 +110,11 @@ def discover(
         where = " ".join([*(f"`{text}`" for text in inputs), *(["the list"] if listed else [])])
         raise UsageError(f"no photos in {where}{walk.passed_by()}", hint=f"looked for {' '.join(sorted(suffixes))}")
     root = common_folder(roots) if root is None else root
-    images = [
-        ImageRef(Path(path), _name(path, root), status.st_size, status.st_mtime_ns)
-        for path, status in walk.found.items()
-    ]
-    images += [replace(image, name=_name(path, root)) for path, image in walk.in_archives.items()]
+    images = [*named_files(walk.found, root)]
+    images += [replace(image, name=name_below(path, root)) for path, image in walk.in_archives.items()]
     return Discovery(
         Path(root),
-        tuple(sorted(images, key=_order(root))),
+        tuple(sorted(images, key=order_below(root))),
         walk.links_skipped,
         tuple(walk.unopened),
         tuple(walk.programs_folders),
@@ -300,24 +296,6 @@ def _is_programs_folder(name: str) -> bool:
     return any(_matches(name, pattern) for pattern in PROGRAMS_FOLDERS)
 
 
-def _order(root: str) -> Callable[[ImageRef], tuple[str, int]]:
-    """Return what photos are sorted by: the name, or the place in an archive that can only be read in its order."""
-
-    @cache
-    def archive_name(archive: Path) -> str:
-        with suppress(ImageError, OSError):  # it was removed in the meantime
-            return f"{_name(str(archive), root)}/" if has_order(archive) else ""
-        return ""
-
-    def key(image: ImageRef) -> tuple[str, int]:
-        if image.archive is None or image.entry == NO_ENTRY:
-            return image.name, 0
-        folder = archive_name(image.archive)
-        return (folder, image.entry) if folder else (image.name, 0)
-
-    return key
-
-
 def _is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool = True) -> bool:
     """Say whether an entry is a folder. A link that leads to itself, or to where nobody may look, is none."""
     try:
@@ -361,30 +339,6 @@ def _is_inside(link: str, folder: str) -> bool:
     except OSError:
         return True
     return target.startswith(os.path.join(folder, ""))
-
-
-def common_folder(roots: Sequence[str]) -> str:
-    """Return the deepest folder that holds all of some absolute paths; an empty text where there is none."""
-    try:
-        return os.path.commonpath(roots)
-    except ValueError:  # paths on different drives have no common folder: names are absolute then
-        return ""
-
-
-def _name(path: str, root: str) -> str:
-    r"""Return the path as records show it. No two paths have the same name.
-
-    In a path that is not UTF-8, such bytes appear as `\xNN`, and backslashes are doubled. Its name begins with `./`, as
-    no other name does: a file may really be called `\xe9.jpg`.
-    """
-    below = os.path.join(root, "")
-    relative = path[len(below) :] if root and path.startswith(below) else os.path.relpath(path, root) if root else path
-    relative = relative.replace(os.sep, "/")
-    encoded = os.fsencode(relative)
-    try:
-        return encoded.decode("utf-8")
-    except UnicodeDecodeError:
-        return "./" + encoded.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def _missing(text: str, path: str) -> UsageError:

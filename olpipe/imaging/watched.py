@@ -10,7 +10,8 @@ from pathlib import Path
 
 from olpipe.errors import UsageError
 from olpipe.image import ImageRef
-from olpipe.imaging.discover import Discovery, common_folder, discover
+from olpipe.imaging.discover import Discovery, discover
+from olpipe.imaging.photo_names import common_folder
 
 
 class WatchedFolders:
