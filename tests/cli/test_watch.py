@@ -102,6 +102,16 @@ def test_photos_that_are_there_and_photos_that_arrive_are_described(batch):
         assert watch.end() == 0
 
 
+def test_photos_that_look_the_same_share_a_record_whenever_they_arrive(batch):
+    batch.put("a.jpg")
+    with Watching(batch, "--near", "2", "--sandbox") as watch:
+        watch.until_rows("a.jpg")
+        batch.put("b.jpg", data=photo(mark="a.jpg") + b"more")
+        watch.until_rows("a.jpg", "b.jpg")
+        assert watch.end() == 0
+    assert [record.get("copied_from") for record in batch.records] == [None, "a.jpg"]
+
+
 def test_a_photo_that_is_copied_slowly_is_described_once_it_is_whole(batch):
     whole = photo() + b"slow"
     with Watching(batch) as watch:
