@@ -10,11 +10,13 @@ import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from olpipe.archives import is_archive, may_lead_into
-from olpipe.archives.reader import ArchiveReader, Listing
 from olpipe.errors import ImageUnreadable
+
+if TYPE_CHECKING:
+    from olpipe.archives.reader import ArchiveReader, Listing
 
 _MOST_OPEN = 4
 

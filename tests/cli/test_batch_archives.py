@@ -20,7 +20,8 @@ def _close():
 
 
 def of(name):
-    return photo() + name.encode()
+    """Return a photo whose pixels are not those of another name."""
+    return photo(mark=name)
 
 
 def zipped(path, *names, **files):

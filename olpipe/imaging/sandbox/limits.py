@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import mmap
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def _used_bytes() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return LEAST_BYTES
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return pages * mmap.PAGESIZE
 
 
 def shown_seconds(seconds: float) -> str:
