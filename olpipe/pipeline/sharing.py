@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from olpipe.image import ImageFile
 from olpipe.pipeline.copies import Copies, First
@@ -80,7 +81,13 @@ class Sharing:
         return None
 
     def settle(self, outcome: Outcome, file: ImageFile) -> Iterator[Settled]:
-        """Yield the photos that are settled by what the executor gave for one of them."""
+        """Yield the photos that are settled by what the executor gave for one of them.
+
+        Several processes may have described the same picture, because none knew of the others. Then the outcome that
+        came first is that of all.
+        """
+        if not isinstance(outcome, Copy) and self._is_known(outcome, file):
+            outcome = _copy_of(outcome)
         if isinstance(outcome, Copy):
             first = self.copies.of_picture(outcome.picture)
             if first is None:  # it is at work
@@ -100,6 +107,13 @@ class Sharing:
             assert first is not None
             yield from self._copied(first, copy, other)
 
+    def _is_known(self, outcome: Record | Failure, file: ImageFile) -> TypeGuard[Record]:
+        """Say whether a record is about a picture that another photo has a record of."""
+        if isinstance(outcome, Failure) or not outcome.picture:
+            return False
+        first = self.copies.of_picture(outcome.picture)
+        return first is not None and first.kind == RECORD and first.identity != self._identity(file)
+
     def _by_turn(
         self, outcome: Record | Failure, file: ImageFile, others: list[tuple[Copy, ImageFile]]
     ) -> tuple[Record | Failure, ImageFile, list[tuple[Copy, ImageFile]]]:
@@ -108,7 +122,7 @@ class Sharing:
         copy, earlier = others[at]
         if isinstance(outcome, Failure) or self._turns[file.ref.name] < self._turns[earlier.ref.name]:
             return outcome, file, others
-        mine = Copy(outcome.file, outcome.sha256, outcome.image, outcome.picture)
+        mine = _copy_of(outcome)
         first = replace(outcome, file=copy.file, sha256=copy.sha256, image=copy.image)
         return first, earlier, [*others[:at], *others[at + 1 :], (mine, file)]
 
@@ -139,3 +153,8 @@ class Sharing:
 
     def _identity(self, file: ImageFile) -> str:
         return self._ledger.identity(file.sha256, file.ref.path) or ""
+
+
+def _copy_of(record: Record) -> Copy:
+    """Return what a photo gets whose record is not used, because another photo with the same picture has one."""
+    return Copy(record.file, record.sha256, record.image, record.picture)

@@ -256,7 +256,7 @@ def batch(tmp_path, isolated_home, installed):
 def test_records_and_failures_are_those_of_the_local_executor(machines, batch, capsys):
     batch.model(slots=2)
     for number in range(6):
-        batch.put(f"{number}.jpg")
+        batch.put(f"{number}.jpg", photo(40 + number, 32))  # each shows something else
     batch.put("turned.jpg", photo(orientation=6))
     batch.put("broken.jpg", photo()[:60])
     assert (batch.run("local"), batch.run("ray", "--executor", "ray")) == (3, 3)
@@ -265,6 +265,18 @@ def test_records_and_failures_are_those_of_the_local_executor(machines, batch, c
     assert batch.rows("ray", "failures.jsonl") == batch.rows("local", "failures.jsonl")
     assert len(batch.rows("ray", "failures.jsonl")) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_a_picture_has_one_record_whichever_process_described_it(machines, batch):
+    batch.model(delay_s=0.05)
+    names = [f"{number:02}.jpg" for number in range(12)]
+    for name in names:
+        batch.put(name)  # all look the same
+    assert batch.run("out", "--executor", "ray") == 0
+    rows = [json.loads(row) for row in batch.rows("out")]
+    assert [row["file"] for row in rows] == names
+    (first,) = [row["file"] for row in rows if "copied_from" not in row]
+    assert {row["copied_from"] for row in rows if row["file"] != first} == {first}
 
 
 def test_a_run_that_was_killed_goes_on(machines, batch):
