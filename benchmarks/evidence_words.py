@@ -24,6 +24,7 @@ from olpipe.image import USUAL_PIXELS
 from olpipe.messages import Message, Part, TextPart
 from olpipe.perception.ground import Grounded, Grounder
 from olpipe.perception.nouns import NUMBERS, SEVERAL
+from olpipe.record import Evidence
 
 OPENING = "photo: "
 MEASURES = ("CHAIR-i", "ROUGE-L", "distinct titles", "all three texts differ", "median words of description")
@@ -65,8 +66,10 @@ def grounder(change: Change) -> type[Grounder]:
     """Return a grounder whose requests are changed."""
 
     class Changed(Grounder):
-        def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> Grounded:
-            grounded = super().ground(request, model_pixels=model_pixels)
+        def ground(
+            self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS, found: Evidence | None = None
+        ) -> Grounded:
+            grounded = super().ground(request, model_pixels=model_pixels, found=found)
             return replace(grounded, request=change(grounded.request))
 
     return Changed

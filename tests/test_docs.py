@@ -188,8 +188,15 @@ def test_the_recipe_in_the_documentation_is_one():
     assert (recipe.name, list(recipe.schema["properties"])) == ("condition", ["what", "condition"])
 
 
+def test_the_recipe_with_stages_in_the_documentation_is_one():
+    _, source, *_ = blocks(DOCS / "recipes.md", "toml")
+    recipe = parse_recipe(tomllib.loads(source))
+    assert [stage.name for stage in recipe.stages] == ["facts", "texts"]
+    assert list(recipe.schema["properties"]) == ["product", "colours", "title", "alt"]
+
+
 def test_the_schema_with_evidence_in_the_documentation_is_one():
-    _, several, one = blocks(DOCS / "recipes.md", "toml")
+    _, _, several, one = blocks(DOCS / "recipes.md", "toml")
     for source, kinds in ((several, {"words": "texts", "things": "tags"}), (one, {"scene": "tags"})):
         schema = check_schema(json.dumps(tomllib.loads(source)["schema"]))
         assert evidence_kinds(schema) == kinds

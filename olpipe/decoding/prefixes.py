@@ -127,7 +127,8 @@ class Prefixes:
         """Return the kept sequence that shares most with a prompt, or a new one.
 
         A prompt that shares less than half of what that sequence holds gets another sequence. Without this, two kinds
-        of prompts in turns would overwrite each other's sequence, and nothing would ever be shared.
+        of prompts in turns would overwrite each other's sequence, and nothing would ever be shared. An image is worth
+        more than the text behind it: a prompt that shares one gets the sequence in any case.
         """
         size = min(max(SMALLEST, 1 << (length - 1).bit_length()), self._context_length)
         # 1. The kept sequence that shares most. If it shares little: a new one while there is room for it, else the one
@@ -135,7 +136,8 @@ class Prefixes:
         fitting = [sequence for sequence in self._kept if sequence.capacity >= length]
         if fitting:
             best = max(fitting, key=lambda sequence: self._shareable(prompt.identity, sequence.prefilled))
-            if 2 * self._shareable(prompt.identity, best.prefilled) < len(best.prefilled):
+            shared = self._shareable(prompt.identity, best.prefilled)
+            if 2 * shared < len(best.prefilled) and not _has_image(best.prefilled[:shared]):
                 best = fitting[0]
                 if self._has_room(size):
                     return self._open(size)
@@ -171,3 +173,7 @@ class Prefixes:
             return np.array_equal(whole, sequence.prefill(prompt))
         except RuntimeError:  # an execution provider or an architecture that cannot rewind
             return False
+
+
+def _has_image(identity: Identity) -> bool:
+    return any(isinstance(item, tuple) for item in identity)

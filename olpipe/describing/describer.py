@@ -1,9 +1,13 @@
-"""What is done with one photo: decode it, make the request, ground it, generate, judge, and make a record."""
+"""What is done with one photo: decode it, make the request, ground it, generate, judge, and make a record.
+
+A recipe with stages asks several questions about one photo. The photo is decoded and looked at once, whatever their
+number, and stands first in each request, so that the model reads it once, too.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,11 +16,12 @@ import orjson
 from olpipe.asking.interpreting import interpreter
 from olpipe.describing.recipe import Recipe
 from olpipe.describing.scores import with_scores
-from olpipe.describing.templates import check_evidence, told
+from olpipe.describing.stage import Answer, joined_value, told_answers
+from olpipe.describing.templates import UNKNOWN, check_evidence, fields_in, filled, is_template, known_of
 from olpipe.engine.manager import Engine
 from olpipe.engine.stream import Delivery, Stream
 from olpipe.errors import BackendCrashed
-from olpipe.generation import Completion, FinishReason, GenerateRequest
+from olpipe.generation import Completion, FinishReason, GenerateRequest, Timings, Usage
 from olpipe.guidance.validate import validate
 from olpipe.image import USUAL_PIXELS, DecodedImage, ImageFile
 from olpipe.imaging.decode import REFUSE_PIXELS, decode
@@ -57,6 +62,19 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of every photo.
+
+    Attributes:
+        stage: The stage that asks; empty where the recipe has none.
+        context: What the task gets.
+    """
+
+    stage: str
+    context: TaskContext
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A photo that was decoded, and nothing else yet.
 
@@ -64,12 +82,14 @@ class Seen:
         image: The photo.
         decoded: Its pixels.
         told: The prompt as it is for this photo; empty where it is the same for all.
+        known: What is known of the photo, by the places of the prompt.
         image_ns: Time to decode the photo.
     """
 
     image: ImageFile
     decoded: DecodedImage
     told: str
+    known: Mapping[str, str]
     image_ns: int
 
 
@@ -78,32 +98,30 @@ class Prepared:
     """A photo about which the model can be asked.
 
     Attributes:
-        image: The photo.
-        decoded: Its pixels.
-        request: What is asked. Boxes are in pixels of the photo.
-        evidence: What perceivers found in it; None where none looked at it.
-        written: The same with the names that records have.
-        image_ns: Time to decode the photo.
-        ground_ns: Time the perceivers took.
+        seen: The photo.
+        question: What is asked of every photo.
+        request: What is asked of this one. Boxes are in pixels of the photo.
+        grounded: The same with what perceivers found, before it is put into the model's own words.
+        ground_ns: Time to make the request, and for the perceivers.
     """
 
-    image: ImageFile
-    decoded: DecodedImage
+    seen: Seen
+    question: Question
     request: GenerateRequest
-    evidence: Evidence | None
-    written: Evidence | None
-    image_ns: int
+    grounded: Grounded
     ground_ns: int
 
 
 class Describer:
     """A loaded model, ready to describe photos as a recipe says. Any thread may call it.
 
-    `prepare`, `ask` and `record` make one record together, in this order. `olpipe.describing.failures` says which of
-    their errors mean that a photo has no record.
+    `see` decodes a photo. Then `ground`, `ask` and `answer` are called for each of the `questions`, in their order, and
+    `record` puts the answers together. `olpipe.describing.failures` says which of their errors mean that a photo has no
+    record.
 
     Attributes:
         slots: How many photos the model can work on at once.
+        questions: What is asked of every photo, in order: one question, or one for each stage of the recipe.
     """
 
     def __init__(
@@ -140,7 +158,12 @@ class Describer:
         )
         self._bundle = engine.bundle(recipe.model)
         self._sees = "vision" in self._bundle.config.capabilities
-        self._context = recipe.context(with_sentences=self._bundle.config.writes(recipe.language))
+        writes = self._bundle.config.writes(recipe.language)
+        self.questions = tuple(
+            Question(stage, asked.context(with_sentences=writes, photo_first=bool(recipe.stages)))
+            for stage, asked in zip([stage.name for stage in recipe.stages] or [""], recipe.questions, strict=True)
+        )
+        self._prompt = "\n\n".join(question.context.prompt for question in self.questions)
         tagging = recipe.used_tagging
         self._tagger = None if tagging is None else Tagger(tagging, recipe.language)
         self._grounder = Grounder(
@@ -161,17 +184,6 @@ class Describer:
         self._sizes = self._grounder.sizes(self._model_pixels)
         self.slots = info.slots
 
-    def prepare(self, image: ImageFile) -> Prepared:
-        """Decode a photo, have the task make the request, and add the evidence: `see` and `ground` together.
-
-        Raises:
-            ImageError: The photo cannot be decoded.
-            UsageError: The model does not see, and there is no perceiver; or the perceivers have no words in the
-                recipe's language.
-            PluginError: A perceiver or the task failed.
-        """
-        return self.ground(self.see(image))
-
     def see(self, image: ImageFile) -> Seen:
         """Decode a photo.
 
@@ -187,23 +199,37 @@ class Describer:
             sizes=self._sizes,
         )
         decoded_ns = time.monotonic_ns()
-        return Seen(image, decoded, told(self._context.prompt, image, self._day), decoded_ns - started_ns)
+        known = known_of(self._prompt, image, self._day)
+        told = filled(self._prompt, known) if is_template(self._prompt) else ""
+        return Seen(image, decoded, told, known, decoded_ns - started_ns)
 
-    def ground(self, seen: Seen) -> Prepared:
+    def ground(
+        self, seen: Seen, question: Question, answers: Sequence[Answer] = (), before: Prepared | None = None
+    ) -> Prepared:
         """Have the task make the request for a photo, and add the evidence.
 
+        Args:
+            seen: The photo.
+            question: What is asked.
+            answers: What the model answered to earlier questions about the photo.
+            before: What an earlier question was prepared as. Perceivers do not look at the photo again then.
+
         Raises:
-            UsageError: As for `prepare`.
+            UsageError: The model does not see, and there is no perceiver; or the perceivers have no words in the
+                recipe's language.
             PluginError: A perceiver or the task failed.
         """
         started_ns = time.monotonic_ns()
-        context = replace(self._context, prompt=seen.told) if seen.told else self._context
-        grounded = self._grounded(seen.decoded, context)
-        request, evidence, written = self._interpreter.asked(grounded.request), grounded.evidence, grounded.written
+        context = question.context
+        if is_template(context.prompt):
+            unanswered = dict.fromkeys(fields_in(context.prompt), UNKNOWN)
+            values = {**unanswered, **seen.known, **told_answers(answers)}
+            context = replace(context, prompt=filled(context.prompt, values))
+        grounded = self._grounded(seen.decoded, context, None if before is None else before.grounded.found)
+        request = self._interpreter.asked(grounded.request)
         if self._terms.context_length:
             request = replace(request, context_length=self._terms.context_length)
-        ground_ns = time.monotonic_ns() - started_ns
-        return Prepared(seen.image, seen.decoded, request, evidence, written, seen.image_ns, ground_ns)
+        return Prepared(seen, question, request, grounded, time.monotonic_ns() - started_ns)
 
     def ask(self, prepared: Prepared, delivery: Delivery | None = None) -> Stream:
         """Ask the model about a photo, and return its answer to come at once.
@@ -220,50 +246,63 @@ class Describer:
             delivery=delivery,
         )
 
-    def record(self, prepared: Prepared, completion: Completion) -> Record:
-        """Judge the model's answer, have the task read it, and make the record.
+    def answer(self, prepared: Prepared, completion: Completion) -> Answer:
+        """Judge the model's answer.
 
         Raises:
-            InvalidOutput: The answer does not fit the schema, or the task cannot use it.
-            PluginError: The task failed.
+            InvalidOutput: The answer does not fit the schema.
             BackendCrashed: There is no answer, because the model was closed.
         """
         if completion.finish_reason is FinishReason.CANCELLED:
             raise BackendCrashed("the model was closed while it was at work", hint="run the same command again")
-        text = self._interpreter.heard(prepared.request, completion)
-        values = self._values(_value(prepared.request, text), prepared.decoded, prepared.written)
+        value = _value(prepared.request, self._interpreter.heard(prepared.request, completion))
+        usage, timings, truncated = completion.usage, completion.timings, completion.truncated
+        return Answer(prepared.question.stage, value, usage, timings, truncated, prepared.ground_ns)
+
+    def record(self, prepared: Prepared, answers: Sequence[Answer]) -> Record:
+        """Have the task read the answers, and make the record.
+
+        Args:
+            prepared: The photo, as it was prepared for any of the questions.
+            answers: One for each question, in order.
+
+        Raises:
+            InvalidOutput: The task cannot use the answers.
+            PluginError: The task failed.
+        """
+        seen, evidence = prepared.seen, prepared.grounded.evidence
         return Record(
-            file=prepared.image.ref.name,
-            sha256=prepared.image.sha256,
-            image=info_of(prepared.decoded),
-            values=values,
+            file=seen.image.ref.name,
+            sha256=seen.image.sha256,
+            image=info_of(seen.decoded),
+            values=self._values(answers, seen.decoded, prepared.grounded.written),
             model=str(self._bundle.name),
             model_digest=self._bundle.digest,
             recipe=self._recipe.name,
-            usage=completion.usage,
-            truncated=completion.truncated,
-            certainty=None if prepared.evidence is None else certainty_of(prepared.evidence),
-            texts=() if prepared.evidence is None else _read(prepared.evidence),
-            timings=completion.timings,
-            image_ns=prepared.image_ns,
-            ground_ns=prepared.ground_ns,
+            usage=sum((answer.usage for answer in answers), Usage()),
+            truncated=any(answer.truncated for answer in answers),
+            certainty=None if evidence is None else certainty_of(evidence),
+            texts=() if evidence is None else _read(evidence),
+            timings=sum((answer.timings for answer in answers), Timings()),
+            image_ns=seen.image_ns,
+            ground_ns=sum(answer.ground_ns for answer in answers),
         )
 
-    def _grounded(self, image: DecodedImage, context: TaskContext) -> Grounded:
+    def _grounded(self, image: DecodedImage, context: TaskContext, found: Evidence | None) -> Grounded:
         """Have the task make the request, and add the evidence.
 
         A model that does not see has nothing to say of a photo in which nothing was recognised. So the request is made
         once more then, without sentences.
         """
-        grounded = self._ground(image, context)
+        grounded = self._ground(image, context, found)
         if self._sees or not (context.with_sentences and self._task.sentences) or grounded.evidence is None:
             return grounded
         if certainty_of(grounded.evidence) is not Certainty.UNRECOGNISED:
             return grounded
-        return self._ground(image, replace(context, with_sentences=False))
+        return self._ground(image, replace(context, with_sentences=False), grounded.found)
 
-    def _ground(self, image: DecodedImage, context: TaskContext) -> Grounded:
-        return self._grounder.ground(self._request(image, context), model_pixels=self._model_pixels)
+    def _ground(self, image: DecodedImage, context: TaskContext, found: Evidence | None) -> Grounded:
+        return self._grounder.ground(self._request(image, context), model_pixels=self._model_pixels, found=found)
 
     def _request(self, image: DecodedImage, context: TaskContext) -> GenerateRequest:
         with self._tasks.blaming(self._task.name):
@@ -272,10 +311,12 @@ class Describer:
                 raise TypeError(f"it built a {type(request).__name__} where a request is expected")
         return request
 
-    def _values(self, value: Any, image: DecodedImage, evidence: Evidence | None) -> Mapping[str, Any]:
-        """Have the task read an answer. Values that a record cannot hold are an error of the task."""
+    def _values(self, answers: Sequence[Answer], image: DecodedImage, evidence: Evidence | None) -> Mapping[str, Any]:
+        """Have the task read the answers. Values that a record cannot hold are an error of the task."""
         own = RESERVED | {TAG_SCORES} if self._task.scored else RESERVED
         with self._tasks.blaming(self._task.name):
+            stages = self._recipe.stages
+            value = joined_value(stages, answers) if stages else answers[0].value
             values = dict(self._task.parse(value, image))
             if taken := sorted(own & values.keys()):
                 raise ValueError(f"it gave a value `{taken[0]}`, which every record has of its own")

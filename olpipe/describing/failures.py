@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from olpipe.errors import (
     ContextExceeded,
@@ -35,6 +37,17 @@ KINDS: tuple[tuple[type[OlpipeError], FailureKind], ...] = (
 def kind_of(error: ImageError | GenerationError | PluginError) -> FailureKind:
     """Return the kind of the failure that an error is."""
     return next(kind for expected, kind in KINDS if isinstance(error, expected))
+
+
+@contextmanager
+def at_stage(stage: str) -> Iterator[None]:
+    """Name a recipe's stage in the errors that a question about a photo may have; none where the name is empty."""
+    try:
+        yield
+    except (GenerationError, PluginError) as error:
+        if not stage:
+            raise
+        raise type(error)(f"stage `{stage}`: {error.message}", hint=error.hint) from error
 
 
 def failure_of(image: ImageFile, error: Exception) -> Failure | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from olpipe.describing.stage import Stage
 from olpipe.describing.templates import check_prompt, is_template, tells_place, told_of
 from olpipe.errors import UsageError
 from olpipe.generation import SamplingParams
@@ -42,8 +43,9 @@ class Recipe:
         description: What it is for, in one line.
         task: The task that asks and that reads the answer.
         model: The model's name.
-        prompt: What to ask of every photo.
-        schema: JSON Schema of the answer; its key order is the generation order.
+        prompt: What to ask of every photo; the prompts of all stages where there are some.
+        schema: JSON Schema of the answer; its key order is the generation order. Where there are stages, it is that of
+            what their answers make together.
         language: The language to answer in, as a BCP 47 tag.
         sampling: How tokens are picked.
         examples: (question, answer) pairs shown before the photo.
@@ -56,6 +58,7 @@ class Recipe:
         sinks: Where records go, each as `SCHEME` or `SCHEME:TARGET`.
         executor: Name of the executor that carries the work.
         tagging: What is done with tags before they stand in a record; None where nothing is.
+        stages: The questions of a recipe that asks several, in order; empty for one that asks one question.
     """
 
     name: str
@@ -75,6 +78,22 @@ class Recipe:
     executor: str = USUAL_EXECUTOR
     description: str = ""
     tagging: Tagging | None = None
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def questions(self) -> tuple[Recipe, ...]:
+        """A recipe for each of its stages, in order; itself where it has none."""
+        return tuple(
+            replace(
+                self,
+                prompt=stage.prompt,
+                schema=stage.schema,
+                sampling=stage.sampling,
+                examples=stage.examples,
+                stages=(),
+            )
+            for stage in self.stages
+        ) or (self,)
 
     @property
     def used_tagging(self) -> Tagging | None:
@@ -106,14 +125,20 @@ class Recipe:
             SchemaError: The schema is not JSON, or not a valid JSON Schema. The message says where.
             RecipeError: The prompt has a name in braces that is not known, or the schema has no room for the terms of
                 the vocabulary.
-            UsageError: The language is not a BCP 47 tag, or the least score is not in 0..1.
+            UsageError: The language is not a BCP 47 tag, the least score is not in 0..1, or one prompt is given for a
+                recipe with stages.
         """
         recipe = self
         if schema is not None:
             own = check_schema(schema)
-            recipe = replace(recipe, task=OWN_SCHEMA_TASK, prompt=OWN_SCHEMA_PROMPT, schema=own, examples=())
+            recipe = replace(recipe, task=OWN_SCHEMA_TASK, prompt=OWN_SCHEMA_PROMPT, schema=own, examples=(), stages=())
+        if recipe.stages and changes.get("prompt") is not None:
+            names = ", ".join(f"`{stage.name}`" for stage in recipe.stages)
+            message = f"recipe `{recipe.name}` has a prompt in each of its stages, {names}"
+            raise UsageError(message, hint=f"change one of them with `--set stages.{recipe.stages[0].name}.prompt=…`")
         recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
-        check_prompt(recipe.prompt)
+        if not recipe.stages:  # theirs are about each other, and were checked when they were read
+            check_prompt(recipe.prompt)
         if not is_tag(recipe.language):
             raise UsageError(f"`{recipe.language}` is not a language tag", hint="write one like `de` or `zh-Hans`")
         if not 0 <= recipe.min_score <= 1:
@@ -123,8 +148,22 @@ class Recipe:
             recipe.used_tagging.check(recipe.schema, recipe.language)
         return recipe
 
-    def context(self, *, with_sentences: bool = True) -> TaskContext:
-        """Return the recipe as its task sees it, given whether sentences are asked for."""
+    def sampled(self, changes: Mapping[str, Any]) -> Recipe:
+        """Return a copy that picks tokens in another way, in all of its stages.
+
+        Args:
+            changes: Fields of `SamplingParams` by name.
+        """
+        stages = tuple(replace(stage, sampling=replace(stage.sampling, **changes)) for stage in self.stages)
+        return replace(self, sampling=replace(self.sampling, **changes), stages=stages)
+
+    def context(self, *, with_sentences: bool = True, photo_first: bool = False) -> TaskContext:
+        """Return the recipe as its task sees it.
+
+        Args:
+            with_sentences: Whether sentences are asked for.
+            photo_first: Whether the photo stands before the prompt.
+        """
         prompt = self.prompt
         if self.language != "en":
             prompt += f"\nWrite every text in the language `{self.language}`."
@@ -138,6 +177,7 @@ class Recipe:
             perceivers=self.perceivers,
             language=self.language,
             with_sentences=with_sentences,
+            photo_first=photo_first,
         )
 
     def key(
@@ -199,7 +239,8 @@ class Recipe:
         """Return what a key has only where it is given, so that other keys stay as they once were."""
         tagging = self.used_tagging
         tags = None if tagging is None else tagging.identity(self.language)
-        given = {"image_tokens": self.image_tokens, "boxes": boxes, "tags": tags}
+        stages = [stage.to_key() for stage in self.stages]
+        given = {"image_tokens": self.image_tokens, "boxes": boxes, "tags": tags, "stages": stages}
         return {name: value for name, value in given.items() if value}
 
 

@@ -11,6 +11,9 @@ from olpipe.errors import UsageError
 
 Path = tuple[str, ...]
 
+STAGES = "stages"
+"""A list whose tables have names. A key leads through the name: `stages.facts.prompt`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -56,21 +59,38 @@ def changed(table: Mapping[str, Any], changes: Sequence[Change], known: Mapping[
         known: The types of the keys at the top. Where a text is expected, a number or a date that was given is a text.
 
     Raises:
-        UsageError: A key leads through a value that is no table.
+        UsageError: A key leads through a value that is no table, or there is no stage of that name.
     """
     result = dict(table)
     for change in changes:
-        inner = result
-        for depth, name in enumerate(change.path[:-1], start=1):
-            below = inner.get(name, {})
-            if not isinstance(below, dict):
+        path = place_of(change, result)
+        inner: Any = result
+        for depth, step in enumerate(path[:-1], start=1):
+            below = inner[step] if isinstance(step, int) else inner.get(step, {})
+            if not isinstance(below, (dict, list)) or (isinstance(below, list) and not isinstance(path[depth], int)):
                 reached = ".".join(change.path[:depth])
                 raise UsageError(f"`--set {change}`: `{reached}` is not a table", hint=f"set `{reached}` as a whole")
-            inner[name] = dict(below)
-            inner = inner[name]
-        is_text = len(change.path) == 1 and known.get(change.path[0]) is str
-        inner[change.path[-1]] = change.given.partition("=")[2] if is_text and not _is_text(change) else change.value
+            inner[step] = below.copy()
+            inner = inner[step]
+        is_text = len(path) == 1 and known.get(change.path[0]) is str
+        inner[path[-1]] = change.given.partition("=")[2] if is_text and not _is_text(change) else change.value
     return result
+
+
+def place_of(change: Change, table: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return where a change is: its path, in which the name of a stage is the stage's place in the list.
+
+    Raises:
+        UsageError: There is no stage of that name.
+    """
+    stages = table.get(STAGES)
+    if change.path[0] != STAGES or len(change.path) == 1 or not isinstance(stages, list):
+        return change.path
+    names = [stage.get("name") if isinstance(stage, dict) else None for stage in stages]
+    if change.path[1] not in names:
+        known = ", ".join(f"`{name}`" for name in names)
+        raise UsageError(f"`--set {change}`: there is no stage `{change.path[1]}`", hint=f"known: {known}")
+    return (STAGES, names.index(change.path[1]), *change.path[2:])
 
 
 def _is_text(change: Change) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 import olpipe
 from olpipe.describing.recipe import Recipe
 from olpipe.describing.recipe_changes import Change
+from olpipe.describing.recipe_mistake import offer
+from olpipe.describing.recipe_question import OPTIONS
 from olpipe.describing.recipe_source import RecipeSource
-from olpipe.describing.recipe_table import KEYS, OPTIONS, offer, parse_recipe
+from olpipe.describing.recipe_table import KEYS, parse_recipe
 from olpipe.errors import RecipeError, nearest
 
 __all__ = [

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from olpipe.describing.recipe import Recipe
-from olpipe.describing.recipe_changes import Change, changed
+from olpipe.describing.recipe_changes import Change, changed, place_of
 from olpipe.describing.recipe_lines import line_of, wrong_line
-from olpipe.describing.recipe_table import KEYS, Mistake, mistakes, parse_recipe, written
-from olpipe.errors import RecipeError, SchemaError, UsageError
+from olpipe.describing.recipe_mistake import Mistake, written
+from olpipe.describing.recipe_table import KEYS, mistakes, parse_recipe
+from olpipe.describing.recipe_task import Refusal
+from olpipe.errors import RecipeError, UsageError
 
 VOCABULARY = ("tags", "from")
 
@@ -108,16 +110,21 @@ class RecipeSource:
 
     def placed(self, mistake: Mistake) -> Placed:
         """Return where a mistake is."""
+        table = self._table() if self.changes else {}
         for change in reversed(self.changes):
-            if mistake.path[: len(change.path)] == change.path:
+            place = place_of(change, table)
+            if mistake.path[: len(place)] == place:
                 return Placed(self.shown, 0, written(mistake.path), mistake.error, str(change))
         return Placed(self.shown, line_of(self.text, mistake.path), written(mistake.path), mistake.error)
 
-    def refused(self, error: SchemaError) -> Placed:
+    def refused(self, refusal: Refusal) -> Placed:
         """Return where a mistake is that the recipe's task tells: at the property that it names, or at the task."""
-        properties = self._table()["schema"].get("properties", {})
-        named = next((name for name in properties if f"`{name}`" in error.message), None)
-        return self.placed(Mistake(("task",) if named is None else ("schema", "properties", named), error))
+        table = self._table()
+        path: tuple[str | int, ...] = () if refusal.stage is None else ("stages", refusal.stage)
+        schema = table["schema"] if refusal.stage is None else table["stages"][refusal.stage]["schema"]
+        named = next((name for name in schema.get("properties", {}) if f"`{name}`" in refusal.error.message), None)
+        place = ("task",) if named is None else (*path, "schema", "properties", named)
+        return self.placed(Mistake(place, refusal.error))
 
     def _folder(self) -> Path:
         """Return where the vocabulary is looked for. What `--set` names is looked for where the command runs."""

@@ -40,6 +40,9 @@ _HEAD = """\
 #   limit = 8                      most tags of a photo
 #   from = "terms.csv"             a vocabulary of your own; mode = "closed", "prefer" or "map"
 #
+# Tables [[stages]] ask several questions about each photo, in place of prompt and [schema]. Each has a name, a prompt
+# and a schema, and later prompts may name what earlier stages answered, like {{facts.colours}}.
+#
 # task = "photo" knows tags, title, description, alt and objects. For properties of your own use task = "data": then the
 # whole answer stands under `data` in a record. The model writes the properties in the order of the schema.
 """

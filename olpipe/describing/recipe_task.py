@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 
 from olpipe.describing.recipe import Recipe
-from olpipe.describing.recipe_table import Mistake
+from olpipe.describing.recipe_mistake import Mistake
 from olpipe.describing.templates import filled
 from olpipe.errors import OlpipeError, SchemaError, UnknownName
 from olpipe.generation import GenerateRequest
@@ -27,8 +27,21 @@ SAMPLE = {
 """What is told of a sample photo."""
 
 
-def request_for_sample(recipe: Recipe, tasks: Registry[Task]) -> GenerateRequest:
-    """Return what the task asks about a grey square.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a task cannot fill in a schema.
+
+    Attributes:
+        error: What is wrong.
+        stage: The place of the stage whose schema it is; None where the recipe has no stages.
+    """
+
+    error: SchemaError
+    stage: int | None
+
+
+def requests_for_sample(recipe: Recipe, tasks: Registry[Task]) -> Iterator[GenerateRequest]:
+    """Yield what the task asks about a grey square: a request for each stage, or the only one.
 
     Raises:
         UnknownName: There is no such task.
@@ -39,8 +52,10 @@ def request_for_sample(recipe: Recipe, tasks: Registry[Task]) -> GenerateRequest
 
     task = tasks.get(recipe.task)
     square = DecodedImage(np.full((SAMPLE_SIDE, SAMPLE_SIDE, 3), 128, np.uint8), SAMPLE_SIDE, SAMPLE_SIDE)
-    with tasks.blaming(task.name):
-        return task.build(square, recipe.context())
+    for question in recipe.questions:
+        with tasks.blaming(task.name):
+            request = task.build(square, question.context(photo_first=bool(recipe.stages)))
+        yield request
 
 
 def unknown_names(recipe: Recipe, plugins: Plugins) -> Iterator[Mistake]:
@@ -56,12 +71,14 @@ def unknown_names(recipe: Recipe, plugins: Plugins) -> Iterator[Mistake]:
                 yield Mistake((key,), error)
 
 
-def refused_by_task(recipe: Recipe, tasks: Registry[Task]) -> SchemaError | None:
+def refused_by_task(recipe: Recipe, tasks: Registry[Task]) -> Refusal | None:
     """Return why the task cannot fill in the recipe's schema; None where it can, or where nobody can tell."""
+    asked = 0
     try:
-        request_for_sample(recipe, tasks)
+        for _ in requests_for_sample(recipe, tasks):
+            asked += 1
     except SchemaError as error:
-        return error
+        return Refusal(error, asked if recipe.stages else None)
     except OlpipeError:  # the run tells it, at the photo that it happens to
         return None
     return None
@@ -70,14 +87,16 @@ def refused_by_task(recipe: Recipe, tasks: Registry[Task]) -> SchemaError | None
 def conversation(recipe: Recipe, tasks: Registry[Task]) -> Iterator[tuple[str, str]]:
     """Yield what a model is told about a sample photo: each message with who speaks.
 
-    `[photo]` stands for the photo. A sample stands for what a prompt tells of it.
+    `[photo]` stands for the photo. A sample stands for what a prompt tells of it. What an earlier stage answered stays
+    a name in braces.
     """
-    for message in request_for_sample(recipe, tasks).messages:
-        parts = [_shown(part) for part in message.parts]
-        yield message.role, "\n".join(parts)
+    for request in requests_for_sample(recipe, tasks):
+        for message in request.messages:
+            parts = [_shown(part) for part in message.parts]
+            yield message.role, "\n".join(parts)
 
 
 def _shown(part: Part) -> str:
     if isinstance(part, TextPart):
-        return filled(part.text, {name: partial(str, text) for name, text in SAMPLE.items()})
+        return filled(part.text, SAMPLE)
     return "[photo]"

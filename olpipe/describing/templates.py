@@ -1,14 +1,14 @@
 """Prompts with places for what is known of a photo, such as `{file}`.
 
-A place is a name in braces, of lower-case words with points between: `{exif.date}`. All other braces are text, so that
-a prompt may show JSON. `{{file}}` is the text `{file}`.
+A place is a name in braces, of words with points between, the first of which begins with a lower-case letter:
+`{exif.date}`. All other braces are text, so that a prompt may show JSON. `{{file}}` is the text `{file}`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -46,28 +46,28 @@ def is_template(prompt: str) -> bool:
     return _PLACE.search(prompt) is not None
 
 
-def check_prompt(prompt: str) -> None:
+def check_prompt(prompt: str, answers: Sequence[str] = ()) -> None:
     """Refuse a prompt with a name in braces that is not known.
+
+    Args:
+        prompt: The prompt.
+        answers: Names of what earlier stages answer.
 
     Raises:
         RecipeError: There is one. The hint lists the names that there are.
     """
-    for name in sorted(fields_in(prompt) - FIELDS.keys()):
-        close = nearest(name, FIELDS)
+    names = (*FIELDS, *answers)
+    for name in sorted(fields_in(prompt).difference(names)):
+        close = nearest(name, names)
         offer = f"did you mean {' or '.join(f'`{{{one}}}`' for one in close)}? " if close else ""
-        known = ", ".join(f"`{{{one}}}`" for one in FIELDS)
+        known = ", ".join(f"`{{{one}}}`" for one in names)
         hint = f"{offer}known: {known}; for the text itself write `{{{{{name}}}}}`"
         raise RecipeError(f"`prompt` names `{{{name}}}`, which is not known", hint=hint)
 
 
-def filled(prompt: str, values: Mapping[str, Callable[[], str]]) -> str:
-    """Return a prompt with its places filled.
-
-    Args:
-        prompt: The prompt. Its names are known.
-        values: A function for each name, which is called only where the name is used.
-    """
-    return _PLACE.sub(lambda found: f"{{{found[1]}}}" if found[1] else values[found[2]](), prompt)
+def filled(prompt: str, values: Mapping[str, str]) -> str:
+    """Return a prompt with its places filled. A place without a value stays as it is."""
+    return _PLACE.sub(lambda found: f"{{{found[1]}}}" if found[1] else values.get(found[2], found[0]), prompt)
 
 
 DayTaken = Callable[[bytes], date | None]
@@ -76,18 +76,19 @@ DayTaken = Callable[[bytes], date | None]
 
 def told(prompt: str, image: ImageFile, day: DayTaken = day_taken) -> str:
     """Return a prompt as it is for a photo, where it is another text for every photo; an empty text where it is not."""
-    return filled(prompt, known_of(image, day)) if is_template(prompt) else ""
+    return filled(prompt, known_of(prompt, image, day)) if is_template(prompt) else ""
 
 
-def known_of(image: ImageFile, day: DayTaken = day_taken) -> Mapping[str, Callable[[], str]]:
-    """Return what is known of a photo, as `filled` takes it. The evidence is put in later, by who has it."""
-    path = image.ref.path
-    return {
+def known_of(prompt: str, image: ImageFile, day: DayTaken = day_taken) -> dict[str, str]:
+    """Return what is known of a photo, as far as a prompt names it. Who has the evidence puts it in later."""
+    path, named = image.ref.path, fields_in(prompt)
+    known: dict[str, Callable[[], str]] = {
         "file": lambda: file_name(path),
         "folder": lambda: folder_name(path),
         "exif.date": lambda: str(day(image.read()) or UNKNOWN),
         "evidence": lambda: EVIDENCE,
     }
+    return {name: tell() for name, tell in known.items() if name in named}
 
 
 def check_evidence(prompt: str, *, with_perceivers: bool) -> None:
@@ -126,12 +127,17 @@ def folder_name(path: Path) -> str:
     return cleaned(path.parent.name)
 
 
-def cleaned(name: str) -> str:
-    """Return a name that anybody may have given as one line of text: no control characters, and not too long."""
-    text = name.encode("utf-8", "backslashreplace").decode()
+def cleaned(text: str, *, longest: int = LONGEST_NAME) -> str:
+    """Return a text that anybody may have written as one line: no control characters, and not too long.
+
+    Args:
+        text: The text, such as the name of a file.
+        longest: Most characters.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
     text = "".join(
         character if unicodedata.category(character) not in _NOT_SHOWN or character in _JOINERS else " "
         for character in text
     )
     text = " ".join(text.split())
-    return (text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…") or UNKNOWN
+    return (text if len(text) <= longest else f"{text[: longest - 1]}…") or UNKNOWN

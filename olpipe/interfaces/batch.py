@@ -32,6 +32,8 @@ class TaskContext:
         language: The language of the record, as a BCP 47 tag.
         with_sentences: Whether sentences are asked for. They are not where the model does not write that language, and
             where nothing was recognised in a photo that the model does not see.
+        photo_first: Whether the photo stands before the prompt. It does where several questions are asked about it:
+            what questions have in common comes first, so that the model reads it once.
     """
 
     model: str
@@ -42,6 +44,7 @@ class TaskContext:
     perceivers: tuple[str, ...] | None = None
     language: str = "en"
     with_sentences: bool = True
+    photo_first: bool = False
 
 
 class Task(ABC):

@@ -41,11 +41,13 @@ class Grounded:
         evidence: What was found in the photos that were shown last, with names in the request's language. None where
             no perceiver looked at a photo.
         written: The same evidence with the names that records have; None where no perceiver looked at a photo.
+        found: The same evidence as perceivers gave it, with English names; None where no perceiver looked at a photo.
     """
 
     request: GenerateRequest
     evidence: Evidence | None
     written: Evidence | None = None
+    found: Evidence | None = None
 
 
 class Grounder:
@@ -100,7 +102,9 @@ class Grounder:
         own = frozenset(perceiver.fit_pixels for perceiver in self.perceivers)
         return own | {model_pixels} if self._sees or not own else own
 
-    def ground(self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS) -> Grounded:
+    def ground(
+        self, request: GenerateRequest, *, model_pixels: int = USUAL_PIXELS, found: Evidence | None = None
+    ) -> Grounded:
         """Add evidence of a request's photos: as text in the prompt, and as known values of the answer.
 
         A model without vision gets the evidence in place of the photo. In the prompt, the evidence is in English. Known
@@ -110,6 +114,7 @@ class Grounder:
             request: What is asked.
             model_pixels: How many pixels of a photo the model can use. Larger photos are scaled down to about this
                 many, after the perceivers have looked at them.
+            found: What perceivers found in the request's only photo, if they have looked at it for an earlier request.
 
         Raises:
             UsageError: There are photos, but the model has neither vision nor perceivers; or the
@@ -127,22 +132,22 @@ class Grounder:
         messages, spoken = [], []
         evidence, told = Evidence(), ""
         for message in request.messages:
-            seen = [(image, self._perceive(image)) for image in message.images]
-            lines = [_line(found, image, raw=request.raw) for image, found in seen]
+            seen = [(image, self._perceive(image) if found is None else found) for image in message.images]
+            lines = [_line(one, image, raw=request.raw) for image, one in seen]
             beside = [] if EVIDENCE in message.text else lines  # it is said once
             messages.append(_with_lines(message, beside, keep_images=self._sees))
-            spoken += [message.text, *(describe(_unread(found), *_size(image)) for image, found in seen)]
+            spoken += [message.text, *(describe(_unread(one), *_size(image)) for image, one in seen)]
             if seen:  # the answer is about the photos that were shown last
-                evidence = sum((found for _, found in seen), Evidence())
+                evidence = sum((one for _, one in seen), Evidence())
                 told = "\n".join(lines)
         messages = [_with_marks(message, told) for message in messages]
-        written, evidence = self._naming(evidence, words), evidence.renamed(words)
+        found, written, evidence = evidence, self._naming(evidence, words), evidence.renamed(words)
         # 2. Values that are known from the evidence need not be generated
         guidance = None if request.guidance is None else with_known_values(request.guidance, written)
         # 3. A model that does not see must not name things that were not found
         avoid = () if self._sees else _not_found(self._words, " ".join(spoken))
         grounded = replace(request, messages=tuple(messages), guidance=guidance, avoid=(*request.avoid, *avoid))
-        return Grounded(_scaled_down(grounded, model_pixels), evidence, written)
+        return Grounded(_scaled_down(grounded, model_pixels), evidence, written, found)
 
     def _perceive(self, image: DecodedImage) -> Evidence:
         founds = []

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olpipe.describing.describer import Describer, Prepared, Seen, Terms, info_of
-from olpipe.describing.failures import failure_of
+from olpipe.describing.failures import at_stage, failure_of
 from olpipe.describing.recipe import Recipe
+from olpipe.describing.stage import Answer
 from olpipe.engine.manager import Engine
 from olpipe.errors import BackendCrashed, MachineError
 from olpipe.generation import Completion
@@ -157,6 +158,9 @@ class DescribeSession(Session):
         self._pictures = pictures
         self._alone = threading.Lock()
         self.slots = describer.slots
+        # The questions about one photo follow each other, so that the model still has the photo when the next one comes
+        several = len(describer.questions) > 1
+        self._turns = threading.Semaphore(self.slots) if several else nullcontext()
 
     def work(self, image: ImageFile) -> Outcome:
         """Describe one photo. Return a `Failure` where the photo or a plugin is at fault; raise everything else.
@@ -170,8 +174,7 @@ class DescribeSession(Session):
                 picture = picture_digest(seen.decoded, seen.told)
                 if not self._pictures.claim(picture, image.ref.name):
                     return self._copy(seen, picture)
-            prepared = self._describer.ground(seen)
-            record = self._describer.record(prepared, self._completion(prepared))
+            record = self._record(seen)
             return replace(_with_thumbnail(record, seen) if self._thumbnails else record, picture=picture)
         except Exception as error:
             failure = failure_of(image, error)
@@ -183,6 +186,23 @@ class DescribeSession(Session):
         image = seen.image
         copy = Copy(image.ref.name, image.sha256, info_of(seen.decoded), picture, image_ns=seen.image_ns)
         return _with_thumbnail(copy, seen) if self._thumbnails else copy
+
+    def _record(self, seen: Seen) -> Record:
+        """Ask every question about a photo, and make the record."""
+        first, *others = self._describer.questions
+        with at_stage(first.stage):
+            prepared = self._describer.ground(seen, first)  # before its turn: perceivers work while the model does
+        with self._turns:
+            answers = [self._answer(prepared)]
+            for question in others:
+                with at_stage(question.stage):
+                    prepared = self._describer.ground(seen, question, answers, prepared)
+                answers.append(self._answer(prepared))
+        return self._describer.record(prepared, answers)
+
+    def _answer(self, prepared: Prepared) -> Answer:
+        with at_stage(prepared.question.stage):
+            return self._describer.answer(prepared, self._completion(prepared))
 
     def _completion(self, prepared: Prepared) -> Completion:
         """Have the model answer. After a crash of its process, try once more, one photo at a time.
@@ -196,7 +216,7 @@ class DescribeSession(Session):
                 try:
                     return self._describer.ask(prepared).completion()
                 except BackendCrashed as error:
-                    name = prepared.image.ref.name
+                    name = prepared.seen.image.ref.name
                     hint = f"it happened at `{name}`, twice; {error.hint or 'run the same command again to go on'}"
                     raise BackendCrashed(error.message, hint=hint) from error
 

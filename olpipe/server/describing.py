@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 from olpipe.asking.context import wanted_context
 from olpipe.asking.image_tokens import check_image_tokens
 from olpipe.asking.interpreting import finding_about
-from olpipe.describing.describer import Describer, Terms
-from olpipe.describing.failures import failure_of
+from olpipe.describing.describer import Describer, Prepared, Terms
+from olpipe.describing.failures import at_stage, failure_of
 from olpipe.describing.recipe import Recipe
 from olpipe.describing.recipe_file import named_recipe
+from olpipe.describing.stage import Answer
 from olpipe.errors import OlpipeError, cannot_see
 from olpipe.image import ImageFile, ImageRef
 from olpipe.record import Failure, Record
@@ -50,10 +50,17 @@ async def describe(service: Service, question: PhotoQuestion, *, client: str = "
     describer = await in_thread(_describer, service, recipe, question, client)
     # 3. Make the record
     try:
-        prepared = await in_thread(describer.prepare, image)
-        delivery = WatchedDelivery(service.metrics, recipe.model)
-        said = await completion(describer.ask(prepared, delivery), delivery)
-        return await in_thread(describer.record, prepared, said)
+        seen = await in_thread(describer.see, image)
+        prepared: Prepared | None = None
+        answers: list[Answer] = []
+        for asked in describer.questions:
+            with at_stage(asked.stage):
+                prepared = await in_thread(describer.ground, seen, asked, answers, prepared)
+                delivery = WatchedDelivery(service.metrics, recipe.model)
+                said = await completion(describer.ask(prepared, delivery), delivery)
+                answers.append(await in_thread(describer.answer, prepared, said))
+        assert prepared is not None  # a recipe asks at least one question
+        return await in_thread(describer.record, prepared, answers)
     except Exception as error:
         failure = failure_of(image, error)
         if failure is None:
@@ -70,7 +77,7 @@ def _checked(service: Service, question: PhotoQuestion) -> Recipe:
         UsageError: The model does not see, or something else cannot be done.
     """
     recipe = named_recipe(question.recipe, service.settings.recipes).override(**question.changes)
-    recipe = replace(recipe, sampling=replace(recipe.sampling, **question.sampling))
+    recipe = recipe.sampled(question.sampling)
     check_text(service.settings, len(recipe.prompt))
     service.plugins.tasks.get(recipe.task)
     bundle = service.bundle(recipe.model)

@@ -206,6 +206,14 @@ def test_two_photos_with_equal_placeholders_share_nothing_from_the_photo_on(open
     assert reused == [0, 10, 38, 10]
 
 
+def test_a_photo_is_shared_however_long_the_questions_about_it_are(open_sequence):
+    def question(seed):
+        return Prompt((3, *(9,) * 16, *tokens(seed, 60)), (PlacedImage(1, 16, "sea"),))
+
+    prefixes = Prefixes(open_sequence, context_length=CONTEXT)  # there is room for another sequence
+    assert [run(prefixes, question(seed))[1] for seed in (1, 2, 3)] == [0, 17, 17]
+
+
 def test_what_every_answer_begins_with_is_shared_like_the_prompt_before_it(open_sequence):
     prefixes, prompt = Prefixes(open_sequence, context_length=CONTEXT), Prompt(tokens(0, 40))
     forced = tokens(5, 6)

@@ -19,7 +19,7 @@ def image(path, data=b""):
 
 
 def told(prompt, path="/photos/Paris/IMG_1.jpg"):
-    return filled(prompt, known_of(image(path, photo())))
+    return filled(prompt, known_of(prompt, image(path, photo())))
 
 
 @pytest.mark.parametrize(

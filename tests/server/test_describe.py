@@ -218,6 +218,36 @@ def test_recipes_have_names_and_those_of_the_settings_are_among_them(start_serve
         assert str(folder) not in json.dumps(answer).replace(name, "")
 
 
+def test_a_recipe_with_stages_makes_the_record_that_a_batch_makes(start_server, server_home, tmp_path):
+    stage = RECIPE.partition("[options]")[2].partition("[schema]")[2]
+    head = 'name = "steps"\ntask = "data"\nmodel = "photo-mini"\n[options]\ntemperature = 0\n'
+    first = f'[[stages]]\nname = "look"\nprompt = "Which colour is it?"\n[stages.schema]{stage}'
+    second = """[[stages]]
+name = "words"
+prompt = "It is {look.colour}. What is its title?"
+[stages.schema]
+type = "object"
+additionalProperties = false
+required = ["title"]
+[stages.schema.properties]
+title = { type = "string", minLength = 1, maxLength = 30 }
+"""
+    text = (
+        head + first.replace("[schema.properties]", "additionalProperties = false\n[stages.schema.properties]") + second
+    )
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "steps.toml").write_text(text)
+    server = start_server(OLPIPE_RECIPES=str(folder))
+    _, listed = server.get("/api/recipes")
+    assert [recipe["stages"] for recipe in listed["recipes"] if recipe["name"] == "steps"] == [["look", "words"]]
+    record = batch(server_home, tmp_path / "out", "--recipe", str(folder / "steps.toml"))[CAT]
+    status, answer = server.post("/api/describe", {"image": in_base64(CAT), "file": CAT, "recipe": "steps"})
+    assert status == 200, answer
+    assert list(answer["data"]) == ["what", "colour", "title"]
+    assert same(answer, record)
+
+
 def test_a_recipe_that_there_is_not_is_named_with_those_that_there_are(server):
     assert server.post("/api/describe", {"image": in_base64(CAT), "recipe": "photo-tag"}) == (
         400,

@@ -13,18 +13,21 @@ from olpipe.messages import ImagePart, Message, Part, TextPart
 def ask(image: DecodedImage, context: TaskContext) -> GenerateRequest:
     """Return a request with a conversation: the prompt, then the examples, then the photo.
 
-    The prompt comes before everything that differs from photo to photo, so that its prefill can be reused.
+    What stays the same from one request to the next comes first, so that its prefill can be reused. From photo to
+    photo, this is the prompt. Where several questions are asked about one photo, it is the photo, and the prompt comes
+    last.
 
     Args:
         image: The photo.
         context: What the recipe says.
     """
     prompt: tuple[Part, ...] = (TextPart(context.prompt),)
+    before, behind = ((), prompt) if context.photo_first else (prompt, ())
     messages: list[Message] = []
     for question, answer in context.examples:
-        messages += [Message("user", (*prompt, TextPart(question))), Message.of("assistant", answer)]
-        prompt = ()
-    messages.append(Message("user", (*prompt, ImagePart(image))))
+        messages += [Message("user", (*before, TextPart(question))), Message.of("assistant", answer)]
+        before = ()
+    messages.append(Message("user", (*before, ImagePart(image), *behind)))
     source = json.dumps(context.schema, ensure_ascii=False, separators=(",", ":"))
     return GenerateRequest(
         model=context.model,

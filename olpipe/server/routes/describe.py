@@ -103,5 +103,6 @@ def _recipes(service: Service) -> list[dict[str, Any]]:
             logger.warning("%s", error.message)
             continue
         about = {"name": name, "task": recipe.task, "model": recipe.model, "language": recipe.language}
-        found.append({**about, "prompt": recipe.prompt, "schema": recipe.schema})
+        stages = {"stages": [stage.name for stage in recipe.stages]} if recipe.stages else {}
+        found.append({**about, "prompt": recipe.prompt, "schema": recipe.schema, **stages})
     return found
