@@ -33,6 +33,7 @@ LONG = 100
 
 _NULL: JsonSchema = {"type": "null"}
 _OF_TEXTS = {"maxLength", "minLength", "pattern", "format"}
+_PATTERN = "Pattern: "
 _FORMATS = {
     "date": "A date, such as 2024-05-31.", "time": "A time, such as 14:30:00Z.", "email": "An email address.",
     "date-time": "A date and a time, such as 2024-05-31T14:30:00Z.", "uri": "An address, such as https://example.org.",
@@ -53,9 +54,10 @@ def form_of_list(schema: JsonSchema, path: Sequence[str]) -> Form | None:
     for key in path:
         part = part.get("properties", {}).get(key) if isinstance(part, Mapping) else None
     form = _Forms(schema).form(part, path[-1], 0) if isinstance(part, Mapping) else None
-    if form is not None:
-        form["note"] = ""  # it would say of each side of a box that it is a number
-    return form if form is not None and form["kind"] == "rows" and form["item"]["kind"] == "object" else None
+    if form is None or form["kind"] != "rows" or form["item"]["kind"] != "object":
+        return None
+    form["item"]["fields"].sort(key=lambda field: field["kind"] == "number")  # the sides of boxes
+    return {**form, "note": ""}
 
 
 def words(key: str | int) -> str:
@@ -100,6 +102,7 @@ class _Forms:
         if nullable and form["kind"] == "choice":
             form["options"] = [*(option for option in form["options"] if option is not None), None]
         notes = [*_notes(plain, form), *_of_empty(form["kind"], nullable=nullable)]
+        notes.sort(key=lambda note: note.startswith(_PATTERN))  # what is hard to read comes last
         return {**form, **told, "note": " ".join(notes), **({"nullable": True} if nullable else {})}
 
     def _missing(self, form: Form) -> Form:
@@ -207,7 +210,7 @@ def _notes(schema: JsonSchema, form: Form) -> Iterator[str]:
         if schema.get("format") in _FORMATS:
             yield _FORMATS[schema["format"]]
         if "pattern" in schema:
-            yield f"Pattern: {schema['pattern']}"
+            yield f"{_PATTERN}{schema['pattern']}"
     elif kind == "number":
         yield " ".join(["A whole number" if form["whole"] else "A number", *_limits(schema)]) + "."
     elif kind == "lines":

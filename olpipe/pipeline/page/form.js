@@ -102,7 +102,7 @@ globalThis.olpipeForm = (() => {
       const label = control.input ? make("label", {for: control.input.id}, one.label) : make("span", {}, one.label);
       if (control.input) control.input.removeAttribute("aria-label");
       const isSmall = one.kind === "number" || (one.kind === "text" && !one.long);
-      group.append(make("div", {class: one.kind === "number" ? "key number" : isSmall ? "key small" : "key"}, label, control.element));
+      group.append(make("div", {class: one.kind === "number" ? "pair number" : isSmall ? "pair small" : "pair"}, label, control.element));
       return [one.key, control];
     });
     const known = new Set(form.fields.map((one) => one.key));
@@ -129,14 +129,14 @@ globalThis.olpipeForm = (() => {
     const place = make("ul", {class: "rows", "aria-label": name});
     const add = make("button", {type: "button", class: "add"}, form.single ? `Add ${form.label.toLowerCase()}` : "Add a row");
     const named = () => [...place.children].forEach((row, at) => {
-      row.setAttribute("aria-label", `${name}, row ${at + 1}`);
-      row.lastChild.setAttribute("aria-label", `Remove row ${at + 1} of: ${name}`);
+      row.firstChild.setAttribute("aria-label", `${name}, row ${at + 1}`);
+      row.firstChild.lastChild.setAttribute("aria-label", `Remove row ${at + 1} of: ${name}`);
     });
     const put = (item, isNew) => {
       const control = controlOf(fitting(form.item, item), item, form.item.kind === "object" ? name : `${name}, row`, isNew ? null : look);
       const remove = make("button", {type: "button", class: "remove", title: "Remove"}, "✕");
       const inside = look && !isNew ? look(item, control) : control.element;
-      const row = make("li", {role: "group"}, inside, remove);
+      const row = make("li", {}, make("div", {role: "group"}, inside, remove));
       row.dataset.fresh = isNew ? "yes" : "";
       rows.set(row, {...control, blank: JSON.stringify(control.read())});
       place.append(row);
@@ -150,14 +150,14 @@ globalThis.olpipeForm = (() => {
       rows.get(place.lastChild).find([])?.focus();
     });
     place.addEventListener("click", (event) => {
-      const row = event.target.closest(".remove")?.parentNode;
+      const row = event.target.closest(".remove")?.closest("li");
       if (!row || row.parentNode !== place) return;
       const at = [...place.children].indexOf(row);
+      row.remove(); // the row may lose the keyboard by that, and is read once more
       rows.delete(row);
-      row.remove();
       named();
       limit();
-      const next = place.children[Math.min(at, place.children.length - 1)]?.lastChild ?? (add.hidden ? null : add);
+      const next = place.children[Math.min(at, place.children.length - 1)]?.firstChild.lastChild ?? (add.hidden ? null : add);
       (next ?? globalThis.document.getElementById("panel")).focus();
       place.dispatchEvent(new CustomEvent("removed", {bubbles: true}));
     });
@@ -206,7 +206,7 @@ globalThis.olpipeForm = (() => {
    */
   function unitOf(form, keeping, look) {
     const name = `${id()}-fault`, about_ = `${name}-hint`;
-    const fault = make("p", {class: "fault", id: name, role: "alert"});
+    const fault = make("p", {class: "fault", id: name});
     const words = [form.help, form.note].filter(Boolean);
     const hint = make("p", {class: "hint", id: about_}, ...words.flatMap((one, at_) => (at_ ? [make("br"), one] : [one])));
     const title = make("h3"), body = make("div", {class: "unit"});

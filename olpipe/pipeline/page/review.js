@@ -192,7 +192,7 @@ globalThis.olpipeReview = (() => {
     else if (fresh) place("texts").prepend(fresh);
     place("approve").setAttribute("aria-pressed", opened.review === "approved" || opened.review === "edited");
     place("reject").setAttribute("aria-pressed", opened.review === "rejected");
-    place("undo").disabled = !opened.review;
+    place("undo").disabled = !opened.review && !refused.has(key(opened));
   }
 
   const tell = (text) => { for (const id of ["told", "told-here"]) place(id).textContent = text; };
@@ -220,8 +220,14 @@ globalThis.olpipeReview = (() => {
       const edit = twins(photo).map((twin) => waiting.get(twin.file)?.what.edits?.[field]).find(Boolean);
       return one ?? (edit ? {edit} : undefined);
     };
+    /** The value as the server has it, or as it will have it when a field goes back to what the model wrote. */
+    const now = () => {
+      const goesBack = twins(photo).some((twin) => waiting.get(twin.file)?.what.edits?.[field] === null);
+      if (goesBack && field in (photo.written ?? {})) return field === "objects" ? photo.written.objects : photo.written[field][0];
+      return field === "objects" ? photo.values.objects : at(photo.values.data, form.path);
+    };
     const unit = olpipeForm.unitOf(form, {
-      held, now: () => (field === "objects" ? photo.values.objects : at(photo.values.data, form.path)),
+      held, now,
       keep: (_, edit) => change(photo, {edits: {[field]: edit}}),
     }, look);
     const told = (written) => (field === "objects" ? list(written).map((one) => one.type).join(", ") : plain(written[0]));
