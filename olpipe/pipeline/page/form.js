@@ -170,7 +170,7 @@ globalThis.olpipeForm = (() => {
       if (form.single) return found[0] ?? (form.nullable ? null : undefined);
       return !found.length && (value === undefined || value === null) ? value ?? (form.optional ? undefined : form.nullable ? null : []) : found;
     };
-    const find = ([at, ...rest]) => (form.single ? used()[0]?.find([at, ...rest]) : used()[at ?? 0]?.find(rest)) ?? add;
+    const find = ([at, ...rest]) => (form.single ? used()[0]?.find([at, ...rest]) : used()[at ?? 0]?.find(rest)) ?? (add.hidden ? undefined : add);
     return {element: make("div", {}, place, add), read, find};
   }
 

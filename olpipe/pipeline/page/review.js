@@ -208,7 +208,8 @@ globalThis.olpipeReview = (() => {
     return [...own, ...units.flatMap(([form, look]) => unitEditor(photo, {field: "objects", ...form}, look))];
   }
 
-  const hasObjects = (photo) => Boolean(about.review.forms.objects) && !("data" in photo.values) && list(photo.values.objects).length > 0;
+  const hasObjects = (photo) => Boolean(about.review.forms.objects) && !("data" in photo.values)
+    && (list(photo.values.objects).length > 0 || "objects" in (photo.written ?? {}));
 
   /** Say whether the review shows the value under a key itself. */
   const shows = (photo, name) => name === "data" || (name === "objects" && hasObjects(photo));
