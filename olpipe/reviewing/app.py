@@ -45,7 +45,8 @@ class _Review:
     async def page(self, request: Request) -> Response:
         """Return the page."""
         changes = self.changes
-        review = {"token": self.token, "fields": changes.fields, "forms": changes.forms, "id": changes.identity}
+        review: dict[str, Any] = {"token": self.token, "id": changes.identity, "most_bytes": MOST_BYTES}
+        review |= {"fields": changes.fields, "forms": changes.forms}
         data = [f"photos-{number}.js" for number in range(self.changes.parts)]
         about = {**self.about, "data": data, "thumbnails": THUMBNAILS_NAME, "review": review}
         return HTMLResponse(served_page(about), headers=_OF_PAGE)

@@ -53,6 +53,12 @@ class FormPage(Page):
         )
 
 
+def leave(browser):
+    """Leave the page, and what it keeps in the browser."""
+    browser.run("localStorage.clear()")
+    browser.show("about:blank")
+
+
 def reset(reviewing, name, fields):
     reviewing.change(name, verdict=None, edits=dict.fromkeys(fields))
 
@@ -73,7 +79,7 @@ def boxes(tmp_path_factory):
 def page(browser, shop):
     page = FormPage(browser, shop)
     yield page
-    browser.show("about:blank")
+    leave(browser)
     reset(shop, BAG, [f"/data/{key}" for key in DATA])
 
 
@@ -81,7 +87,7 @@ def page(browser, shop):
 def box_page(browser, boxes):
     page = FormPage(browser, boxes)
     yield page
-    browser.show("about:blank")
+    leave(browser)
     reset(boxes, CAT, ["objects"])
 
 
@@ -181,6 +187,17 @@ def test_the_place_that_is_wrong_is_marked_within_rows(page):
     assert (
         page.browser.run("return document.querySelectorAll('.rows textarea')[3].getAttribute('aria-invalid')") == "true"
     )
+
+
+def test_a_value_that_is_too_large_is_refused_before_it_is_sent(page):
+    page.open(BAG)
+    page.browser.run(
+        "const one = document.getElementById('edit-/data/brand'); one.style.display = 'none';"  # it takes long to draw
+        "one.value = 'x'.repeat(1 << 20); one.dispatchEvent(new FocusEvent('focusout', {bubbles: true}))"
+    )
+    (told,) = page.refused()
+    assert told.endswith("bytes, more than 1,048,576: write less into the field")
+    assert page.values()["data"] == DATA
 
 
 def test_escape_gives_back_and_letters_are_letters(page):

@@ -82,10 +82,16 @@ globalThis.olpipeReview = (() => {
     clearTimeout(timer);
     fault = "";
     for (const [file, one] of [...waiting]) {
+      const body = JSON.stringify({file, photo: one.photo, ...one.what}), size = new Blob([body]).size;
+      if (one.what.edits && size > about.review.most_bytes) { // a server that stops reading looks like one that is gone
+        const reason = `the change has ${numbers.format(size)} bytes, more than ${numbers.format(about.review.most_bytes)}: write less into the field`;
+        refuse(file, one, Object.fromEntries(Object.keys(one.what.edits).map((field) => [field, {reason, at: []}])));
+        continue;
+      }
       try {
         const answer = await fetch("review", {
           method: "POST", headers: {"Content-Type": "application/json", "X-Olpipe-Review": about.review.token},
-          body: JSON.stringify({file, photo: one.photo, ...one.what}),
+          body,
         });
         const said = await answer.json().catch(() => ({}));
         const why = refusals(said, answer.status, one.what);
