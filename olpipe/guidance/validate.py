@@ -27,14 +27,14 @@ def validate(source: str, text: str) -> Any:
         SchemaError: The schema itself is not valid.
         InvalidOutput: The document is not JSON, or the schema refuses it. The message says where and why.
     """
-    value = repaired(_read(text), _validator(source))
-    _refuse(value, _validator(source))
+    value = repaired(_read(text), validator_of(source))
+    _refuse(value, validator_of(source))
     return value
 
 
 def judge_as_it_is(source: str, text: str) -> None:
     """Judge a document that can no longer be changed, such as one that was streamed. Raises what `validate` raises."""
-    _refuse(_read(text), _validator(source))
+    _refuse(_read(text), validator_of(source))
 
 
 def _read(text: str) -> Any:
@@ -51,5 +51,10 @@ def _refuse(value: Any, validator: Validator) -> None:
 
 
 @lru_cache(maxsize=64)
-def _validator(source: str) -> Validator:
+def validator_of(source: str) -> Validator:
+    """Return what judges documents by a schema.
+
+    Raises:
+        SchemaError: The schema is not valid.
+    """
     return judge(valid_schema(source))

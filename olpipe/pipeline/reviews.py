@@ -5,7 +5,8 @@ the photo's name changes, when a photo is described again, and for every equal c
 and replaces what the model wrote there. All other fields show what the last run wrote.
 
 A correction waits where it does not fit: the recipe has no such field, or the field holds another type of value. It
-comes back with the first recipe that has the field again. An approval holds for the values that the person saw. Where
+comes back with the first recipe that has the field again. A correction within the answer to a recipe's own schema waits
+where that schema would refuse it, too. An approval holds for the values that the person saw. Where
 a run writes other ones, the photo counts as not reviewed until somebody looks again. A rejection holds until it is
 undone.
 
@@ -22,13 +23,14 @@ from typing import Any
 
 import orjson
 
+from olpipe.pipeline.data_edits import edited, fitting, is_place, standing
 from olpipe.record import RESERVED, TAG_SCORES, TEXT, Review
 from olpipe.record_columns import properties_of
 
 TEXTS = ("title", "description", "alt")
-TAGS = "tags"
-FIELDS = (*TEXTS, TAGS)
-"""What people can correct."""
+TAGS, OBJECTS = "tags", "objects"
+FIELDS = (*TEXTS, TAGS, OBJECTS)
+"""What people can correct, beside the values within `data`."""
 
 # Older versions of olpipe take no notice of these tables. `seen` is the digest of the values that were approved. It is
 # empty for a rejection. `same_photos` leads from the bytes of a photo that a sink has changed to those it had before.
@@ -86,7 +88,8 @@ class Reviewed:
     Attributes:
         row: The record's JSON with the corrections and the key `review`.
         state: What people did with it; None where nobody has reviewed it.
-        written: What the model wrote in the fields that were corrected; None in one that it left out.
+        written: What the model wrote in the fields that were corrected; None in one that it left out. A place within
+            `data` has a list with the value, or an empty one.
     """
 
     row: dict[str, Any]
@@ -106,7 +109,7 @@ class Reviews:
         self._run = run
         self._known: set[str] | None = None  # photos that somebody has reviewed, or more than these
         self._origins: dict[str, str] = {}
-        self._schemas: dict[str, Mapping[str, Any]] = {}
+        self._schemas: dict[str, str] = {}
 
     @classmethod
     def there(cls, run: Callable[[str, Sequence[Any]], Cursor]) -> Reviews | None:
@@ -126,7 +129,13 @@ class Reviews:
     # --- what people do ---------------------------------------------------------------------------
 
     def correct(self, sha256: str, field: str, value: Any) -> None:
-        """Put a person's value in place of the model's, under every recipe that has such a field."""
+        """Put a person's value in place of the model's, under every recipe that has such a field.
+
+        Args:
+            sha256: The digest of the photo's bytes.
+            field: The name of the field, or a place within `data`.
+            value: The value; for a place within `data`, an `Edit`.
+        """
         origin = self._noted(sha256)
         self._run("REPLACE INTO corrections VALUES (?, ?, ?)", (origin, field, orjson.dumps(value)))
 
@@ -175,6 +184,12 @@ class Reviews:
         wanted = {field: orjson.loads(text) for field, text in found}
         values = {field: value for field, value in wanted.items() if self.fits(field, value, row, recipe_key)}
         values = {field: value for field, value in values.items() if row.get(field) != value}
+        written = {field: row.get(field) for field in values}
+        edits = {place: edit for place, edit in wanted.items() if is_place(place)}
+        if edits and "data" in row:
+            edits = dict(fitting(self.source(recipe_key), row["data"], edits))
+            values = {"data": edited(row["data"], edits)} if edits else {}
+            written = {place: standing(row["data"], place) for place in edits}
         seen = {seen for (seen,) in self._run("SELECT seen FROM verdicts WHERE sha256 = ?", (origin,))}
         state = None
         if _REJECTED in seen:
@@ -183,7 +198,7 @@ class Reviews:
             state = Review.EDITED
         elif seen and _seen(row) in seen:
             state = Review.APPROVED
-        return Reviewed(_corrected(row, values, state), state, {field: row.get(field) for field in values})
+        return Reviewed(_corrected(row, values, state), state, written)
 
     def concerns(self, sha256: str) -> bool:
         """Say whether people may have said something about a photo."""
@@ -201,14 +216,29 @@ class Reviews:
 
     def fits(self, field: str, value: Any, row: Mapping[str, Any], recipe_key: str) -> bool:
         """Say whether a record can have a value in a field. Where the model left a field out, the schema decides."""
+        if is_place(field):
+            return False
         if field in row:
             return type(row[field]) is type(value)
         return "data" not in row and self.has_field(field, recipe_key)
 
     def has_field(self, field: str, recipe_key: str) -> bool:
         """Say whether the records of a recipe can have a field, as its schema says."""
-        declared = self._schema(recipe_key).get(field)
-        return declared is not None and declared.get("type") in (None, "array" if field == TAGS else "string")
+        source = self.source(recipe_key)
+        declared = properties_of(orjson.loads(source)).get(field) if source else None
+        kind = "array" if field in (TAGS, OBJECTS) else "string"
+        return declared is not None and declared.get("type") in (None, kind)
+
+    def source(self, recipe_key: str) -> str | None:
+        """Return the JSON text of a recipe's schema, as the ledger remembers it; None if it does not."""
+        if recipe_key not in self._schemas:
+            if self._run("SELECT 1 FROM sqlite_master WHERE name = 'runs'", ()).fetchone() is None:
+                return None
+            found = self._run("SELECT schema FROM runs WHERE recipe_key = ?", (recipe_key,)).fetchone()
+            if found is None:
+                return None
+            self._schemas[recipe_key] = bytes(found[0]).decode()
+        return self._schemas[recipe_key]
 
     def count(self, recipe_key: str) -> ReviewCounts:
         """Count the reviews of a recipe's records."""
@@ -251,17 +281,6 @@ class Reviews:
         origin = self._origin(sha256)
         self._all().add(origin)
         return origin
-
-    def _schema(self, recipe_key: str) -> Mapping[str, Any]:
-        """Return the properties of a recipe's schema, which the ledger remembers of its last run."""
-        if recipe_key not in self._schemas:
-            if self._run("SELECT 1 FROM sqlite_master WHERE name = 'runs'", ()).fetchone() is None:
-                return {}
-            found = self._run("SELECT schema FROM runs WHERE recipe_key = ?", (recipe_key,)).fetchone()
-            if found is None:
-                return {}
-            self._schemas[recipe_key] = properties_of(orjson.loads(found[0]))
-        return self._schemas[recipe_key]
 
 
 def _seen(row: Mapping[str, Any]) -> str:

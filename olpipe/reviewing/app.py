@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from olpipe.errors import OlpipeError
 from olpipe.pipeline.page.page import FILES_NAME, THUMBNAILS_NAME, data_script, served_page
 from olpipe.reviewing.changes import PHOTOS_ADDRESS, Changes
+from olpipe.reviewing.edits import Unfit
 from olpipe.reviewing.guard import Guard
 from olpipe.server.bodies.body import read_json
 from olpipe.server.bodies.responses import json_response
@@ -43,7 +44,9 @@ class _Review:
 
     async def page(self, request: Request) -> Response:
         """Return the page."""
-        review = {"token": self.token, "fields": self.changes.fields, "id": self.changes.identity}
+        changes = self.changes
+        review: dict[str, Any] = {"token": self.token, "id": changes.identity, "most_bytes": MOST_BYTES}
+        review |= {"fields": changes.fields, "forms": changes.forms}
         data = [f"photos-{number}.js" for number in range(self.changes.parts)]
         about = {**self.about, "data": data, "thumbnails": THUMBNAILS_NAME, "review": review}
         return HTMLResponse(served_page(about), headers=_OF_PAGE)
@@ -74,8 +77,12 @@ class _Review:
 
     async def change(self, request: Request) -> Response:
         """Make a change, and return what became of it."""
-        fields = await read_json(request, limit=MOST_BYTES)
-        return json_response({"photos": self.changes.make(fields.values)})
+        fields = await read_json(request, limit=MOST_BYTES, hint="a change cannot be larger: write less into the field")
+        try:
+            return json_response({"photos": self.changes.make(fields.values)})
+        except Unfit as error:
+            now = self.changes.told(str(fields.values.get("photo")))
+            return json_response({"error": error.message, "refused": error.refused, "photos": now}, error.status)
 
 
 def application(changes: Changes, about: Mapping[str, str], output: Path, token: str) -> Starlette:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.page.entries import entries, of_record
 from olpipe.pipeline.page.page import EACH_FILE
 from olpipe.pipeline.page.thumbnails import NAME_DIGITS
-from olpipe.pipeline.reviews import FIELDS, TAGS
+from olpipe.pipeline.reviews import FIELDS, OBJECTS, TAGS
 from olpipe.record import Review
+from olpipe.reviewing.edits import Edits, checked_edits, printable
+from olpipe.reviewing.forms import Form, form_of, form_of_list
 from olpipe.server.refusal import Refusal
 
 LONGEST_TEXT, LONGEST_TAG, MOST_TAGS = 20_000, 1000, 1000
@@ -68,6 +69,12 @@ class Changes:
         return [field for field in FIELDS if self._ledger.reviews.has_field(field, self._run.recipe_key)]
 
     @property
+    def forms(self) -> dict[str, Any]:
+        """The forms of values that the recipe's schema describes: those of `data`, and the one of `objects`."""
+        data: list[Form] = form_of(self._run.schema)
+        return {"data": data, OBJECTS: form_of_list(self._run.schema, (OBJECTS,))}
+
+    @property
     def parts(self) -> int:
         """How many parts the entries have, of at most `EACH_FILE` each."""
         return -(-(self._ledger.count(RECORD) + self._ledger.count(FAILURE)) // EACH_FILE)
@@ -95,24 +102,34 @@ class Changes:
 
         Args:
             body: `file` and `photo` name the photo: its name, and that of its thumbnail. `corrections` has a value for
-                each field that changes; null goes back to what the model wrote. `verdict` is `approved`, `rejected`, or
-                null to take one back.
+                each field that changes; null goes back to what the model wrote. `edits` has the same for `objects` and
+                for places within `data`: an object with a `value`, an empty one for a key that is left out, or null.
+                `verdict` is `approved`, `rejected`, or null to take one back.
 
         Raises:
             Refusal: The body is not as it should be, or there is no such photo.
+            Unfit: The schema does not allow an edit.
         """
         file, photo = body.get("file"), body.get("photo")
         if not isinstance(file, str) or file not in self._rows or file not in self._names.get(str(photo), ()):
             raise Refusal(404, f"there is no such photo: {file!r}", hint="load the page again")
         row = self._row(file)
         corrections = self._checked(body.get("corrections", {}), row)
+        source = self._ledger.reviews.source(self._run.recipe_key)
+        now = self._ledger.reviews.of(row, self._run.recipe_key).row
+        edits = checked_edits(body.get("edits", {}), row, now, source)
         if "verdict" in body and body["verdict"] not in _VERDICTS:
             raise Refusal(400, "`verdict` is `approved`, `rejected` or null")
         with self._ledger.transaction():
             self._correct(row, corrections)
+            self._edit(row, edits)
             if "verdict" in body:
                 self._judge(row, body["verdict"])
-        return [{"file": name, **self._entry(self._row(name))} for name in self._names[str(photo)]]
+        return self.told(str(photo))
+
+    def told(self, photo: str) -> list[dict[str, Any]]:
+        """Return what the page is told of a photo and of all equal ones, by the name of their thumbnail."""
+        return [{"file": name, **self._entry(self._row(name))} for name in self._names.get(photo, ())]
 
     def _correct(self, row: Mapping[str, Any], corrections: Mapping[str, Any]) -> None:
         reviews = self._ledger.reviews
@@ -121,6 +138,13 @@ class Changes:
                 reviews.restore(row["sha256"], field)
             else:
                 reviews.correct(row["sha256"], field, value)
+
+    def _edit(self, row: Mapping[str, Any], edits: Edits) -> None:
+        for field, value in edits.items():
+            if value is None:
+                self._ledger.reviews.restore(row["sha256"], field)
+            else:
+                self._ledger.reviews.correct(row["sha256"], field, value)
 
     def _judge(self, row: Mapping[str, Any], verdict: str | None) -> None:
         reviews = self._ledger.reviews
@@ -152,7 +176,7 @@ class Changes:
             raise Refusal(400, "`corrections` is an object with a value for each field")
         checked: dict[str, Any] = {}
         for field, value in corrections.items():
-            if field not in FIELDS:
+            if field not in FIELDS or field == OBJECTS:
                 raise Refusal(400, f"`{field}` cannot be corrected: {', '.join(FIELDS)} can")
             checked[field] = None if value is None else (_tags(value) if field == TAGS else _text(field, value))
             if value is not None and not self._ledger.reviews.fits(field, checked[field], row, self._run.recipe_key):
@@ -175,9 +199,4 @@ def _tags(value: Any) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Return a text without control characters, of which some sinks could write none."""
-    return "".join(_kept(text.replace("\r\n", "\n"))).strip()
-
-
-def _kept(text: str) -> Iterator[str]:
-    return (letter for letter in text if letter in "\n\t" or unicodedata.category(letter) != "Cc")
+    return printable(text).strip()

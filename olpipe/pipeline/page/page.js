@@ -447,9 +447,9 @@ function said(photo) {
       ...tags.map((tag) => make("li", {}, tagButton(tag.name, tag.score === null ? null : tag.score.toFixed(2))))));
   }
   const things = photo.objects.filter(enough);
-  if (things.length) part("Objects", make("ul", {class: "chips", id: "own-objects"}, ...things.map((one) => make("li", {}, thing(one)))));
+  if (things.length && !reviewer?.shows(photo, "objects")) part("Objects", make("ul", {class: "chips", id: "own-objects"}, ...things.map((one) => make("li", {}, thing(one)))));
   if (photo.read.length) part("Words in the photo", make("ul", {class: "chips", id: "own-words"}, ...photo.read.map((one) => make("li", {}, thing(one, "")))));
-  for (const [name, value] of Object.entries(values)) if (!TOLD.has(name) && !(name === "text" && photo.read.length)) parts.push(...other(name, value));
+  for (const [name, value] of Object.entries(values)) if (!TOLD.has(name) && !reviewer?.shows(photo, name) && !(name === "text" && photo.read.length)) parts.push(...other(name, value));
   return parts;
 }
 
@@ -496,7 +496,7 @@ place("previous").addEventListener("click", () => step(-1));
 place("next").addEventListener("click", () => step(1));
 place("close").addEventListener("click", () => place("detail").close());
 addEventListener("keydown", (event) => { // a click on the photo leaves the keyboard with the whole page
-  if (!place("detail").open || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.target.matches("textarea, input")) return;
+  if (!place("detail").open || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.target.matches("textarea, input, select")) return;
   if (event.key === "ArrowLeft") step(-1);
   if (event.key === "ArrowRight") step(1);
 });

@@ -183,7 +183,7 @@ def _template(*, served: bool = False) -> str:
     Args:
         served: Whether a server stands behind it, which takes what people change.
     """
-    names = ("page", "review") if served else ("page",)
+    names = ("page", "review", "form") if served else ("page",)
     styles, scripts = [f"{name}.css" for name in names], [f"{name}.js" for name in reversed(names)]
     parts = {
         part: "".join(_PARTS.joinpath(file).read_text(encoding="utf-8") for file in files)

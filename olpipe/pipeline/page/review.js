@@ -4,9 +4,10 @@
    server has it. The script of the page itself follows this one: what is used from it is there when something is called. */
 
 globalThis.olpipeReview = (() => {
-  const TYPING_MS = 700, AGAIN_MS = 4000, LONGEST_TAG = 200;
+  const TYPING_MS = 700, AGAIN_MS = 4000, LONGEST_TAG = 200, MOST_NAMED = 5;
   const NAMES = {title: "Title", alt: "Alt text", description: "Description", tags: "Tags"};
   const waiting = new Map(); // what the server does not have yet: changes, by the name of the photo
+  const refused = new Map(); // what the server did not take: edits with the reason, by the photo's digest and the field
   const openEditors = new Map(); // the fields of the photo that is shown: how each is stored and brought up to date
   let sending = false, timer = 0, fault = "", store = "";
 
@@ -55,6 +56,11 @@ globalThis.olpipeReview = (() => {
     for (const one of twins(photo)) renew(one, changed(one, what));
     const before = waiting.get(photo.file)?.what ?? {};
     const merged = {...before, ...what};
+    if (what.edits) { // with them goes what was refused before: together they may fit
+      const again = Object.entries(refused.get(key(photo)) ?? {}).map(([field, one]) => [field, one.edit]);
+      merged.edits = {...Object.fromEntries(again), ...before.edits, ...what.edits};
+      refused.delete(key(photo));
+    }
     if (before.corrections || what.corrections) merged.corrections = {...before.corrections, ...what.corrections};
     waiting.set(photo.file, {photo: key(photo), what: merged});
     remember();
@@ -64,8 +70,9 @@ globalThis.olpipeReview = (() => {
 
   function remember() {
     try {
-      if (waiting.size) localStorage.setItem(store, JSON.stringify([...waiting]));
-      else localStorage.removeItem(store);
+      for (const [name, map] of [[store, waiting], [`${store} refused`, refused]])
+        if (map.size) localStorage.setItem(name, JSON.stringify([...map]));
+        else localStorage.removeItem(name);
     } catch { /* no storage, or it is full: the changes stay in the page */ }
   }
 
@@ -75,13 +82,25 @@ globalThis.olpipeReview = (() => {
     clearTimeout(timer);
     fault = "";
     for (const [file, one] of [...waiting]) {
+      const body = JSON.stringify({file, photo: one.photo, ...one.what}), size = new Blob([body]).size;
+      if (one.what.edits && size > about.review.most_bytes) { // a server that stops reading looks like one that is gone
+        const reason = `the change has ${numbers.format(size)} bytes, more than ${numbers.format(about.review.most_bytes)}: write less into the field`;
+        refuse(file, one, Object.fromEntries(Object.keys(one.what.edits).map((field) => [field, {reason, at: []}])));
+        continue;
+      }
       try {
         const answer = await fetch("review", {
           method: "POST", headers: {"Content-Type": "application/json", "X-Olpipe-Review": about.review.token},
-          body: JSON.stringify({file, photo: one.photo, ...one.what}),
+          body,
         });
         const said = await answer.json().catch(() => ({}));
-        if (!answer.ok) throw new Error(said.error ?? `the server answered ${answer.status}`);
+        const why = refusals(said, answer.status, one.what);
+        if (why) {
+          refuse(file, one, why);
+          for (const entry of said.photos ?? []) take(entry);
+          continue;
+        }
+        if (!answer.ok) throw new Error([said.error ?? `the server answered ${answer.status}`, said.hint].filter(Boolean).join("; "));
         if (waiting.get(file) === one) {
           waiting.delete(file);
           for (const entry of said.photos) take(entry);
@@ -98,6 +117,31 @@ globalThis.olpipeReview = (() => {
     showWaiting();
   }
 
+  /** Return what was refused of the edits of a change, and why; undefined where nothing was. */
+  function refusals(said, status, {edits}) {
+    if (said.refused) return said.refused;
+    if (!edits || ![400, 413].includes(status)) return undefined;
+    const reason = [said.error ?? `the server answered ${status}`, said.hint].filter(Boolean).join("; ");
+    return Object.fromEntries(Object.keys(edits).map((field) => [field, {reason, at: []}]));
+  }
+
+  /** Keep edits that were refused in their fields, and what else was to be sent. Nobody approves what was not taken. */
+  function refuse(file, one, why) {
+    const now = waiting.get(file), {edits, verdict, ...rest} = now.what, left = {...edits}, kept = {...refused.get(one.photo)};
+    for (const [field, {reason, at}] of Object.entries(why)) {
+      if (JSON.stringify(left[field]) !== JSON.stringify(one.what.edits[field])) continue; // it was written anew since
+      kept[field] = {edit: left[field], reason, at};
+      delete left[field];
+    }
+    if (Object.keys(kept).length) refused.set(one.photo, kept);
+    const what = {...rest, ...(Object.keys(left).length ? {edits: left} : {}), ...("verdict" in now.what && verdict !== "approved" ? {verdict} : {})};
+    if (Object.keys(what).length) waiting.set(file, {photo: one.photo, what});
+    else waiting.delete(file);
+    const photo = byFile.get(file);
+    if (photo) show(photo);
+    tell(`Not saved: ${Object.values(why).map(({reason}) => reason).join("; ")}`);
+  }
+
   function take({file, ...entry}) {
     const photo = byFile.get(file);
     if (!photo || waiting.has(file)) return;
@@ -106,10 +150,13 @@ globalThis.olpipeReview = (() => {
   }
 
   function showWaiting() {
+    const others = photos.filter((photo) => refused.has(key(photo)) && photo !== opened).map((photo) => photo.file);
     const text = fault && waiting.size
-      ? `${count(waiting.size, "photo")} not saved: ${fault}. The changes are kept in this browser and sent again.` : "";
+      ? `${count(waiting.size, "photo")} not saved: ${fault}. The changes are kept in this browser and sent again.`
+      : others.length ? `A value was refused, and waits in its field to be corrected: ${others.slice(0, MOST_NAMED).join(", ")}` : "";
     for (const line of document.querySelectorAll(".unsaved")) {
       line.hidden = !text;
+      line.querySelector("button").hidden = !(fault && waiting.size);
       const words = line.querySelector("span");
       if (words.textContent !== text) words.textContent = text;
     }
@@ -137,6 +184,8 @@ globalThis.olpipeReview = (() => {
       place("title").textContent = opened.title;
       place("shown").alt = opened.alt;
       for (const {update} of openEditors.values()) update();
+      chosen = photo.objects.find((one) => chosen && ["x", "y", "w", "h"].every((side) => one[side] === chosen[side])) ?? null;
+      showBoxes(photo);
       showState();
     }
   }
@@ -149,7 +198,7 @@ globalThis.olpipeReview = (() => {
     else if (fresh) place("texts").prepend(fresh);
     place("approve").setAttribute("aria-pressed", opened.review === "approved" || opened.review === "edited");
     place("reject").setAttribute("aria-pressed", opened.review === "rejected");
-    place("undo").disabled = !opened.review;
+    place("undo").disabled = !opened.review && !refused.has(key(opened));
   }
 
   const tell = (text) => { for (const id of ["told", "told-here"]) place(id).textContent = text; };
@@ -158,8 +207,59 @@ globalThis.olpipeReview = (() => {
 
   function editors(photo) {
     openEditors.clear();
-    return Object.keys(NAMES).filter((field) => canHave(photo, field))
+    const own = Object.keys(NAMES).filter((field) => canHave(photo, field))
       .flatMap((field) => (field === "tags" ? tagsEditor(photo) : textEditor(photo, field)));
+    const units = "data" in photo.values ? olpipeForm.formsOf(photo).map((form) => [form]) : [];
+    if (hasObjects(photo)) units.push([about.review.forms.objects, objectLook(photo)]);
+    return [...own, ...units.flatMap(([form, look]) => unitEditor(photo, {field: "objects", ...form}, look))];
+  }
+
+  const hasObjects = (photo) => Boolean(about.review.forms.objects) && !("data" in photo.values)
+    && (list(photo.values.objects).length > 0 || "objects" in (photo.written ?? {}));
+
+  /** Say whether the review shows the value under a key itself. */
+  const shows = (photo, name) => name === "data" || (name === "objects" && hasObjects(photo));
+
+  function unitEditor(photo, form, look) {
+    const {field} = form, {plain, at} = olpipeForm;
+    const held = () => {
+      const one = refused.get(key(photo))?.[field];
+      const edit = twins(photo).map((twin) => waiting.get(twin.file)?.what.edits?.[field]).find(Boolean);
+      return one ?? (edit ? {edit} : undefined);
+    };
+    /** The value as the server has it, or as it will have it when a field goes back to what the model wrote. */
+    const now = () => {
+      const goesBack = twins(photo).some((twin) => waiting.get(twin.file)?.what.edits?.[field] === null);
+      if (goesBack && field in (photo.written ?? {})) return field === "objects" ? photo.written.objects : photo.written[field][0];
+      return field === "objects" ? photo.values.objects : at(photo.values.data, form.path);
+    };
+    const unit = olpipeForm.unitOf(form, {
+      held, now,
+      keep: (_, edit) => change(photo, {edits: {[field]: edit}}),
+    }, look);
+    const told = (written) => (field === "objects" ? list(written).map((one) => one.type).join(", ") : plain(written[0]));
+    const {line, update} = history(photo, field, () => { unit.refill(); unit.focus(); }, {
+      name: form.label, told, undo: () => change(photo, {edits: {[field]: null}}),
+    });
+    openEditors.set(field, {store: unit.store, update: () => { unit.update(); update(); }, focus: unit.focus, refill: unit.refill});
+    return [...unit.elements, line];
+  }
+
+  /** Return how the row of an object looks: its name, and behind it its fields. Opening it shows its box. */
+  function objectLook(photo) {
+    return (item, control) => {
+      const one = placed(item);
+      const summary = make("summary", {}, ...thing(one).childNodes);
+      const details = make("details", {}, summary, control.element);
+      details.addEventListener("toggle", () => {
+        if (opened !== photo) return;
+        if (details.open) for (const other of details.closest("ul").querySelectorAll("details[open]")) if (other !== details && !other.querySelector("[aria-invalid]")) other.open = false;
+        const same = (other) => other.type === one.type && ["x", "y", "w", "h"].every((side) => other[side] === one[side]);
+        chosen = details.open ? photo.objects.find(same) ?? null : chosen && same(chosen) ? null : chosen;
+        showBoxes(photo);
+      });
+      return details;
+    };
   }
 
   function heading(field, forId) {
@@ -167,19 +267,21 @@ globalThis.olpipeReview = (() => {
   }
 
   /** Return what stands below a field: what the model wrote, and the way back to it. */
-  function history(photo, field, restored) {
+  function history(photo, field, restored, {name, told, undo} = {
+    name: NAMES[field], undo: () => change(photo, {corrections: {[field]: null}}),
+    told: (value) => (value === null || value === "" ? "nothing" : Array.isArray(value) ? value.join(", ") || "nothing" : value),
+  }) {
     const line = make("p", {class: "hint written"}), words = make("span", {dir: "auto", lang: about.language});
-    const button = make("button", {type: "button", "aria-label": `Undo the change of: ${NAMES[field]}`}, "Undo");
+    const button = make("button", {type: "button", "aria-label": `Undo the change of: ${name}`}, "Undo");
     line.append(make("span", {}, "The model wrote: "), words, " ", button);
     button.addEventListener("click", () => {
-      change(photo, {corrections: {[field]: null}});
-      tell(`${NAMES[field]} is what the model wrote`);
+      undo();
+      tell(`${name} is what the model wrote`);
       restored();
     });
     const update = () => {
       line.hidden = !(photo.written && field in photo.written);
-      const value = photo.written?.[field] ?? null;
-      words.textContent = value === null || value === "" ? "nothing" : Array.isArray(value) ? value.join(", ") || "nothing" : value;
+      words.textContent = line.hidden ? "" : told(photo.written[field] ?? null);
     };
     update();
     return {line, update};
@@ -271,11 +373,31 @@ globalThis.olpipeReview = (() => {
 
   const SAID = {approved: "Approved", rejected: "Rejected", undone: "As the model wrote it, and not reviewed"};
 
-  function judge(photo, verdict, on) {
+  const pending = (photo) => twins(photo).some((twin) => waiting.get(twin.file)?.what.edits) || refused.has(key(photo));
+
+  /** Wait until the server has taken or refused the edits of a photo, or cannot be reached. */
+  async function settled(photo) {
+    while (twins(photo).some((twin) => waiting.get(twin.file)?.what.edits) && !fault) await new Promise((done) => setTimeout(done, 20));
+  }
+
+  async function judge(photo, verdict, on) {
     left();
+    if (verdict === "approved" && pending(photo)) { // nobody approves what the server does not take
+      await settled(photo);
+      const wrong = Object.keys(refused.get(key(photo)) ?? {})[0];
+      if (wrong !== undefined) {
+        if (opened === photo) openEditors.get(wrong)?.focus();
+        return tell(`Not approved: ${refused.get(key(photo))[wrong].reason}`);
+      }
+    }
     if (verdict === null) {
-      const corrections = Object.fromEntries(Object.keys(photo.written ?? {}).map((field) => [field, null]));
-      change(photo, {verdict: null, corrections});
+      const corrections = {}, edits = {};
+      for (const field of Object.keys(photo.written ?? {})) (field in NAMES ? corrections : edits)[field] = null;
+      refused.delete(key(photo));
+      const before = waiting.get(photo.file);
+      if (before?.what.edits) for (const field of Object.keys(before.what.edits)) edits[field] = null;
+      change(photo, {verdict: null, corrections, ...(Object.keys(edits).length ? {edits} : {})});
+      if (opened === photo) for (const {refill} of openEditors.values()) refill?.();
     } else change(photo, {verdict});
     const reviewed = photos.filter((one) => one.review).length;
     tell(`${SAID[verdict ?? "undone"]}: ${photo.title}. ${numbers.format(reviewed)} of ${numbers.format(photos.length)} reviewed.`);
@@ -287,6 +409,7 @@ globalThis.olpipeReview = (() => {
     const photo = opened, at = shown.indexOf(photo), next = at < 0 ? undefined : shown[at + 1];
     judge(photo, verdict, () => {
       if (filter.review) refresh();
+      if (opened !== photo) return undefined;
       if (verdict === null) return showState();
       if (next) location.replace(address(next));
       else if (filter.review) place("detail").close();
@@ -319,7 +442,7 @@ globalThis.olpipeReview = (() => {
     }
   }
 
-  const edit = () => (document.querySelector("#texts textarea") ?? place("new-tag"))?.focus();
+  const edit = () => (document.querySelector("#texts textarea, #texts select, #texts .unit input") ?? place("new-tag"))?.focus();
 
   function left() {
     for (const {store} of [...openEditors.values()]) store();
@@ -369,9 +492,12 @@ globalThis.olpipeReview = (() => {
         for (const twin of twins(photo)) renew(twin, changed(twin, one.what));
       }
     } catch { /* it was changed by hand */ }
+    try {
+      for (const [digest, fields] of JSON.parse(localStorage.getItem(`${store} refused`) ?? "[]")) refused.set(digest, fields);
+    } catch { /* it was changed by hand */ }
     showWaiting();
     if (waiting.size) send();
   }
 
-  return {editors, left, started, opened: showState};
+  return {editors, shows, left, started, opened: () => { showState(); showWaiting(); }};
 })();

@@ -23,12 +23,16 @@ _EITHER = 47
 """For zlib: find out from the first bytes whether they are gzip or deflate."""
 
 
-async def read_bytes(request: Request, *, limit: int) -> bytes:
+_RAISE_IT = "raise OLPIPE_MAX_BODY, or send smaller images"
+
+
+async def read_bytes(request: Request, *, limit: int, hint: str = _RAISE_IT) -> bytes:
     """Return the body of a request, unzipped.
 
     Args:
         request: The request.
         limit: Most bytes, zipped and unzipped; 0 allows any number.
+        hint: What to do about a larger body.
 
     Raises:
         Refusal: The body is larger, or it is encoded in a way that is not known.
@@ -36,22 +40,22 @@ async def read_bytes(request: Request, *, limit: int) -> bytes:
     encoding = _encoding(request)
     declared = request.headers.get("content-length", "")
     if limit and declared.isdecimal() and int(declared) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, hint)
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if limit and len(data) > limit:
-            raise _too_large(limit)
-    return await in_thread(_unzipped, bytes(data), limit) if encoding else bytes(data)
+            raise _too_large(limit, hint)
+    return await in_thread(_unzipped, bytes(data), limit, hint) if encoding else bytes(data)
 
 
-async def read_json(request: Request, *, limit: int) -> Fields:
+async def read_json(request: Request, *, limit: int, hint: str = _RAISE_IT) -> Fields:
     """Return the JSON object in the body of a request. `null` counts as an object without fields.
 
     Raises:
         Refusal: The body is empty, too large, too deep, or not a JSON object.
     """
-    data = await read_bytes(request, limit=limit)
+    data = await read_bytes(request, limit=limit, hint=hint)
     return await in_thread(parse, data) if len(data) > _LARGE else parse(data)
 
 
@@ -104,7 +108,7 @@ def _encoding(request: Request) -> str:
     return encoding
 
 
-def _unzipped(data: bytes, limit: int) -> bytes:
+def _unzipped(data: bytes, limit: int, hint: str) -> bytes:
     """Return the bytes of a zipped body.
 
     Raises:
@@ -116,14 +120,14 @@ def _unzipped(data: bytes, limit: int) -> bytes:
     except zlib.error as error:
         raise Refusal(400, f"the body cannot be unzipped: {error}") from error
     if limit and len(found) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, hint)
     if not reader.eof:
         raise Refusal(400, "the body cannot be unzipped: it is cut short")
     return found
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(413, f"the body has more than {limit} bytes", hint="raise OLPIPE_MAX_BODY, or send smaller images")
+def _too_large(limit: int, hint: str) -> Refusal:
+    return Refusal(413, f"the body has more than {limit} bytes", hint=hint)
 
 
 def _too_deep() -> Refusal:
