@@ -59,6 +59,10 @@ class TestWordReader(PerceiverContract):
     def photo(self):
         return decoded(drawn(SIGN))
 
+    @pytest.mark.slow
+    def test_several_threads_may_call_it_at_once(self, perceiver, photo):
+        super().test_several_threads_may_call_it_at_once(perceiver, photo)
+
 
 @pytest.mark.parametrize("lines", [SIGN, RECEIPT, SCREEN], ids=["sign", "receipt", "screen"])
 def test_lines_are_read_as_they_are_written_from_top_to_bottom(reader, lines):
