@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
@@ -72,9 +73,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadFileScheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     """Keep what must be alone until everything else has ended."""
-    return AloneLast(config) if config.getoption("dist") == "loadfile" else None
+    return AloneLast(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 class AloneLast(LoadFileScheduling):
@@ -83,8 +84,8 @@ class AloneLast(LoadFileScheduling):
     `pytest_collection_modifyitems` puts these tests at the end, so they are the end of the queue.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:

@@ -121,6 +121,7 @@ def test_a_photo_may_be_piped_in(run, folder, monkeypatch):
     assert run("qwen3_vl", "-", "what is it", *GREEDY) == (0, named, "Added image '-'\n")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3", "idefics3"])
 def test_more_photos_than_fit_are_shown_smaller_or_refused_in_one_line(run, family, monkeypatch):
     many = " ".join(["sea.png", "street.png"] * 6)

@@ -174,6 +174,7 @@ def test_a_socket_in_the_file_system_is_for_this_user_only(serving, place):
     assert not place.exists()
 
 
+@pytest.mark.slow
 def test_a_socket_that_a_killed_server_left_is_taken_over(serving, place):
     first = serving(OLLAMA_HOST=f"unix://{place}")
     assert first.line() == f"Listening on unix://{place}"

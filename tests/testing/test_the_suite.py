@@ -32,7 +32,7 @@ def test_cases(case):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, unmeasured):
     """Return what runs a suite of five files, one of which must be alone; it returns file, case and process."""
     shutil.copy(ROOT / "conftest.py", tmp_path)
     (tmp_path / "pyproject.toml").write_text(SETTINGS)

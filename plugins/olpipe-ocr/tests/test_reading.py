@@ -48,6 +48,7 @@ class TestPlugin(PluginContract):
     module = "olpipe_ocr"
 
 
+@pytest.mark.slow  # it reads dozens of pictures
 class TestWordReader(PerceiverContract):
     seen = SIGN
 
@@ -58,10 +59,6 @@ class TestWordReader(PerceiverContract):
     @pytest.fixture
     def photo(self):
         return decoded(drawn(SIGN))
-
-    @pytest.mark.slow
-    def test_several_threads_may_call_it_at_once(self, perceiver, photo):
-        super().test_several_threads_may_call_it_at_once(perceiver, photo)
 
 
 @pytest.mark.parametrize("lines", [SIGN, RECEIPT, SCREEN], ids=["sign", "receipt", "screen"])
