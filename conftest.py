@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from olpipe.errors import OlpipeError
 from olpipe.plugins import Plugins
@@ -39,7 +44,7 @@ ALONE = ("tests/benchmarks", "tests/cli/repl", "tests/cli/test_completion_shells
 """Tests that other tests must not keep from answering in time, or from measuring."""
 
 _SKIPPED = {
-    "slow": "takes minutes: run with --run-slow",
+    "slow": "takes long: run with --run-slow",
     "gpu": "needs a GPU: run with `-m gpu` on a machine that has one",
     "network": "needs more of the network than the package registries: run with `-m network`",
 }
@@ -56,8 +61,59 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite on all processors; a run of files that are named, or of a marker, stays in one process."""
+    if hasattr(config, "workerinput"):
+        return  # this is one of those processes
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.markexpr
+    watched = config.option.usepdb or config.option.capture == "no" or config.option.collectonly
+    if not chosen and not watched and config.getoption("numprocesses", 0) is None and config.option.dist == "no":
+        config.option.numprocesses, config.option.dist = "logical", "loadfile"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Keep what must be alone until everything else has ended."""
+    return AloneLast(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+class AloneLast(LoadFileScheduling):
+    """Gives each file to one process. What must be alone comes last, in the last process that is left.
+
+    `pytest_collection_modifyitems` puts these tests at the end, so they are the end of the queue.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "alone" if nodeid.startswith(ALONE) else nodeid.partition("::")[0]
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Note that a test has ended, and end its process where nothing is left for it."""
+        others = [one for one in self.nodes if one is not node]
+        if list(self.workqueue) != ["alone"] or not others:
+            super().mark_test_complete(node, item_index, duration)
+            return
+        nodeid = self.registered_collections[node][item_index]
+        self.assigned_work[node][self._split_scope(nodeid)][nodeid] = True
+        if not all(one.shutting_down for one in others):
+            node.shutdown()
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Go on with what must be alone when its process is the last one; return the test that crashed, if one did."""
+        crashed: str | None = super().remove_node(node)
+        if len(self.nodes) == 1:
+            self.schedule()
+        return crashed
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what not every machine can run, and say why; a marker that is asked for with `-m` runs."""
+    items.sort(key=lambda item: item.nodeid.startswith(ALONE))  # last, in the order in which they are
+    mark_all_but_examples(items)
     wanted = config.getoption("markexpr")
     for item in items:
         if item.nodeid.startswith(ALONE):
@@ -68,6 +124,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             asked_for = marker in wanted or (marker == "slow" and config.getoption("--run-slow"))
             if item.get_closest_marker(marker) is not None and not asked_for:  # a folder may have the same name
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def mark_all_but_examples(items: list[pytest.Item]) -> None:
+    """Make those cases of a test slow that come after as many as its marker `examples` says."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        examples = item.get_closest_marker("examples")
+        if examples is not None:
+            test = item.nodeid.partition("[")[0]
+            cases[test] += 1
+            if cases[test] > examples.args[0]:
+                item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at hundreds of thousands of objects that stay as long as the session."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ def test_another_process_draws_the_same_pictures(seed):
     assert drawn.stdout.strip() == here
 
 
+@pytest.mark.examples(12)
 @pytest.mark.parametrize("picture", SHAPELY, ids=lambda picture: "-".join(shape.name for shape in picture.shapes))
 def test_a_shape_reaches_to_the_edges_of_its_box_and_no_further(picture):
     drawn = pixels(picture)

@@ -65,6 +65,7 @@ def torn_lines(batch):
     return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_every_photo_ends_up_exactly_once(batch, plugin_folder):
     (plugin_folder / "deadly.py").write_text(DEADLY)
     install_plugin(plugin_folder, "deadly", "deadly")

@@ -40,6 +40,7 @@ def other_text(path, place, length):
     return {"longer": old + " And its whiskers are white.", "shorter": "Tom.", "as long": "Q" * len(old)}[length]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(
     ("place", "length", "more"), [(0, "longer", True), (1, "shorter", True), (2, "as long", False)]
 )
@@ -135,6 +136,7 @@ def test_a_table_corrected_by_hand_stays_too(batch):
 # --- files of somebody else ---------------------------------------------------------------------
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize("before", ["a new folder", "a folder with records"])
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
@@ -174,6 +176,7 @@ def test_rows_that_this_folder_does_not_know_are_kept(batch, name):
     assert batch.files == ["a.jpg"]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("data", [b"", b"\0" * 300, b'{\n  "sta', b'{\n  "status": "complete",\n  "photos": {'])
 def test_what_a_power_cut_left_of_a_report_is_replaced(batch, done, data):
     (batch.output / "run.json").write_bytes(data)
@@ -186,6 +189,7 @@ def test_what_a_power_cut_left_of_a_report_is_replaced(batch, done, data):
 PROPERTY = 'name = "x"\ntask = "photo"\nmodel = "echo"\nprompt = "p"\n[schema.properties.colour]\ntype = "string"\n'
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     ("options", "code"),
     [

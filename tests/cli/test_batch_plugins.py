@@ -160,6 +160,7 @@ def tiny(batch, tmp_path):
     return ("--model", "tiny", "--perceivers", "eye")
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     ("task", "expected"),
     [("a-regex", "[a-c]{3}"), ("a-grammar", "yes|no"), ("anything", r"(?s).+"), ("any-json", None), ("a-schema", None)],
@@ -178,6 +179,7 @@ def test_a_task_gets_its_answer_parsed_once_as_its_guidance_says(batch, describe
         assert re.fullmatch(expected, value)
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     ("place", "whose", "reason"),
     [
@@ -224,6 +226,7 @@ def test_a_perceiver_that_fails_is_one_line_in_run(batch, notes, monkeypatch, ca
     ]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -269,6 +272,7 @@ def test_a_photo_is_looked_at_anew_when_the_perceiver_has_changed(batch, describ
     assert batch.report["perceivers"] == {"eye": "2"}
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("damage", [b"not a database" * 500, b""])
 def test_a_damaged_cache_of_evidence_only_costs_the_look(batch, describe, notes, isolated_home, damage):
     describe("a-schema", "--perceivers", "eye")

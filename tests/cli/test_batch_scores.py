@@ -146,6 +146,7 @@ def test_records_have_scores_and_a_certainty_as_published(batch, eye, published)
     ]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(
     "change",
     [
@@ -248,6 +249,7 @@ def test_a_table_has_a_line_for_a_photo_without_sentences_wherever_it_comes(batc
     assert (second["title"], second["tag_scores"]) == (batch.records[1]["title"], "0.88; 0.3")
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     ("widths", "expected"),
     [

@@ -29,6 +29,7 @@ def test_a_sample_comes_from_all_parts_and_is_the_same_every_time(batch):
     assert (code, said.splitlines()[0]) == (0, "3 photos: 3 records (0 new)")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("since", ["2001-01-01", "2001-01-01T00:00:00+02:00", "900w"])
 def test_only_what_changed_since_then_is_described(batch, since):
     batch.put("old.jpg", "new.jpg")

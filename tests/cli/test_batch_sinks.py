@@ -135,6 +135,7 @@ def outcomes(batch):
         return connection.execute("SELECT count(*) FROM outcomes").fetchone()[0] if tables else 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_every_target_ends_up_with_every_photo_once(batch, table):
     batch.model(delay_s=0.1)
     names = [f"{number:02}.jpg" for number in range(14)]
@@ -159,6 +160,7 @@ def test_killed_at_random_moments_every_target_ends_up_with_every_photo_once(bat
     assert not list(batch.output.rglob("*.new"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_call_of_a_sink_every_target_ends_up_with_every_photo_once(batch, table, plugin_folder):
     (plugin_folder / "deadly.py").write_text(DEADLY)
     install_plugin(plugin_folder, "deadly", "deadly")

@@ -55,6 +55,7 @@ def inside(record):
     return across and 0 <= thing["y"] < thing["y"] + thing["h"] <= image["height"]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_record_of_a_model_that_sees_is_as_published(seeing, family):
     seeing.put("a.jpg", data=encoded(picture(), "JPEG"))
@@ -68,6 +69,7 @@ def test_a_record_of_a_model_that_sees_is_as_published(seeing, family):
     assert min(seconds["fit"], seconds["encode"], seconds["prompt"], seconds["decode"]) > 0
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", sorted(SAY_BOXES))
 def test_boxes_are_pixels_inside_the_photo_whatever_the_model_says(seeing, family):
     sizes = [(1, 1), (3, 200), (640, 480), (1200, 33), (2500, 2000)]
@@ -79,6 +81,7 @@ def test_boxes_are_pixels_inside_the_photo_whatever_the_model_says(seeing, famil
     assert all(map(inside, seeing.records))
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_photo_gives_the_same_record_however_the_camera_was_held(seeing, family):
     turn = Image.Transpose
@@ -99,6 +102,7 @@ def test_a_photo_gives_the_same_record_however_the_camera_was_held(seeing, famil
     assert others == [first] * 7
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3"])
 def test_the_same_picture_in_other_files_gives_the_same_record(seeing, family):
     seeing.put("a.png", "copy.png", data=encoded(picture()))
@@ -113,6 +117,7 @@ def test_the_same_picture_in_other_files_gives_the_same_record(seeing, family):
     assert other["data"] != rows["a.png"]["data"]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3"])
 def test_a_record_does_not_depend_on_how_many_photos_are_at_work(seeing, family, monkeypatch):
     for seed in range(6):
@@ -160,6 +165,7 @@ def extremes():
     return files, broken
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3", "idefics3"])
 def test_every_extreme_file_ends_as_a_record_or_as_a_failure_that_says_why(seeing, family):
     files, broken = extremes()
@@ -175,6 +181,7 @@ def test_every_extreme_file_ends_as_a_record_or_as_a_failure_that_says_why(seein
         assert (kind, message.startswith(broken[name][1])) == ("unreadable", True), message
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3", "idefics3"])
 def test_photos_become_no_more_tokens_than_were_asked_for_as_far_as_the_encoder_can(seeing, family):
     for width, height in ((1, 1), (1, 500), (3000, 20), (900, 700)):
@@ -193,6 +200,7 @@ def test_photos_become_no_more_tokens_than_were_asked_for_as_far_as_the_encoder_
         assert max(counts[1]) - counts[0][0] <= 15
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3"])
 def test_where_the_context_is_small_a_photo_gets_fewer_tokens_or_is_a_failure(seeing, family, monkeypatch):
     seeing.put("a.png", data=encoded(picture(900, 700)))

@@ -85,6 +85,7 @@ def undisturbed(seeing, photos):
     return records
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(("place", "at"), [("look", 1), ("look", 5), ("prefill", 7), ("forward", 1), ("forward", 12)])
 def test_a_process_killed_among_photos_is_started_again_and_no_record_differs(seeing, undisturbed, strike, place, at):
     struck = strike(place, at)
@@ -94,6 +95,7 @@ def test_a_process_killed_among_photos_is_started_again_and_no_record_differs(se
     assert seeing.failures == []
 
 
+@pytest.mark.slow
 def test_a_process_killed_again_and_again_stops_the_run_and_the_next_run_goes_on(seeing, undisturbed, strike):
     struck = strike("look", 3, times=8)
     code, said = run(seeing)

@@ -141,6 +141,7 @@ def test_a_model_on_a_host_that_a_source_claims_is_pulled_and_run_by_its_whole_n
     assert (code, said.splitlines()[0]) == (1, "error: model `hf.other/a/b:c` is not on this machine")
 
 
+@pytest.mark.examples(3)
 @pytest.mark.parametrize(
     ("arguments", "code", "lines"),
     [

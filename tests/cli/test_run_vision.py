@@ -58,6 +58,7 @@ def prompt_tokens(said):
     return int(re.search(r"prompt eval count: +(\d+) token", said)[1])
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_answer_is_about_the_photo_that_is_named(run, family):
     answers = []
@@ -68,6 +69,7 @@ def test_the_answer_is_about_the_photo_that_is_named(run, family):
     assert answers[0] == answers[2] != answers[1]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_photo_of_a_prompt_is_shown_in_the_order_in_which_it_is_named(run, family):
     code, both, said = run(family, "sea.png and street.png: which is it?", *GREEDY, "--verbose")
@@ -78,6 +80,7 @@ def test_every_photo_of_a_prompt_is_shown_in_the_order_in_which_it_is_named(run,
     assert both != turned
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3"])
 def test_a_photo_named_in_the_middle_is_shown_and_its_name_is_taken_out_of_the_text(run, family):
     answers = {run(family, text, *GREEDY)[1] for text in ("one sea.png two", "sea.png one two", "one two sea.png")}
@@ -101,6 +104,7 @@ def test_a_photo_that_cannot_be_read_is_one_line_that_names_it(run, folder, data
     assert run("qwen3_vl", "sea.png and broken.jpg") == (1, "", f"error: `broken.jpg`: {message}\n")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_about_a_photo_is_held_to_json_or_to_a_schema(run, family):
     code, out, _ = run(family, "sea.png", "--format", "json", "--max-tokens", 40)
@@ -117,6 +121,7 @@ def test_a_photo_may_be_piped_in(run, folder, monkeypatch):
     assert run("qwen3_vl", "-", "what is it", *GREEDY) == (0, named, "Added image '-'\n")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", ["qwen3_vl", "gemma3", "idefics3"])
 def test_more_photos_than_fit_are_shown_smaller_or_refused_in_one_line(run, family, monkeypatch):
     many = " ".join(["sea.png", "street.png"] * 6)

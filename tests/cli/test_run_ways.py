@@ -98,6 +98,7 @@ def test_a_document_that_does_not_fit_is_an_error_after_it_was_shown(both):
     assert said.startswith("error: the answer does not fit the schema at `$.tags`")
 
 
+@pytest.mark.examples(3)
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.heic", "photo.webp", "photo.tiff", "photo.ppm"])
 def test_photos_of_several_formats(both, name):
     if name.endswith(".heic"):

@@ -45,6 +45,7 @@ def test_every_recipe_is_tried():
     assert shipped_recipes().keys() == FOUND.keys()
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("name", sorted(FOUND.keys() - {"photo-tags"}))  # all tests of batches use that one
 def test_a_model_that_sees_writes_what_the_recipe_asks_for(seeing, name):
     Image.fromarray(smooth_photo(64, 48, seed=5)).save(seeing.photos / "a.png")
@@ -126,6 +127,7 @@ def test_recipes_that_need_a_model_that_sees_say_so_and_name_one(name):
     assert (recipe.model, recipe.task) == ("qwen3-vl:2b", "data")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("name", ["alt-text", "catalog-zh"])
 def test_recipes_of_photo_mini_give_records_of_the_real_model(batch, photo_mini_home, monkeypatch, name):
     monkeypatch.setenv("OLPIPE_HOME", str(photo_mini_home))

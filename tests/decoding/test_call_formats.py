@@ -149,6 +149,7 @@ def judge(answer, schemas):
     assert len({call.call_id for call in answer.tool_calls}) == len(answer.tool_calls)
 
 
+@pytest.mark.examples(6)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_call_of_a_random_model_fits_its_tool(marked, name, seed):

@@ -79,6 +79,7 @@ def scripted(tiny, text, **options):
     return Scripted(tiny.vocabulary, tiny.vocabulary.encode(text), **options)
 
 
+@pytest.mark.examples(8)
 @pytest.mark.parametrize("schema", [PHOTO, TREE, CHOICE, {"type": "object"}])
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 @pytest.mark.parametrize("max_tokens", [1, 16, 64, 300])

@@ -52,6 +52,7 @@ MAPS = {
 }
 
 
+@pytest.mark.examples(9)
 @pytest.mark.parametrize("budget", [8, 40, 200])
 @pytest.mark.parametrize("schema", MAPS.values(), ids=MAPS)
 def test_names_that_the_model_makes_up_are_different(tiny, schema, budget):

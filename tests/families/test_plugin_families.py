@@ -201,6 +201,7 @@ def test_a_package_of_the_present_version_is_left_as_it_is(means, plugins, bundl
     assert {path: path.stat().st_mtime_ns for path in bundle.cache.rglob("*")} == before
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("damaged", ["", "{", "[]", "{}", '{"family": 3}'])
 def test_a_package_whose_description_is_damaged_is_made_again(means, plugins, bundle, damaged):
     loaded = plugins(means())
@@ -306,6 +307,7 @@ def olpipe(*arguments):
     return ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("means", "isolated_home")
 def test_a_model_of_a_plugins_family_is_pulled_and_asked_about_a_photo(folder, tmp_path):
     path = tmp_path / "photo.png"

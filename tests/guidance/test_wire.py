@@ -343,6 +343,7 @@ def random_walk(matcher, random):
     return bytes(data) if matcher.is_accepting() or matcher.is_stopped() else None
 
 
+@pytest.mark.examples(20)
 @pytest.mark.parametrize("seed", range(60))
 def test_random_documents_of_random_schemas_are_valid(grammars, seed):
     random = Random(seed)

@@ -49,6 +49,7 @@ def test_a_schema_that_cannot_be_enforced_is_refused(server, name):
     refused(server, "/api/generate", {**GENERATE, "format": EXPLODING_SCHEMAS[name]})
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     "pattern",
     ["^(((a{0,1000}){0,1000}){0,1000}){0,1000}$", "^(?=a)" + "()" * 50_000, "^(a+)+$", "(x+x+)+y", "(.*)*" * 99],
@@ -80,6 +81,7 @@ EXPLODING_GRAMMARS = [
 ]
 
 
+@pytest.mark.examples(6)
 @pytest.mark.parametrize("grammar", EXPLODING_GRAMMARS, ids=lambda grammar: str(grammar)[:60])
 def test_an_expression_or_grammar_built_to_explode_is_refused_or_followed(server, grammar):
     answered_or_refused(server, grammar)

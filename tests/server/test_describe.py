@@ -134,6 +134,7 @@ def test_a_photo_without_a_name_is_called_image(server):
     assert answer["sha256"] == hashlib.sha256(photo()).hexdigest()
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("sent_as", ["json", "form"])
 def test_a_recipe_changes_as_by_the_options_of_a_batch(server, server_home, tmp_path, sent_as):
     options = ("--schema", json.dumps(COLOURS), "--lang", "de", "--perceivers", "photo-mini", "--min-score", "0.6")

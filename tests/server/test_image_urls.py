@@ -348,6 +348,7 @@ def said(answer):
     return {name: value for name, value in answer.items() if name not in changing and not name.endswith("_duration")}
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize("ask", [native, openai, anthropic, count, describe])
 def test_a_url_stands_for_the_image_in_every_api(reaching, host, ask):
     path, by_url = ask(host.url("/cat.jpg"))

@@ -80,6 +80,7 @@ def test_a_free_port_is_chosen_and_told(serving):
     assert server.end() == (0, "", "")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(("host", "shown"), [("localhost", "localhost"), ("", "0.0.0.0"), ("0.0.0.0", "0.0.0.0")])
 def test_a_name_stands_for_all_its_addresses(serving, host, shown):
     port = free_port()
@@ -111,6 +112,7 @@ def test_a_port_that_is_taken_is_one_clear_line(serving, server):
     )
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(
     ("host", "message"),
     [
@@ -172,6 +174,7 @@ def test_a_socket_in_the_file_system_is_for_this_user_only(serving, place):
     assert not place.exists()
 
 
+@pytest.mark.slow
 def test_a_socket_that_a_killed_server_left_is_taken_over(serving, place):
     first = serving(OLLAMA_HOST=f"unix://{place}")
     assert first.line() == f"Listening on unix://{place}"
@@ -234,6 +237,7 @@ def begin(server, body):
     return connection, reply, json.loads(reply.readline())
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_open_stream_ends_in_order_and_nothing_is_left_running(start_server, number):
     server = start_server(OLPIPE_THREADS="1")
@@ -300,6 +304,7 @@ def test_variables_without_effect_are_explained_once(serving):
     assert server.end() == (0, "", "")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("settings", [{}, {"OLPIPE_API_KEY": "k"}, {"OLPIPE_MANAGEMENT": "local"}])
 def test_a_server_that_strangers_may_change_says_so(serving, settings):
     server = serving(OLLAMA_HOST="0.0.0.0:0", **settings)

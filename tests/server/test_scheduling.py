@@ -153,6 +153,7 @@ def test_what_is_no_duration_is_refused(server, keep_alive, status, text):
     assert (found, body["error"]) == (status, text)
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize(
     ("setting", "least", "most"),
     [

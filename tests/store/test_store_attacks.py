@@ -215,6 +215,7 @@ STRANGE = st.one_of(
 )
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -231,6 +232,7 @@ def test_no_value_in_a_projector_is_anything_but_one_line(models, tmp_path, fami
     read_all(models[family][0], path)
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

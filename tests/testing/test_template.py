@@ -69,10 +69,12 @@ def test_a_copy_has_a_readme_that_names_only_what_it_has(copied):
     assert re.findall("plugins/|samples|copy_as|template", readme) == []
 
 
+@pytest.mark.slow
 def test_a_copy_passes_its_tests_where_it_is_not_installed(copied):
     run_tests(copied / "tests/test_plugin.py", copied / "tests/test_colours.py")
 
 
+@pytest.mark.slow
 def test_a_plugin_may_have_a_name_with_a_hyphen(tmp_path):
     copied = copied_as("my-birds", tmp_path / "olpipe-my-birds")
     project = tomllib.loads((copied / "pyproject.toml").read_text())["project"]
@@ -82,6 +84,7 @@ def test_a_plugin_may_have_a_name_with_a_hyphen(tmp_path):
     run_tests(copied / "tests/test_plugin.py", copied / "tests/test_tsv_sink.py")
 
 
+@pytest.mark.slow
 def test_a_copy_that_keeps_only_the_sink_passes_its_tests_after_what_its_readme_says(copied):
     source, tests = copied / "src/olpipe_birds", copied / "tests"
     # 1. Modules and their tests

@@ -139,6 +139,7 @@ def answers(tmp_path_factory):
     return answers
 
 
+@pytest.mark.examples(8)
 @pytest.mark.parametrize(
     ("name", "case"),
     [pytest.param(name, one.name, id=f"{name}: {one.name}") for name, every in CASES.items() for one in every],

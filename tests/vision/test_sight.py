@@ -104,6 +104,7 @@ def test_the_text_of_a_user_never_becomes_an_image(family, tiny):
     assert not runner.prepare(asking(marks)).prompt.images
 
 
+@pytest.mark.examples(2)
 @EVERY_FAMILY
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(width=SIDES, height=SIDES, shade=st.sampled_from([0, 128, 255]))

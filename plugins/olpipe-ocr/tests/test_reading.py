@@ -48,6 +48,7 @@ class TestPlugin(PluginContract):
     module = "olpipe_ocr"
 
 
+@pytest.mark.slow  # it reads dozens of pictures
 class TestWordReader(PerceiverContract):
     seen = SIGN
 

@@ -276,6 +276,7 @@ def test_readers_see_nothing_before_a_flush(factory, target, write):
     assert sorted(path.name for path in target.iterdir()) == ["_olpipe", "part-00000.parquet"]
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("death", [1, 3, 4])
 def test_killed_at_any_change_the_next_run_makes_it_whole(target, write, tmp_path, death):
     (tmp_path / "deadly.py").write_text(DEADLY)

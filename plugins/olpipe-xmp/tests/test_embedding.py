@@ -199,6 +199,7 @@ with opened(factory, factory.usual_target, run_info(root / "out"), 0) as sink:
 """
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("sink", ["xmp", "xmp-beside", "xmp-embed"])
 def test_after_a_sudden_end_no_row_is_lost_and_no_tag_comes_twice(photos, sink):
     names = [f"{number:03}.jpg" for number in range(30)]

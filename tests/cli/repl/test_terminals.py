@@ -42,6 +42,7 @@ def test_wide_characters_count_twice(start_there):
         assert typist.lines[-1].startswith(">>>")
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])
 def test_a_dumb_terminal_gets_no_codes(start_there, term):
     with start_there("echo", "--verbose", term=term, ready=False) as typist:

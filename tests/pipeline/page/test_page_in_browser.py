@@ -314,6 +314,7 @@ def large(tmp_path_factory, small):
     return album
 
 
+@pytest.mark.examples(1)
 @pytest.mark.parametrize("size", [DESK, PHONE])
 def test_ten_thousand_photos_keep_the_page_small(browser, large, size):
     browser.album(large, size=size)

@@ -7,6 +7,7 @@ those of everything held, the latest counting most.
 import json
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -179,10 +180,15 @@ def read_seed(bundle):
 
 def read_vocabulary(bundle):
     try:
-        text = (bundle.path / "tokenizer.json").read_text(encoding="utf-8")
-        return Vocabulary(text, size=len(json.loads(text)["model"]["vocab"]), end_tokens=[2])
+        return vocabulary_of((bundle.path / "tokenizer.json").read_text(encoding="utf-8"))
     except (ValueError, KeyError) as error:
         raise ModelCorrupt(f"its tokenizer cannot be used: {error}") from error
+
+
+@cache
+def vocabulary_of(text):
+    """Return the vocabulary of a tokenizer; all models here share one."""
+    return Vocabulary(text, size=len(json.loads(text)["model"]["vocab"]), end_tokens=[2])
 
 
 def tiny_bundle(folder):
