@@ -74,8 +74,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """Keep what must be alone until everything else has ended."""
-    return AloneLast(config, log) if config.getoption("dist") == "loadfile" else None
+    """Keep what must be alone until everything else has ended, unless `-m` says which tests run."""
+    whole = config.getoption("dist") == "loadfile" and not config.option.markexpr
+    return AloneLast(config, log) if whole else None
 
 
 class AloneLast(LoadFileScheduling):
