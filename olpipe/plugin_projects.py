@@ -5,7 +5,9 @@ So a hint can name the one that is missing. Nothing is imported or asked for tha
 
 from __future__ import annotations
 
-BRINGS = {
+from collections.abc import Mapping
+
+BRINGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "olpipe-coco": {"sink": ("coco", "yolo", "voc", "label-studio")},
     "olpipe-huggingface": {"sink": ("huggingface", "huggingface-paths")},
     "olpipe-llamacpp": {"backend": ("llamacpp",)},

@@ -181,14 +181,21 @@ class RowFile:
             raise OutputUnavailable(f"`{self._path}` has become too large", hint="give another folder with `-o`")
         return self._length << _LENGTH_AT | self._changed * _CHANGED | _mark(self._check)
 
+    def doubt(self) -> None:
+        """Take note that the last `flush` was not told to the caller: the next run has to know the rows as its own."""
+        self._note.doubt()
+
     def close(self) -> None:
         """Close the file, and remove a new one that has not taken the old one's place."""
-        if self._file is not None:
-            self._file.close()
-            if self._replaces:
-                self._fresh.unlink(missing_ok=True)
-        self._note.close()
+        file, replaces = self._file, self._replaces
         self._file, self._replaces, self._torn = None, False, False
+        try:
+            if file is not None:
+                file.close()  # it fails where the disk is full, and rows were not flushed
+        finally:
+            if replaces:
+                self._fresh.unlink(missing_ok=True)
+            self._note.close()
         self._length = self._check = self._tail_at = 0
         self._tail, self._unended = b"", False
 

@@ -45,6 +45,10 @@ class RowNote:
         """Take note that all rows are written. They are remembered until the next one comes."""
         self._is_settled = self._is_spent = True
 
+    def doubt(self) -> None:
+        """Keep the note when it is closed, because nobody was told of the rows."""
+        self._is_spent = False
+
     def close(self) -> None:
         """Remove the note, where all rows are settled. That of a killed run stays until the next rows are."""
         if self._file is not None:
