@@ -132,6 +132,7 @@ class Trial:
             said += f"; {before - outcomes} outcomes are lost" if outcomes < before else ""
             faults += [f"run {runs} of the seed {self.seed}: {said}"] if said else []
             runs += 1
+            print(f"run {runs}: {self.fell.total()} kills, {said or 'no fault'}", file=sys.stderr, flush=True)
         faults += filter(None, [self._whole("out"), self._whole("undisturbed")])
         names = [path.relative_to(self._photos).as_posix() for path in self._photos.rglob("*.jpg")]
         return faults + differences(self.folder / "out", self.folder / "undisturbed", sorted(names), self.sinks)

@@ -71,12 +71,12 @@ def listed(output: Path) -> set[str]:
 
 
 def ledger(output: Path) -> Rows:
-    """Read the rows of the ledger, and check that it is whole."""
+    """Read the rows of the ledger, and check that it is whole. An outcome keeps the name that its photo had first."""
     with closing(sqlite3.connect(f"file:{output / LEDGER}?mode=ro", uri=True)) as database:
         check(database, "pragma integrity_check", "ok")
         check(database, "select count(*) from pragma_foreign_key_check", 0)
         return database.execute(
-            "select name, photos.sha256 || rows.kind || cast(json as text) from rows"
+            "select name, photos.sha256 || rows.kind || json_remove(cast(json as text), '$.file') from rows"
             " join photos using (path) join outcomes on outcomes.id = outcome"
         ).fetchall()
 
