@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from olpipe.errors import OlpipeError, PluginError, UnknownName, first_line, nearest
+from olpipe.plugin_projects import way_to
 
 T = TypeVar("T")
 
@@ -93,12 +94,14 @@ class Registry(Generic[T]):
         """Return the thing of that name.
 
         Raises:
-            UnknownName: There is none; the hint offers the nearest.
+            UnknownName: There is none; the hint offers the nearest, or names the plugin to install.
         """
         if name in self._items:
             return self._items[name][0]
         close = nearest(name, self._items)
-        if close:
+        if way := way_to(self.kind, name, self.not_loaded):
+            hint = way
+        elif close:
             hint = f"did you mean {' or '.join(f'`{match}`' for match in close)}?"
         else:
             hint = f"known: {', '.join(self._items)}" if self._items else "no plugin brings one"

@@ -96,7 +96,11 @@ class RowDocuments:
         if self._written < 0 and self._are_there():
             self._written = self._position
         if self._written != self._position and time.monotonic() >= self._due_s:
-            self._write()
+            try:
+                self._write()
+            except BaseException:
+                self._rows.doubt()
+                raise
         return self._position
 
     def close(self) -> None:

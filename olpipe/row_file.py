@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from olpipe.errors import OutputUnavailable
+from olpipe.row_note import RowNote
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class RowFile:
         self._beginning, self._end = beginning, end
         self._foreign, self._hint = foreign, hint
         self._file: BinaryIO | None = None
+        self._note = RowNote(path)
+        self._torn = False  # what lies behind the position is what a killed run has left there
         self._replaces = False
         self._changed = False  # somebody changed the rows, and they were kept
         self._recognised = False  # the rows are as the position says; else they may be somebody else's
@@ -87,7 +90,8 @@ class RowFile:
         Raises:
             OutputUnavailable: The file is somebody else's, and would be replaced.
         """
-        self._replaceable = self._recognised and not self._changed and not self._tail
+        is_untouched = self._recognised and not self._changed and not self._tail
+        self._replaceable = is_untouched or self._is_new()
         self.close()
         if position == 0:
             return self._start_over()
@@ -106,6 +110,8 @@ class RowFile:
         file.seek(length)
         self._tail = file.read()
         file.seek(length)
+        if self._tail and self._note.covers((length, check), self._tail):
+            self._tail, self._torn = b"", True
         return True
 
     def keep(self, files: Collection[str], names: Callable[[BinaryIO], Iterable[str]]) -> bool:
@@ -139,20 +145,25 @@ class RowFile:
         """Append bytes."""
         file = self.opened()
         self._end_last_row()
+        self._cut_torn(file)
         if self._tail:
             size = min(len(data), len(self._tail) - self._tail_at)
             if self._tail[self._tail_at : self._tail_at + size] != data[:size]:
                 self._set_tail_aside(file)
             else:
                 self._tail_at += size
-        file.write(data)
+        before = self._length, self._check
         self._length += len(data)
         self._check = zlib.crc32(data, self._check)
+        if not self._replaces:
+            self._note.add(before, (self._length, self._check))
+        file.write(data)
 
     def flush(self) -> int:
         """Write everything to the disk and return the position."""
         file = self.opened()
         self._end_last_row()
+        self._cut_torn(file)
         if self._tail_at < len(self._tail):
             self._set_tail_aside(file)
         self._tail, self._tail_at = b"", 0
@@ -162,19 +173,29 @@ class RowFile:
             file.close()  # some systems cannot rename a file that is open
             if not self._replaceable:
                 self._set_aside()
+            self._note.add((0, 0), (self._length, self._check))
             os.replace(self._fresh, self._path)
             self._file, self._replaces, self._recognised = open(self._path, "ab"), False, True  # noqa: SIM115
+        self._note.settle()
         if self._length >= _LARGEST_LENGTH:
             raise OutputUnavailable(f"`{self._path}` has become too large", hint="give another folder with `-o`")
         return self._length << _LENGTH_AT | self._changed * _CHANGED | _mark(self._check)
 
+    def doubt(self) -> None:
+        """Take note that the last `flush` was not told to the caller: the next run has to know the rows as its own."""
+        self._note.doubt()
+
     def close(self) -> None:
         """Close the file, and remove a new one that has not taken the old one's place."""
-        if self._file is not None:
-            self._file.close()
-            if self._replaces:
+        file, replaces = self._file, self._replaces
+        self._file, self._replaces, self._torn = None, False, False
+        try:
+            if file is not None:
+                file.close()  # it fails where the disk is full, and rows were not flushed
+        finally:
+            if replaces:
                 self._fresh.unlink(missing_ok=True)
-        self._file, self._replaces = None, False
+            self._note.close()
         self._length = self._check = self._tail_at = 0
         self._tail, self._unended = b"", False
 
@@ -183,6 +204,19 @@ class RowFile:
         if self._file is None:
             raise ValueError("`recover` comes before the first write")
         return self._file
+
+    def _is_new(self) -> bool:
+        """Say whether the file took the place of another one just before a run was killed."""
+        mark = self._note.replaced()
+        if mark is None or not self._path.is_file() or self._path.stat().st_size != mark[0]:
+            return False
+        with self._path.open("rb") as file:
+            return _checksum(file, mark[0]) == mark[1]
+
+    def _cut_torn(self, file: BinaryIO) -> None:
+        if self._torn:
+            file.truncate(self._length)
+            self._torn = False
 
     def _start_over(self) -> bool:
         """Begin a new file, which replaces the old one at the first flush."""

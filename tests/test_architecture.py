@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     (
         *("olpipe", "errors", "languages", "logs", "machine", "durations", "network", "sessions", "sizes"),
-        *("row_file", "whole_file", "archives"),
+        *("row_file", "row_note", "whole_file", "archives", "plugin_projects"),
     ),
     ("messages", "generation", "embedding", "tokens", "model", "image", "record", "record_columns", "settings"),
     ("row_documents", "interfaces", "hookspecs", "registry", "entry_points", "plugins"),

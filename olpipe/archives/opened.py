@@ -16,6 +16,7 @@ from olpipe.archives import is_archive, may_lead_into
 from olpipe.errors import ImageUnreadable
 
 if TYPE_CHECKING:
+    from olpipe.archives.kept_listings import KeptListings
     from olpipe.archives.reader import ArchiveReader, Listing
 
 _MOST_OPEN = 4
@@ -26,15 +27,35 @@ _lock = threading.RLock()
 _open: OrderedDict[_Key, ArchiveReader] = OrderedDict()
 
 
-def listing(archive: Path) -> Listing:
+def listing(archive: Path, kept: KeptListings | None = None) -> Listing:
     """Return what is in an archive.
+
+    Args:
+        archive: The archive.
+        kept: Listings of earlier runs, for archives that would have to be decompressed.
 
     Raises:
         ImageUnreadable: It is damaged.
         OSError: It cannot be opened.
     """
     with _lock:
-        return _reader(archive).listing()
+        reader = _reader(archive)
+        return reader.listing() if kept is None or not reader.in_order else _kept_listing(archive, reader, kept)
+
+
+def _kept_listing(archive: Path, reader: ArchiveReader, kept: KeptListings) -> Listing:
+    """Return the listing that an earlier run has made, or make it and keep it."""
+    from olpipe.archives.kept_listings import state_of
+
+    state = state_of(archive)
+    found = kept.read(state)
+    if found is not None:
+        reader.know(found)
+        return found
+    found = reader.listing()
+    if state_of(archive) == state:  # it was not changed in the meantime
+        kept.write(state, found)
+    return found
 
 
 def has_order(archive: Path) -> bool:

@@ -72,6 +72,9 @@ class ArchiveReader(ABC):
     def listing(self) -> Listing:
         """Return what is in it. The archive is looked through once for that."""
 
+    def know(self, listing: Listing) -> None:
+        """Take a listing that was made before, so that the archive is not looked through for it."""
+
     @abstractmethod
     def read(self, number: int, name: str, most: int = -1) -> bytes:
         """Return the bytes of a file.

@@ -152,6 +152,10 @@ class TarReader(ArchiveReader):
             self._listing = self._listed()
         return self._listing
 
+    def know(self, listing: Listing) -> None:
+        """Take a listing that was made before."""
+        self._listing = listing
+
     def _listed(self) -> Listing:
         entries: list[Entry] = []
         files: dict[int, tarfile.TarInfo] = {}

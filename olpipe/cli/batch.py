@@ -80,7 +80,7 @@ def batch(
     options = selection_options.batch_options(changes, output, page=not no_page)
     given = selection_options.named(changes)
     recipe = recipe_options.chosen(app, recipe_name, changes)
-    found = given.find(app.plugins.image_loaders, leave_out=output)
+    found = given.find(app.plugins.image_loaders, leave_out=output, cache=app.settings.home / "cache")
     return _plan(app, found, recipe, options) if plan else _run(app, found, recipe, options, max_hours)
 
 

@@ -28,6 +28,8 @@ def tell(forecast: Forecast) -> None:
     if forecast.images_per_second:
         rate, takes = f"{forecast.images_per_second:.2f} images/s", words(forecast.seconds_left)
         _say(f"about {rate}: what is left takes about {takes}")
+    if forecast.is_most:
+        _say("with `--near`, it may take less: photos that look nearly the same are found only during the run")
     _say(f"tokens of a photo: {forecast.prompt_tokens:.0f} in the prompt, {forecast.answer_tokens:.0f} in the answer")
     _say(f"on the disk: about {size(round(forecast.bytes_per_photo * forecast.left))}")
     for record in forecast.records[:MOST_RECORDS]:

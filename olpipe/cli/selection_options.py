@@ -139,8 +139,8 @@ class Named:
     listed: Sequence[str] | None
     exclude: Sequence[str]
 
-    def find(self, loaders: Iterable[ImageLoader], *, leave_out: Path) -> Discovery:
-        """Find the photos.
+    def find(self, loaders: Iterable[ImageLoader], *, leave_out: Path, cache: Path) -> Discovery:
+        """Find the photos. What compressed archives hold is kept in a folder of the cache.
 
         Raises:
             UsageError: Nothing was named, or what was named has no photos.
@@ -151,7 +151,14 @@ class Named:
             what = "no photos are named" if self.listed is None else "the list of `--files-from` is empty"
             raise UsageError(what, hint="name a folder, or a list of photos with `--files-from`")
         suffixes = {suffix for loader in loaders for suffix in loader.suffixes}
-        return discover(self.inputs, suffixes, leave_out=leave_out, exclude=self.exclude, listed=self.listed or ())
+        return discover(
+            self.inputs,
+            suffixes,
+            leave_out=leave_out,
+            exclude=self.exclude,
+            listed=self.listed or (),
+            kept_listings=cache / "archives",
+        )
 
 
 def inputs(command: Command) -> Command:

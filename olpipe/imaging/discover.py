@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from olpipe.archives import is_archive
+from olpipe.archives.kept_listings import KeptListings
 from olpipe.errors import UsageError, nearest
 from olpipe.image import ImageRef
 from olpipe.imaging.in_archives import Rules, look_into
@@ -78,6 +79,7 @@ def discover(
     exclude: Sequence[str] = (),
     listed: Sequence[str] = (),
     root: str | None = None,
+    kept_listings: Path | None = None,
 ) -> Discovery:
     """Find every photo in folders (recursively), files, archives and globs.
 
@@ -97,13 +99,14 @@ def discover(
             folder that was given, the others against the name.
         listed: More folders and files, each as it is called and never a pattern. One that is not there is noted.
         root: Names are relative to this folder, and it is no error that there is no photo.
+        kept_listings: The folder where it is kept what compressed archives hold, so that the next search is faster.
 
     Raises:
         UsageError: An input is empty or not there, a given folder cannot be looked into, a pattern matches nothing, or
             there is no photo at all.
     """
     wanted = frozenset(suffixes) | UNREAD_SUFFIXES
-    walk = _Walk(wanted, leave_out, exclude)
+    walk = _Walk(wanted, leave_out, exclude, kept_listings)
     roots = [root for text in inputs for root in walk.add(text)]
     roots += [root for name in listed for root in walk.add_listed(name)]
     if not walk.found and not walk.in_archives and root is None:
@@ -129,7 +132,9 @@ def discover(
 class _Walk:
     """Collects files by their absolute paths, so that each file counts once."""
 
-    def __init__(self, wanted: frozenset[str], leave_out: Path | None, exclude: Sequence[str]) -> None:
+    def __init__(
+        self, wanted: frozenset[str], leave_out: Path | None, exclude: Sequence[str], kept_listings: Path | None
+    ) -> None:
         self.found: dict[str, os.stat_result] = {}
         self.in_archives: dict[str, ImageRef] = {}
         self.links_skipped = self.links_in_archives = self.videos = self.excluded = self.archives = 0
@@ -139,6 +144,7 @@ class _Walk:
         self._wanted = wanted
         self._leave_out = _identity(leave_out) if leave_out else None
         self._exclude = exclude
+        self._kept_listings = KeptListings(kept_listings) if kept_listings else None
 
     def passed_by(self) -> str:
         """Return what was passed by, as the end of a message that there are no photos."""
@@ -250,7 +256,8 @@ class _Walk:
         if not is_archive(path):
             self._keep(path)
             return
-        found = look_into(path, Rules(self._is_wanted, _is_video, self._is_excluded, _is_programs_folder))
+        rules = Rules(self._is_wanted, _is_video, self._is_excluded, _is_programs_folder)
+        found = look_into(path, rules, self._kept_listings)
         self.in_archives.update((str(image.path), image) for image in found.images)
         self.links_in_archives += found.links
         self.archives += found.archives

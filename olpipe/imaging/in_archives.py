@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from olpipe.archives import is_archive
+from olpipe.archives.kept_listings import KeptListings
 from olpipe.archives.opened import listing
 from olpipe.errors import ImageError
 from olpipe.image import NO_ENTRY, ImageRef
@@ -54,7 +55,7 @@ class Rules:
     is_programs_folder: Callable[[str], bool]
 
 
-def look_into(archive: str, rules: Rules) -> FoundInside:
+def look_into(archive: str, rules: Rules, kept: KeptListings | None = None) -> FoundInside:
     """Find the photos in an archive. Hidden files are left out, and so is what folders are searched without.
 
     An archive that cannot be opened, or whose end cannot be found, becomes an image itself: reading it says why.
@@ -62,13 +63,14 @@ def look_into(archive: str, rules: Rules) -> FoundInside:
     Args:
         archive: Its absolute path.
         rules: What counts.
+        kept: Listings of earlier runs.
     """
     found = FoundInside()
     path = Path(archive)
     try:
         status = os.stat(archive)
         modified_ns = status.st_mtime_ns + status.st_size % _TICKS
-        contents = listing(path)
+        contents = listing(path, kept)
     except (ImageError, OSError):
         found.images.append(_damaged(path))
         return found

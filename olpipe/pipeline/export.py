@@ -14,6 +14,7 @@ from olpipe.pipeline.ledger_reader import refuse_missing
 from olpipe.pipeline.outlets import Place, choose_places, open_outlets
 from olpipe.pipeline.output import OTHER_FOLDER
 from olpipe.pipeline.write import Writer
+from olpipe.plugin_projects import way_to
 from olpipe.registry import Registry
 
 
@@ -81,6 +82,8 @@ def _check_known(scheme: str, registry: Registry[SinkFactory]) -> None:
     try:
         registry.get(scheme)
     except UnknownName as error:
+        if way_to(registry.kind, scheme, registry.not_loaded):
+            raise
         known = f"sinks are {', '.join(registry.names())}"
         hint = f"{error.hint} {known}" if error.hint and error.hint.startswith("did you mean") else known
         raise UnknownName(error.message, hint=hint) from error

@@ -17,6 +17,7 @@ from olpipe.describing.recipe import Recipe
 from olpipe.engine.manager import Engine
 from olpipe.image import ImageRef
 from olpipe.imaging.discover import Discovery
+from olpipe.pipeline.copies import EQUAL
 from olpipe.pipeline.ledger import LEDGER_PATH, Ledger
 from olpipe.pipeline.output import writing
 from olpipe.pipeline.report import REPORT_NAME
@@ -46,6 +47,8 @@ class Forecast:
         prompt_tokens: Tokens of the prompt of one photo, on average.
         answer_tokens: Tokens of the answer for one photo, on average.
         bytes_per_photo: What one photo leaves on the disk, on average.
+        is_most: Whether fewer photos may be left to describe: some may get the record of one that looks nearly the
+            same, and only the run itself looks at all of them.
     """
 
     wanted: int
@@ -57,6 +60,7 @@ class Forecast:
     prompt_tokens: float = 0.0
     answer_tokens: float = 0.0
     bytes_per_photo: float = 0.0
+    is_most: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -95,7 +99,7 @@ def forecast(
             return run_batch(
                 part,
                 trial,
-                BatchOptions(output, sandbox=options.sandbox),
+                BatchOptions(output, sandbox=options.sandbox, near=options.near),
                 observer,
                 plugins=plugins,
                 engine=engine,
@@ -107,7 +111,8 @@ def forecast(
             if chosen and not observer.stop.is_set():
                 describe(chosen)
                 reports.append(orjson.loads((output / REPORT_NAME).read_bytes()))
-        done = Forecast(before.wanted, before.records + before.failures, len(before.todo))
+        is_most = options.near > EQUAL and len(before.todo) > len(photos)
+        done = Forecast(before.wanted, before.records + before.failures, len(before.todo), is_most=is_most)
         return _told(done, reports, output) if reports else done
 
 

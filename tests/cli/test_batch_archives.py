@@ -1,7 +1,9 @@
 """`olpipe batch` over archives: what is described, what costs nothing the next time, and what is a failure."""
 
+import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 
@@ -127,3 +129,66 @@ def test_the_page_leads_to_the_archive_and_shows_thumbnails(batch):
         ("my trip.tgz/a.jpg", "../photos/my%20trip.tgz", True),
     ]
     assert len(list((batch.output / "index_files" / ".thumbnails").rglob("*.jpg"))) == 2
+
+
+@pytest.fixture
+def kept(isolated_home):
+    """Return what is kept of the archives that were looked through: the file of the only one."""
+    return lambda: next((isolated_home / "cache" / "archives").glob("*.json"))
+
+
+def again(batch, path):
+    """Run the same command in what is a new process for archives, and return its first line."""
+    close_archives()
+    return batch.run(inputs=[path])[1].splitlines()[0]
+
+
+def test_a_compressed_tar_that_has_not_changed_is_not_looked_through_again(batch, kept):
+    path = tarred(batch.photos / "a.tgz", "b.jpg", "a.jpg")
+    assert again(batch, path) == "2 photos: 2 records"
+    document = json.loads(kept().read_text())
+    document["entries"].pop()
+    kept().write_text(json.dumps(document))
+    assert again(batch, path) == "1 photo: 1 record (0 new)"  # it was taken from there
+
+
+@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b'{"state": 1}', b"\xff", b'{"state":{},"entries":[],"links":0}'])
+def test_a_compressed_tar_is_looked_through_where_junk_is_kept_of_it(batch, kept, junk):
+    path = tarred(batch.photos / "a.tgz", "b.jpg", "a.jpg")
+    again(batch, path)
+    kept().write_bytes(junk)
+    assert again(batch, path) == "2 photos: 2 records (0 new)"
+    assert json.loads(kept().read_text())["entries"]
+
+
+def test_a_compressed_tar_that_was_changed_without_another_size_and_time_is_looked_through_again(batch, kept):
+    path, sizes = batch.photos / "a.tgz", set()
+    for name in ("b.jpg", "c.jpg"):
+        with (
+            gzip.GzipFile(path, "wb", compresslevel=0, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as tar,
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(of("x"))
+            tar.addfile(info, io.BytesIO(of("x")))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        again(batch, path)
+        sizes.add(path.stat().st_size)
+        assert json.loads(kept().read_text())["entries"][0][1] == name
+    assert len(sizes) == 1
+    assert batch.files[-1] == "a.tgz/c.jpg"
+
+
+def test_a_cache_that_cannot_be_written_stops_no_run(batch, isolated_home):
+    (isolated_home / "cache").mkdir(exist_ok=True)
+    (isolated_home / "cache" / "archives").write_text("in the way")
+    assert again(batch, tarred(batch.photos / "a.tgz", "a.jpg")) == "1 photo: 1 record"
+
+
+def test_a_damaged_archive_is_told_in_every_run(batch, isolated_home):
+    path = tarred(batch.photos / "a.tgz", "b.jpg", "a.jpg")
+    path.write_bytes(path.read_bytes()[:-60])
+    for _ in range(2):
+        again(batch, path)
+        assert "a.tgz" in [row["file"] for row in batch.failures]
+    assert not list((isolated_home / "cache").rglob("archives/*.json"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageEnhance
 
+from olpipe.cli.main import main
 from olpipe.testing.images import photo
 from olpipe.testing.install import install_plugin
 
@@ -182,6 +183,26 @@ def test_records_copied_from_a_burst_are_made_anew_without_the_option_and_then_s
     assert "4 photos: 4 records (2 new)" in run(batch)[1]
     assert copied(batch) == dict.fromkeys(("1.jpg", "3.jpg", "2.jpg", "4.jpg"))
     assert "4 photos: 4 records (0 new)" in run(batch, "--near", 4)[1]
+
+
+def test_a_plan_describes_the_photos_that_it_tries_as_a_run_with_the_same_option_would(batch, capsys):
+    burst(batch)
+    with pytest.raises(SystemExit):
+        main(batch.arguments("--plan", "--near", 4))
+    captured = capsys.readouterr()
+    records = [json.loads(line) for line in captured.out.splitlines()]
+    assert [record.get("copied_from") for record in records] == [None, "1.jpg"]
+    assert "--near" not in captured.err  # all were looked at
+
+
+def test_a_plan_says_that_photos_which_look_the_same_are_found_only_during_the_run(batch, capsys):
+    for number in range(9):
+        batch.put(f"{number}.jpg", data=saved(scene(number)))
+    expected = "with `--near`, it may take less: photos that look nearly the same are found only during the run\n"
+    for options, said in (((), False), (("--near", 4), True)):
+        with pytest.raises(SystemExit):
+            main(batch.arguments("--plan", *options))
+        assert (expected in capsys.readouterr().err) is said
 
 
 def test_names_decide_which_photo_of_a_burst_is_the_first_whatever_the_executor_does(batch, plugin_folder):

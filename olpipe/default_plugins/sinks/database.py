@@ -9,7 +9,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from olpipe.errors import DiskFull, OutputUnavailable
 from olpipe.interfaces import Sink
 from olpipe.record import words_read
 from olpipe.row_file import set_aside
+from olpipe.row_note import RowNote
 
 BEGINNING = b"SQLite format 3\0"
 """Every database begins like this."""
@@ -67,6 +68,7 @@ class SqliteSink(Sink):
         """Open nothing yet: `recover` comes first."""
         self._path = path
         self._fresh = path.with_name(path.name + ".new")
+        self._note = RowNote(path)
         self._database: sqlite3.Connection | None = None
         self._replaces = False
         self._recognised = False  # the rows are as the position says
@@ -74,10 +76,10 @@ class SqliteSink(Sink):
 
     def recover(self, position: int) -> bool:
         """Go on behind a position, where the rows are as they were written; 0 begins a new database."""
-        replaceable = self._recognised
+        self._recognised = self._recognised or self._is_new()
         self.close()
         if position == 0:
-            if not replaceable:
+            if not self._recognised:
                 self._refuse_others()
             self._start_over()
             return True
@@ -139,9 +141,12 @@ class SqliteSink(Sink):
             self._database, self._replaces = None, False
             if not self._recognised and self._path.exists() and self._path.stat().st_size:
                 set_aside(self._path)
+            self._note.add((0, 0), (self._count, self._checksum))
+            self._drop_journal()
             os.replace(self._fresh, self._path)
             self._recognised = True
             self._database = self._opened(self._path)
+        self._note.settle()
         return self._count << _CHECK_BITS | _mark(self._checksum) if self._count else 0
 
     def close(self) -> None:
@@ -150,6 +155,7 @@ class SqliteSink(Sink):
             self._database.close()
             if self._replaces:
                 self._fresh.unlink(missing_ok=True)
+        self._note.close()
         self._database, self._replaces = None, False
         self._count = self._checksum = 0
 
@@ -158,6 +164,22 @@ class SqliteSink(Sink):
         if self._database is None:
             raise ValueError("`recover` comes before the first write")
         return self._database
+
+    def _is_new(self) -> bool:
+        """Say whether the database took the place of another one just before a run was killed."""
+        mark = self._note.replaced()
+        if mark is None or not self._is_ours():
+            return False
+        try:
+            with closing(sqlite3.connect(self._path)) as database:
+                (count,) = database.execute("select count(*) from records").fetchone()
+                return (count, _checked(database, count)) == mark
+        except sqlite3.DatabaseError:
+            return False
+
+    def _drop_journal(self) -> None:
+        """Remove what a killed run wrote to take changes of the old database back: it would damage the new one."""
+        self._path.with_name(f"{self._path.name}-journal").unlink(missing_ok=True)
 
     def _start_over(self) -> None:
         self._fresh.parent.mkdir(parents=True, exist_ok=True)

@@ -107,11 +107,15 @@ class FilesSink(Sink):
             self._index.append(orjson.dumps(entry) + b"\n")
         self.folder.mkdir(parents=True, exist_ok=True)
         position = self._index.flush()
-        for entry, data in self._waiting:
-            put_whole(self._path(entry["stem"]), data)
-            self._own[entry["file"]] = entry
-        self._waiting = []
-        self.finish()
+        try:
+            for entry, data in self._waiting:
+                put_whole(self._path(entry["stem"]), data)
+                self._own[entry["file"]] = entry
+            self._waiting = []
+            self.finish()
+        except BaseException:
+            self._index.doubt()
+            raise
         return position
 
     def close(self) -> None:
