@@ -69,7 +69,6 @@ if "batch" in sys.argv:  # not in the process of the model
     during(Writer, "reach", {START}, then={WORK})
     during(Writer, "append", {WRITING})
     during(Writer, "flush", {WRITING})
-    during(Page, "keep", {PAGE})
     during(Page, "write", {PAGE}, then={END})
 """
 DELAY_S = 0.004
