@@ -74,6 +74,7 @@ def check(batch, full, make_room, *options):
 
 
 @pytest.mark.usefixtures("unmeasured")
+@pytest.mark.examples(4)
 @pytest.mark.parametrize("sink", ["jsonl", "csv", "sqlite", "sidecar", *PROJECTS])
 def test_a_full_disk_under_a_sink_is_one_line_and_the_same_command_completes(batch, small_disk, use, tmp_path, sink):
     use(sink)

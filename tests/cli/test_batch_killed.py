@@ -53,6 +53,7 @@ def spares(batch):
     return sorted(path.name for path in batch.output.rglob("*") if path.suffix in (".1", ".new", ".note"))
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_targets_of_a_first_run_that_was_killed_are_not_taken_for_those_of_others(batch, killed, step):
     batch.put("a.jpg")
@@ -62,6 +63,7 @@ def test_targets_of_a_first_run_that_was_killed_are_not_taken_for_those_of_other
     assert "kept as" not in said
 
 
+@pytest.mark.examples(2)
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_rows_that_were_written_before_a_kill_go_when_a_photo_is_renamed_meanwhile(batch, killed, step):
     batch.put("a.jpg", "b.jpg")
