@@ -228,7 +228,10 @@ class Library:
         """
         model = self.describe(name)
         try:
-            return self._lay_out(model)
+            try:
+                return self._lay_out(model)
+            except FileNotFoundError:  # another process is just removing the model: find out what is left of it
+                return self._lay_out(self.describe(name))
         except (FileNotFoundError, ValueError) as error:
             raise damaged(model.name, error) from error
 
