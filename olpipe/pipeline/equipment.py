@@ -58,10 +58,16 @@ class Equipment:
         options = replace(options, pictures=self.pictures, sandbox=self.sandbox)
         return DescribeJob(self.recipe, self.settings, finding, plugins=self.plugins, engine=engine, options=options)
 
-    def sharing(self, ledger: Ledger) -> Sharing:
-        """Return what decides which photos share a record, after the survey."""
+    def sharing(self, ledger: Ledger, *, nothing_left: bool) -> Sharing:
+        """Return what decides which photos share a record, after the survey.
+
+        Args:
+            ledger: The ledger.
+            nothing_left: Whether all photos are done. Then no picture is compared.
+        """
         sharing = Sharing(ledger, None if self.looker is None else Near(ledger, self.near))
-        self.pictures.add(sharing.copies.pictures())
+        if not nothing_left:
+            self.pictures.add(sharing.copies.pictures())
         return sharing
 
 

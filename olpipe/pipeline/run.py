@@ -258,7 +258,7 @@ class _River:
 
     def _survey(self, images: Sequence[ImageRef], options: BatchOptions) -> Sequence[ImageRef]:
         before = survey(self._ledger, images, options.selection, near=options.near)
-        self._sharing = self._equipment.sharing(self._ledger)
+        self._sharing = self._equipment.sharing(self._ledger, nothing_left=not before.todo)
         self.counts = Counts(
             found=len(images),
             wanted=before.wanted,
