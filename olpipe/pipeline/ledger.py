@@ -315,6 +315,10 @@ class Ledger:
         ).fetchall()
         return [name for name, identity in found if rejected or not self.reviews.is_rejected(identity)]
 
+    def newest(self) -> int:
+        """Return the number of the newest row of any kind; 0 where there is none."""
+        return int(self.value("SELECT max(seq) FROM rows") or 0)
+
     def rows_after(self, kind: str, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the rows of a kind after row `seq`, each with its number. They have people's corrections in them."""
         cursor = self.run(

@@ -94,6 +94,7 @@ class Writer:
         self._ledger = ledger
         self._outlets = outlets
         self._written: dict[str, int] = {}  # the last row that went to each target
+        self._looked: dict[str, int] = {}  # the last row of any kind when rows were last looked for
         self._committed: dict[str, int] = {}  # the last row that was flushed
         self._handed: set[str] = set()  # targets that got a row since their last flush
         self._unflushed: set[str] = set()  # targets that were not flushed yet, and may hold more than their rows
@@ -127,6 +128,7 @@ class Writer:
                 if not goes_on and not _recover(outlet.sink, 0):
                     raise ValueError("`recover(0)` returned False, and a target can always start over")
             self._written[target] = self._committed[target] = state.seq if goes_on else 0
+            self._looked[target] = self._written[target]
             self._unflushed.add(target)
             self._positions[target] = state.position if goes_on and reached else 0
         self.reached = True
@@ -147,14 +149,16 @@ class Writer:
         if not self.started:
             return
         started_ns = time.monotonic_ns()
+        newest = self._ledger.newest()
         for target, outlet in self._working():
-            for seq, row in self._ledger.rows_after(outlet.kind, self._written[target]):
+            for seq, row in self._ledger.rows_after(outlet.kind, self._looked[target]):
                 if outlet.sink.takes_rejected or row.get("review") != Review.REJECTED:
                     with self._using(target):
                         outlet.sink.write(row)
                     self._handed.add(target)
                     self.appended[target] += 1
                 self._written[target] = seq
+            self._looked[target] = max(newest, self._looked[target])  # there may be no row of its kind for long
         self.write_ns += time.monotonic_ns() - started_ns
         if time.monotonic() - self._flushed_s >= FLUSH_EVERY_S:
             self._commit()

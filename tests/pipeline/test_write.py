@@ -7,8 +7,9 @@ import pytest
 from olpipe.default_plugins.sinks.jsonl import JsonlSinkFactory
 from olpipe.errors import OutputUnavailable
 from olpipe.interfaces import RunInfo, Sink
-from olpipe.pipeline.ledger import RECORD, Ledger
+from olpipe.pipeline.ledger import FAILURE, RECORD, Ledger
 from olpipe.pipeline.write import Outlet, Writer
+from tests.pipeline.conftest import outcome
 
 
 def run_info(output):
@@ -50,6 +51,29 @@ def test_rows_are_appended_and_never_twice(folder, written):
     assert written() == ["a.jpg", "b.jpg"]
     assert (folder.output / "records.jsonl").stat().st_ino == first.st_ino  # grown, not written again
     assert folder.state().position > first.st_size
+
+
+def test_a_target_without_rows_does_not_make_every_photo_look_through_all_others(folder):
+    for number in range(5):
+        folder.put(f"{number}.jpg")
+    looked = []
+
+    class Noting(Ledger):
+        def rows_after(self, kind, seq):
+            looked.append((kind, self.newest() - seq))
+            return super().rows_after(kind, seq)
+
+    sinks = {kind: JsonlSinkFactory().open(f"{kind}s.jsonl", run_info(folder.output)) for kind in (RECORD, FAILURE)}
+    with Noting(folder.output) as ledger:
+        ledger.begin("k1", {"records": RECORD, "failures": FAILURE})
+        outlets = {"records": Outlet(sinks[RECORD], RECORD), "failures": Outlet(sinks[FAILURE], FAILURE)}
+        with Writer(ledger, outlets) as writer:
+            writer.start()
+            for image in folder.images():
+                ledger.commit(outcome(image, image.name, "k1"), [image])
+                writer.append()
+            writer.flush()
+    assert looked == [(RECORD, 0), (FAILURE, 0), *[(RECORD, 1), (FAILURE, 1)] * 5, (RECORD, 0), (FAILURE, 0)]
 
 
 def test_without_rows_the_file_is_there_and_empty(folder, written):
