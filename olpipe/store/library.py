@@ -4,8 +4,7 @@
     <models>/manifests/<host>/<namespace>/<model>/<tag>         what a model is made of
     <models>/incoming/                                          what pulls have not finished
     <models>/{unfinished,findings,origins,linked,damaged}/      see the modules and `docs/store.md`
-    <cache>/views/<digest>/, <cache>/builds/<digest>/,
-    <cache>/chat/<digest>.json                                  can be made again at any time
+    <cache>/{views,builds}/<digest>/, <cache>/chat/<digest>.json    can be made again at any time
 
 Several processes share a store without a server. A rename gives a file its final name, and a manifest comes after its
 blobs. Files appear and disappear only under one lock, which is held for a short time. Manifests may come from
@@ -19,7 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,14 +225,12 @@ class Library:
             ModelNotFound: It is not on this machine.
             StoreError: It is damaged.
         """
-        model = self.describe(name)
         try:
-            try:
-                return self._lay_out(model)
-            except FileNotFoundError:  # another process is just removing the model: find out what is left of it
+            with suppress(FileNotFoundError):  # another process is just removing the model: see what is left of it
                 return self._lay_out(self.describe(name))
+            return self._lay_out(self.describe(name))
         except (FileNotFoundError, ValueError) as error:
-            raise damaged(model.name, error) from error
+            raise damaged(name, error) from error
 
     def stage(self, name: ModelName, manifest: bytes) -> ModelBundle:
         """Lay out a model that is not committed yet, to see whether it can be run.
