@@ -80,7 +80,7 @@ def _wrong_name(stage: Mapping[str, Any], path: Path, before: Sequence[Any]) -> 
 
 def _wrong_schema(schema: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
     """Yield what keeps a schema, which is valid, from being put together with others."""
-    for word in schema.keys() - {*TOP_KEYWORDS}:
+    for word in (word for word in schema if word not in TOP_KEYWORDS):
         hint = f"a stage's schema has only these at its top: {', '.join(TOP_KEYWORDS)}"
         message = f"`{word}` cannot be put together with the schemas of other stages"
         yield mistake(*path, word, message=message, hint=hint)
