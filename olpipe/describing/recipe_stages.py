@@ -9,8 +9,9 @@ from typing import Any
 from olpipe.describing.recipe_mistake import Mistake, Path, mistake, written, wrong_keys
 from olpipe.describing.recipe_question import examples_of, question_mistakes, sampling_of
 from olpipe.describing.recipe_schema import schema_of
-from olpipe.describing.stage import DEFINITIONS, TOP_KEYWORDS, Stage
+from olpipe.describing.stage import TOP_KEYWORDS, Stage
 from olpipe.describing.templates import FIELDS
+from olpipe.guidance.dialect import DEFINITIONS
 
 STAGE: dict[str, type] = {"name": str, "prompt": str, "options": dict, "examples": list, "schema": dict}
 REQUIRED = ("name", "prompt", "schema")

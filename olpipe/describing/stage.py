@@ -9,8 +9,7 @@ from typing import Any
 
 from olpipe.describing.templates import UNKNOWN, cleaned
 from olpipe.generation import SamplingParams, Timings, Usage
-
-DEFINITIONS = ("$defs", "definitions")
+from olpipe.guidance.dialect import DEFINITIONS
 
 TOP_KEYWORDS = ("type", "properties", "required", "additionalProperties", "title", "description", *DEFINITIONS)
 """What may stand at the top of a stage's schema. All of these can be put together with those of other stages."""

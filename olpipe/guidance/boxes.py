@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from olpipe.guidance.dialect import MAPS_OF_SCHEMAS, SCHEMAS
+from olpipe.guidance.dialect import DEFINITIONS, MAPS_OF_SCHEMAS, SCHEMAS
 from olpipe.guidance.places import Document, Place
 from olpipe.image import BoxDialect
 
@@ -23,7 +23,6 @@ _NEEDED = frozenset({"items", "prefixItems", "allOf"})
 """Keywords whose schemas all count: where one of them needs a box, so does the whole."""
 
 _CHOICES = frozenset({"anyOf", "oneOf"})
-_DEFINITIONS = frozenset({"$defs", "definitions"})
 _PROPERTIES = frozenset({"properties", "patternProperties", "additionalProperties"})
 _NOTHING = object()
 
@@ -130,7 +129,7 @@ class Boxless:
                 self._lost[f"{place.path}.{word}"] = None
             schema[word] = parts
         for word in [
-            word for word in schema if word in _DEFINITIONS
+            word for word in schema if word in DEFINITIONS
         ]:  # nothing refers to those that need a box any more
             left = {name: self._left(place.within(f"{word}.{name}", part)) for name, part in schema[word].items()}
             schema[word] = {name: part for name, part in left.items() if part is not _NOTHING}

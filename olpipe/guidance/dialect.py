@@ -10,9 +10,10 @@ from olpipe.errors import SchemaError
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-MAPS_OF_SCHEMAS = frozenset(
-    {"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"}
-)
+DEFINITIONS = ("$defs", "definitions")
+"""Keywords whose schemas references lead to."""
+
+MAPS_OF_SCHEMAS = frozenset({"properties", *DEFINITIONS, "patternProperties", "dependentSchemas", "dependencies"})
 """Keywords that hold schemas by names. The names are no keywords."""
 
 SCHEMAS = frozenset(
@@ -36,6 +37,12 @@ SCHEMAS = frozenset(
     )
 )
 """Keywords that hold a schema, or a list of schemas."""
+
+
+def on_its_own(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of a schema as a schema of its own: in the same draft, with what its references lead to."""
+    return {**part, **{word: schema[word] for word in ("$schema", *DEFINITIONS) if word in schema}}
+
 
 _DRAFTS = {
     "http://json-schema.org/draft-04/schema": "Draft4Validator",

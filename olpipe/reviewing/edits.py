@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from olpipe.guidance.dialect import on_its_own
 from olpipe.guidance.faults import Fault, Path
 from olpipe.pipeline.data_edits import Edit, edited, is_place, new_faults, path_of, same, standing
 from olpipe.pipeline.reviews import OBJECTS
@@ -129,17 +130,12 @@ def _things_fault(things: Any, row: Mapping[str, Any], source: str | None) -> Fa
     found: Iterable[Fault] = list(things_faults(things))
     if not found:
         found = list(box_faults(row.get(OBJECTS), things, (image["width"], image["height"])))
-    declared = properties_of(orjson.loads(source)).get(OBJECTS) if source else None
+    schema = orjson.loads(source) if source else {}
+    declared = properties_of(schema).get(OBJECTS)
     if not found and declared:
-        text = orjson.dumps({**_definitions(source), **declared}).decode()
+        text = orjson.dumps(on_its_own(declared, schema)).decode()
         found = new_faults(text, _scoreless(row.get(OBJECTS)), _scoreless(things))
     return next(iter(found), None)
-
-
-def _definitions(source: str | None) -> dict[str, Any]:
-    """Return what references within a part of a schema may lead to."""
-    schema = orjson.loads(source) if source else {}
-    return {key: schema[key] for key in ("$schema", "$defs", "definitions") if key in schema}
 
 
 def _scoreless(things: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from olpipe.guidance.dialect import on_its_own
 from olpipe.guidance.judge import judge
 
 TAGS, OBJECTS = "tags", "objects"
@@ -24,7 +25,7 @@ def fitting(schema: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         schema: A schema that `has_tags`.
         names: Names of terms.
     """
-    items = {**schema["properties"][TAGS]["items"], **_definitions(schema)}
+    items = on_its_own(schema["properties"][TAGS]["items"], schema)
     return list(_fitting(json.dumps(items), tuple(names)))
 
 
@@ -49,10 +50,6 @@ def held_to(schema: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
         inner = {**things["items"]["properties"], TAGS: {**finer, "items": {"enum": list(names)}}}
         properties[OBJECTS] = {**things, "items": {**things["items"], "properties": inner}}
     return {**schema, "properties": properties}
-
-
-def _definitions(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {word: schema[word] for word in ("$schema", "$defs", "definitions") if word in schema}
 
 
 def _is_texts(part: Any) -> bool:
