@@ -81,11 +81,13 @@ def place_of(change: Change, table: Mapping[str, Any]) -> tuple[str | int, ...]:
     """Return where a change is: its path, in which the name of a stage is the stage's place in the list.
 
     Raises:
-        UsageError: There is no stage of that name.
+        UsageError: There are no stages, or none of that name.
     """
-    stages = table.get(STAGES)
-    if change.path[0] != STAGES or len(change.path) == 1 or not isinstance(stages, list):
+    if change.path[0] != STAGES or len(change.path) == 1:
         return change.path
+    stages = table.get(STAGES)
+    if not isinstance(stages, list):
+        raise UsageError(f"`--set {change}`: the recipe has no stages", hint="set a key of the recipe itself")
     names = [stage.get("name") if isinstance(stage, dict) else None for stage in stages]
     if change.path[1] not in names:
         known = ", ".join(f"`{name}`" for name in names)

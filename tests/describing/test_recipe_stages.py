@@ -243,6 +243,12 @@ def test_a_stage_that_is_set_wrongly_is_told(given, message):
     assert caught.value.message == message
 
 
+def test_a_stage_cannot_be_set_where_the_recipe_has_none():
+    plain = 'name = "a"\ntask = "data"\nmodel = "m"\nprompt = "p"\nschema = { type = "object" }\n'
+    with pytest.raises(UsageError, match=r"`--set stages.x.prompt=1`: the recipe has no stages"):
+        recipe(plain, "stages.x.prompt=1")
+
+
 def test_one_prompt_is_refused_and_another_schema_asks_one_question():
     with pytest.raises(UsageError, match="has a prompt in each of its stages, `facts`, `words`") as caught:
         recipe().override(prompt="Hello")
